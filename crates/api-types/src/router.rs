@@ -1,0 +1,121 @@
+//! The link between server and router: newline-delimited JSON on one unix socket, both ways.
+//!
+//! The server listens, the router connects and reconnects. Each line is one message of at most
+//! [`MAX_LINE`] bytes. The server sends whole tables ([`ToRouter::Table`]), each with a higher
+//! generation than the last; the router answers each with [`ToServer::Ack`] once no *new* request
+//! can reach an upstream that the table no longer names, and reports what it saw.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Longest line either side accepts, in bytes. 10,000 apps with 10 dynos each take about 20 MB.
+pub const MAX_LINE: usize = 64 << 20;
+
+/// From server to router.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToRouter {
+    Table(Table),
+    /// Sent every few seconds when nothing else is; a router that hears nothing for 30 s reconnects.
+    Ping,
+}
+
+/// Everything the router needs to serve, whole. Kept on disk by the router as it came.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// Grows with each table of one server run; a router takes any first table after (re)connecting.
+    pub generation: u64,
+    /// Host name (lower case, no port, no trailing dot; `*.zone` allowed) to the key of its target in `apps`,
+    /// or to the platform itself.
+    pub hosts: BTreeMap<String, Target>,
+    /// By app id.
+    pub apps: BTreeMap<String, AppRoute>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "to", rename_all = "snake_case")]
+pub enum Target {
+    /// An app, by its id.
+    App { app: String },
+    /// `api.`, `git.`, `registry.`: forwarded to this unix socket, host header untouched. No dyno log line.
+    Platform { socket: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppRoute {
+    pub name: String,
+    /// H80 for everybody.
+    #[serde(default)]
+    pub maintenance: bool,
+    /// Custom pages, as Heroku's config vars of these names: absolute URLs that a redirect-free iframe shows.
+    #[serde(default)]
+    pub error_page_url: Option<String>,
+    #[serde(default)]
+    pub maintenance_page_url: Option<String>,
+    /// What to answer while `upstreams` is empty.
+    pub when_empty: WhenEmpty,
+    pub upstreams: Vec<Upstream>,
+}
+
+/// Why an app has no upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenEmpty {
+    /// H14: web is scaled to 0, or the app has no release yet that has a web process (then H81 instead).
+    NoWebDynos,
+    /// H81: nothing was ever deployed.
+    Blank,
+    /// H10: every web dyno is crashed.
+    Crashed,
+    /// Web dynos are starting: hold the request up to 75 s for the next table, then H20.
+    Booting,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Upstream {
+    /// The dyno's id (uuid): what in-flight counts and drain reports are kept under.
+    pub id: String,
+    /// `web.1`, for the log line.
+    pub dyno: String,
+    /// `ip:port`.
+    pub addr: String,
+}
+
+/// From router to server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToServer {
+    /// First line after connecting.
+    Hello { pid: u32, version: String },
+    /// The table of this generation is in force. `draining`: upstreams no longer named that still have requests
+    /// in flight, by id with the count; sent again each time one of them reaches zero (then without it).
+    Ack { generation: u64, draining: BTreeMap<String, u64> },
+    /// Router log lines (`at=info method=…`, without time and source), in order. Batched: at most 512 lines or 100 ms.
+    Log { lines: Vec<LogLine> },
+    /// Every second, apps with traffic only.
+    Stats { apps: BTreeMap<String, AppStats> },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// App id.
+    pub app: String,
+    /// RFC 3339, microseconds, UTC.
+    pub at: String,
+    pub text: String,
+}
+
+/// What one app did in the last second.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct AppStats {
+    pub requests: u64,
+    /// By status class: index 1 is 1xx … 5 is 5xx; 0 is answered by the router itself.
+    pub classes: [u64; 6],
+    /// Requests in flight now, queue included.
+    pub in_flight: u64,
+    /// Service time in ms at p50, p95 and p99 of this second.
+    pub p50_ms: u64,
+    pub p95_ms: u64,
+    pub p99_ms: u64,
+}
