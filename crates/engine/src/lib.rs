@@ -1,1 +1,89 @@
-//! (to be written)
+//! Containers on Linux hosts: the verbs that builder and scheduler need, over Docker Engine.
+//!
+//! Architecture invariant: only `docker.rs` names bollard. Nothing here decides anything: which container runs
+//! where and why is the scheduler's and the builder's business. Every call has a deadline.
+
+pub mod container;
+mod error;
+
+pub use container::*;
+pub use error::EngineError;
+
+use std::path::Path;
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::Stream;
+use futures_util::future::BoxFuture;
+
+pub type Result<T> = std::result::Result<T, EngineError>;
+pub type BoxStream<T> = Pin<Box<dyn Stream<Item = T> + Send>>;
+
+/// What runs containers. One implementation talks to Docker Engine, one (for tests) keeps them in memory.
+///
+/// All objects carry the label `ropewalk.instance`, and listing verbs see only those of their own instance.
+pub trait Engine: Send + Sync + std::fmt::Debug {
+    /// Version, capacity and features of the host's engine. Also the health probe: answers within 5 s or fails.
+    fn info(&self) -> BoxFuture<'_, Result<EngineInfo>>;
+
+    /// Loads the images of a `docker load` archive.
+    fn load_image<'a>(&'a self, archive: &'a Path) -> BoxFuture<'a, Result<()>>;
+    /// Whether an image (by `sha256:` id of its config) is there.
+    fn has_image<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Result<bool>>;
+    /// Removes an image; not being there is success.
+    fn remove_image<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Result<()>>;
+
+    /// Makes the bridge network unless it is there.
+    fn ensure_network<'a>(&'a self, network: &'a NetworkSpec) -> BoxFuture<'a, Result<()>>;
+    /// Names of this instance's networks.
+    fn networks(&self) -> BoxFuture<'_, Result<Vec<String>>>;
+    /// Removes a network; not being there is success.
+    fn remove_network<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>>;
+
+    /// Makes a container without starting it. A container of that name already there is [`EngineError::Conflict`].
+    fn create<'a>(&'a self, spec: &'a ContainerSpec) -> BoxFuture<'a, Result<ContainerId>>;
+    fn start<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<()>>;
+    /// Sends a signal (`TERM`, `KILL`, `HUP`, …) to the container's first process; one that ended is success.
+    fn signal<'a>(&'a self, id: &'a ContainerId, signal: &'a str) -> BoxFuture<'a, Result<()>>;
+    /// SIGTERM, then SIGKILL after `grace`. Returns when it has ended; tells whether the kill was needed.
+    fn stop<'a>(&'a self, id: &'a ContainerId, grace: Duration) -> BoxFuture<'a, Result<Stopped>>;
+    /// Kills if need be and removes; not being there is success.
+    fn remove<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<()>>;
+    /// Every container of this instance, ended ones too.
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Container>>>;
+    /// One container in full; `None` when it is not there.
+    fn inspect<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<Option<Container>>>;
+    /// Waits until it has ended. No deadline of its own.
+    fn wait<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<Exit>>;
+
+    /// Output since a time (seconds and nanoseconds since the epoch; `None` is all), then as it comes when
+    /// `follow`. Ends when the container has ended. Chunks need not be whole lines.
+    fn logs<'a>(
+        &'a self,
+        id: &'a ContainerId,
+        since: Option<(i64, i32)>,
+        follow: bool,
+    ) -> BoxFuture<'a, Result<BoxStream<Result<Output>>>>;
+    /// Input and output of the container's first process; attach before start so that nothing is lost.
+    fn attach<'a>(&'a self, id: &'a ContainerId, tty: bool) -> BoxFuture<'a, Result<Attached>>;
+    /// Runs another process in a running container, attached.
+    fn exec<'a>(&'a self, id: &'a ContainerId, exec: &'a ExecSpec) -> BoxFuture<'a, Result<Exec>>;
+    fn resize<'a>(
+        &'a self,
+        id: &'a ContainerId,
+        rows: u16,
+        columns: u16,
+    ) -> BoxFuture<'a, Result<()>>;
+    fn resize_exec<'a>(
+        &'a self,
+        exec: &'a str,
+        rows: u16,
+        columns: u16,
+    ) -> BoxFuture<'a, Result<()>>;
+    fn exec_exit<'a>(&'a self, exec: &'a str) -> BoxFuture<'a, Result<Option<i64>>>;
+
+    /// Starts, ends and out-of-memory events of this instance's containers, from now on. The stream ends when the
+    /// engine goes away; whoever reads it lists everything again then, for events are hints and never the truth.
+    fn events(&self) -> BoxFuture<'_, Result<BoxStream<Result<Event>>>>;
+    fn stats<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<Stats>>;
+}

@@ -1,1 +1,20 @@
-//! (to be written)
+//! What the words mean: apps, process types, dyno sizes, releases, and the rules that hold between them.
+//!
+//! Architecture invariant: nothing here does IO, is async, reads a clock or draws randomness. Time and ids
+//! are parameters. No wire form and no row is known here.
+
+pub mod config_var;
+pub mod dyno;
+pub mod formation;
+pub mod id;
+pub mod log_line;
+pub mod name;
+pub mod procfile;
+pub mod release;
+pub mod size;
+
+pub use config_var::{ConfigVarName, ConfigVars};
+pub use dyno::{DynoName, DynoState};
+pub use id::{AppId, BuildId, DynoId, InstanceId, ReleaseId, SlugId, TokenId, UserId};
+pub use name::{AppName, ProcessType};
+pub use size::DynoSize;
