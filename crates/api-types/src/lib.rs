@@ -2,4 +2,5 @@
 //!
 //! Nothing here is ever stored, and no rule lives here: a type says what the wire says, no more.
 
+pub mod attach;
 pub mod router;

@@ -90,7 +90,10 @@ pub enum ToServer {
     Hello { pid: u32, version: String },
     /// The table of this generation is in force. `draining`: upstreams no longer named that still have requests
     /// in flight, by id with the count; sent again each time one of them reaches zero (then without it).
-    Ack { generation: u64, draining: BTreeMap<String, u64> },
+    Ack {
+        generation: u64,
+        draining: BTreeMap<String, u64>,
+    },
     /// Router log lines (`at=info method=…`, without time and source), in order. Batched: at most 512 lines or 100 ms.
     Log { lines: Vec<LogLine> },
     /// Every second, apps with traffic only.

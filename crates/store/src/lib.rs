@@ -1,1 +1,35 @@
-//! (to be written)
+//! The ledger: everything that was promised to somebody, in one SQLite file.
+//!
+//! Architecture invariant: only this crate names rusqlite. A write that was answered is on disk
+//! (`synchronous=FULL`); rows never leave as wire forms. There is one writer, so a transaction sees no other.
+
+mod app;
+mod build;
+mod domain;
+mod dyno;
+mod error;
+mod formation;
+mod migrate;
+mod release;
+mod row;
+mod seal;
+mod slug;
+mod stack;
+mod user;
+mod worker;
+
+pub use app::{App, NewApp};
+pub use build::{Build, BuildStatus, NewBuild};
+pub use domain::Domain;
+pub use dyno::{Dyno, NewDyno, Retire};
+pub use error::StoreError;
+pub use formation::{Formation, FormationChange};
+pub use migrate::schema;
+pub use release::{NewRelease, Release};
+pub use seal::Key;
+pub use slug::{NewSlug, Slug, Tgz};
+pub use stack::Stack;
+pub use user::{NewToken, Token, User};
+pub use worker::{Store, Tx, View};
+
+pub type Result<T> = std::result::Result<T, StoreError>;

@@ -1,0 +1,139 @@
+//! What goes to and fro between a terminal and an attached dyno: one WebSocket binary message a frame, whose
+//! first byte is the channel. The subprotocol is [`SUBPROTOCOL`].
+
+use bytes::Bytes;
+
+/// `Sec-WebSocket-Protocol` of attached dynos.
+pub const SUBPROTOCOL: &str = "ropewalk-attach.v1";
+/// Largest frame either side accepts, in bytes.
+pub const MAX_FRAME: usize = 1 << 20;
+
+/// From the terminal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToDyno {
+    /// Channel 0.
+    Stdin(Bytes),
+    /// Channel 0 with nothing in it: no more input will come.
+    StdinClosed,
+    /// Channel 3, as JSON `{"rows":24,"columns":80}`.
+    Resize { rows: u16, columns: u16 },
+    /// Channel 4: `INT`, `TERM` or `HUP`.
+    Signal(String),
+}
+
+/// From the dyno.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FromDyno {
+    /// Channel 1.
+    Stdout(Bytes),
+    /// Channel 2; with a terminal everything is stdout.
+    Stderr(Bytes),
+    /// Channel 5, as JSON `{"code":0}`. The last frame.
+    Exit(i64),
+}
+
+fn framed(channel: u8, payload: &[u8]) -> Bytes {
+    let mut frame = Vec::with_capacity(1 + payload.len());
+    frame.push(channel);
+    frame.extend_from_slice(payload);
+    frame.into()
+}
+
+impl ToDyno {
+    pub fn encode(&self) -> Bytes {
+        match self {
+            Self::Stdin(bytes) => framed(0, bytes),
+            Self::StdinClosed => framed(0, b""),
+            Self::Resize { rows, columns } => framed(
+                3,
+                serde_json::json!({"rows": rows, "columns": columns})
+                    .to_string()
+                    .as_bytes(),
+            ),
+            Self::Signal(name) => framed(4, name.as_bytes()),
+        }
+    }
+
+    /// `None` for a frame that is none of these.
+    pub fn decode(frame: &Bytes) -> Option<Self> {
+        let (channel, payload) = (frame.first()?, frame.slice(1..));
+        match channel {
+            0 if payload.is_empty() => Some(Self::StdinClosed),
+            0 => Some(Self::Stdin(payload)),
+            3 => {
+                let value: serde_json::Value = serde_json::from_slice(&payload).ok()?;
+                let number = |key: &str| u16::try_from(value.get(key)?.as_u64()?).ok();
+                Some(Self::Resize {
+                    rows: number("rows")?,
+                    columns: number("columns")?,
+                })
+            }
+            4 => match std::str::from_utf8(&payload).ok()? {
+                name @ ("INT" | "TERM" | "HUP") => Some(Self::Signal(name.to_owned())),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+impl FromDyno {
+    pub fn encode(&self) -> Bytes {
+        match self {
+            Self::Stdout(bytes) => framed(1, bytes),
+            Self::Stderr(bytes) => framed(2, bytes),
+            Self::Exit(code) => framed(5, serde_json::json!({"code": code}).to_string().as_bytes()),
+        }
+    }
+
+    /// `None` for a frame that is none of these.
+    pub fn decode(frame: &Bytes) -> Option<Self> {
+        let (channel, payload) = (frame.first()?, frame.slice(1..));
+        match channel {
+            1 => Some(Self::Stdout(payload)),
+            2 => Some(Self::Stderr(payload)),
+            5 => {
+                let value: serde_json::Value = serde_json::from_slice(&payload).ok()?;
+                Some(Self::Exit(value.get("code")?.as_i64()?))
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_round_trip_and_rubbish_is_none() {
+        for frame in [
+            ToDyno::Stdin(Bytes::from_static(b"ls\n")),
+            ToDyno::StdinClosed,
+            ToDyno::Resize {
+                rows: 33,
+                columns: 101,
+            },
+            ToDyno::Signal("INT".into()),
+        ] {
+            assert_eq!(ToDyno::decode(&frame.encode()), Some(frame));
+        }
+        for frame in [
+            FromDyno::Stdout(Bytes::from_static(b"x")),
+            FromDyno::Stderr(Bytes::new()),
+            FromDyno::Exit(137),
+        ] {
+            assert_eq!(FromDyno::decode(&frame.encode()), Some(frame));
+        }
+        for rubbish in [
+            &b""[..],
+            b"\x03{}",
+            b"\x03{\"rows\":70000,\"columns\":1}",
+            b"\x04KILL",
+            b"\x09",
+        ] {
+            assert_eq!(ToDyno::decode(&Bytes::from_static(rubbish)), None);
+            assert_eq!(FromDyno::decode(&Bytes::from_static(rubbish)), None);
+        }
+    }
+}

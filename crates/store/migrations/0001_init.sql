@@ -1,0 +1,154 @@
+-- The ledger. Times are RFC 3339 text in UTC, ids are lower-case UUIDs, booleans are 0 or 1.
+
+CREATE TABLE users (
+    id            TEXT PRIMARY KEY,
+    email         TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    name          TEXT,
+    admin         INTEGER NOT NULL DEFAULT 0 CHECK (admin IN (0, 1)),
+    password_hash TEXT,
+    created_at    TEXT NOT NULL,
+    updated_at    TEXT NOT NULL
+) STRICT;
+
+-- A token is kept as the SHA-256 of its text; `hint` is its first and last characters.
+CREATE TABLE tokens (
+    id          TEXT PRIMARY KEY,
+    user_id     TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    hash        BLOB NOT NULL UNIQUE,
+    hint        TEXT NOT NULL,
+    description TEXT NOT NULL,
+    scope       TEXT NOT NULL,
+    created_at  TEXT NOT NULL,
+    expires_at  TEXT
+) STRICT;
+
+CREATE TABLE stacks (
+    name       TEXT NOT NULL,
+    version    TEXT NOT NULL,
+    -- Image references as JSON, written by the stack builder.
+    images     TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    PRIMARY KEY (name, version)
+) STRICT;
+
+CREATE TABLE apps (
+    id                TEXT PRIMARY KEY,
+    name              TEXT NOT NULL UNIQUE,
+    owner_id          TEXT NOT NULL REFERENCES users (id),
+    stack             TEXT NOT NULL,
+    maintenance       INTEGER NOT NULL DEFAULT 0 CHECK (maintenance IN (0, 1)),
+    -- What serves, and what is being put in its place.
+    current_version   INTEGER NOT NULL,
+    candidate_version INTEGER,
+    created_at        TEXT NOT NULL,
+    updated_at        TEXT NOT NULL,
+    released_at       TEXT
+) STRICT;
+
+CREATE TABLE buildpacks (
+    app_id  TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+    ordinal INTEGER NOT NULL,
+    url     TEXT NOT NULL,
+    PRIMARY KEY (app_id, ordinal)
+) STRICT;
+
+CREATE TABLE slugs (
+    id                    TEXT PRIMARY KEY,
+    app_id                TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+    commit_sha            TEXT,
+    -- The read-only image that dynos mount.
+    image_digest          TEXT NOT NULL,
+    image_size            INTEGER NOT NULL,
+    -- JSON object: process type to command.
+    process_types         TEXT NOT NULL,
+    buildpack_description TEXT,
+    stack                 TEXT NOT NULL,
+    -- The form that travels; made when first needed.
+    tgz_digest            TEXT,
+    tgz_diff_id           TEXT,
+    tgz_size              INTEGER,
+    created_at            TEXT NOT NULL
+) STRICT;
+CREATE INDEX slugs_by_app ON slugs (app_id);
+CREATE INDEX slugs_by_image ON slugs (image_digest);
+
+CREATE TABLE releases (
+    id            TEXT PRIMARY KEY,
+    app_id        TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+    version       INTEGER NOT NULL,
+    description   TEXT NOT NULL,
+    status        TEXT NOT NULL CHECK (status IN ('pending', 'succeeded', 'failed', 'expired')),
+    -- Why it failed, as the user is told.
+    failure       TEXT,
+    user_id       TEXT NOT NULL REFERENCES users (id),
+    slug_id       TEXT REFERENCES slugs (id),
+    -- Sealed JSON object of the config vars.
+    config        BLOB NOT NULL,
+    stack         TEXT NOT NULL,
+    stack_version TEXT,
+    created_at    TEXT NOT NULL,
+    updated_at    TEXT NOT NULL,
+    UNIQUE (app_id, version)
+) STRICT;
+
+CREATE TABLE formations (
+    id         TEXT PRIMARY KEY,
+    app_id     TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+    type       TEXT NOT NULL,
+    quantity   INTEGER NOT NULL,
+    size       TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    updated_at TEXT NOT NULL,
+    UNIQUE (app_id, type)
+) STRICT;
+
+CREATE TABLE domains (
+    id         TEXT PRIMARY KEY,
+    app_id     TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+    hostname   TEXT NOT NULL UNIQUE,
+    created_at TEXT NOT NULL,
+    updated_at TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE builds (
+    id              TEXT PRIMARY KEY,
+    app_id          TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+    user_id         TEXT NOT NULL REFERENCES users (id),
+    status          TEXT NOT NULL CHECK (status IN ('pending', 'succeeded', 'failed')),
+    commit_sha      TEXT,
+    stack           TEXT NOT NULL,
+    -- JSON array of {name, url}.
+    buildpacks      TEXT NOT NULL DEFAULT '[]',
+    -- JSON: what bin/report said, and milliseconds by phase.
+    report          TEXT NOT NULL DEFAULT '{}',
+    failure         TEXT,
+    slug_id         TEXT REFERENCES slugs (id),
+    release_version INTEGER,
+    created_at      TEXT NOT NULL,
+    updated_at      TEXT NOT NULL
+) STRICT;
+CREATE INDEX builds_by_app ON builds (app_id);
+
+-- One row a container that is wanted or still there. The scheduler is its one writer, but for `retire`.
+CREATE TABLE dynos (
+    id              TEXT PRIMARY KEY,
+    app_id          TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+    type            TEXT NOT NULL,
+    number          INTEGER NOT NULL,
+    release_version INTEGER NOT NULL,
+    size            TEXT NOT NULL,
+    command         TEXT NOT NULL,
+    state           TEXT NOT NULL CHECK (state IN ('starting', 'up', 'idle', 'crashed', 'down')),
+    -- Why it is in that state: "exit 137, out of memory".
+    reason          TEXT,
+    -- Crashes in a row, for the back-off.
+    crashes         INTEGER NOT NULL DEFAULT 0,
+    -- Asked to be replaced (restart), or to be stopped at once.
+    retire          TEXT CHECK (retire IN ('replace', 'stop')),
+    attached        INTEGER NOT NULL DEFAULT 0 CHECK (attached IN (0, 1)),
+    -- Sealed JSON object of variables given with a one-off dyno.
+    env             BLOB,
+    created_at      TEXT NOT NULL,
+    updated_at      TEXT NOT NULL
+) STRICT;
+CREATE INDEX dynos_by_app ON dynos (app_id);

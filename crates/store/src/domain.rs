@@ -1,0 +1,82 @@
+//! Custom domains: host names beside the app's own.
+
+use jiff::Timestamp;
+use ropewalk_model::AppId;
+use rusqlite::{Row, params};
+use uuid::Uuid;
+
+use crate::row::{all, first, is_taken, parse, time};
+use crate::{Result, StoreError, Tx, View};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Domain {
+    pub id: Uuid,
+    pub app: AppId,
+    pub hostname: String,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+fn domain(row: &Row<'_>) -> Result<Domain> {
+    Ok(Domain {
+        id: parse(row, "id")?,
+        app: parse(row, "app_id")?,
+        hostname: row.get("hostname")?,
+        created_at: parse(row, "created_at")?,
+        updated_at: parse(row, "updated_at")?,
+    })
+}
+
+impl View<'_> {
+    pub fn domains(&self, app: AppId) -> Result<Vec<Domain>> {
+        let mut statement = self
+            .conn
+            .prepare_cached("SELECT * FROM domains WHERE app_id = ?1 ORDER BY id")?;
+        all(&mut statement, [app.to_string()], domain)
+    }
+
+    pub fn all_domains(&self) -> Result<Vec<Domain>> {
+        let mut statement = self
+            .conn
+            .prepare_cached("SELECT * FROM domains ORDER BY id")?;
+        all(&mut statement, [], domain)
+    }
+
+    /// By host name or id.
+    pub fn find_domain(&self, app: AppId, hostname_or_id: &str) -> Result<Domain> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT * FROM domains WHERE app_id = ?1 AND (hostname = ?2 OR id = ?2)",
+        )?;
+        first(&mut statement, [&app.to_string(), hostname_or_id], domain)?
+            .ok_or(StoreError::NotFound("domain"))
+    }
+}
+
+impl Tx<'_> {
+    /// `hostname` is already normalised (lower case, no trailing dot).
+    pub fn add_domain(
+        &self,
+        id: Uuid,
+        app: AppId,
+        hostname: &str,
+        now: Timestamp,
+    ) -> Result<Domain> {
+        self.conn
+            .execute(
+                "INSERT INTO domains (id, app_id, hostname, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?4)",
+                params![id.to_string(), app.to_string(), hostname, time(now)],
+            )
+            .map_err(|error| match is_taken(&error) {
+                true => StoreError::Taken { what: "domain", name: hostname.to_owned() },
+                false => error.into(),
+            })?;
+        self.find_domain(app, hostname)
+    }
+
+    pub fn remove_domain(&self, id: Uuid) -> Result<bool> {
+        Ok(self
+            .conn
+            .execute("DELETE FROM domains WHERE id = ?1", [id.to_string()])?
+            > 0)
+    }
+}

@@ -1,0 +1,216 @@
+//! Dynos: the intent to run one, and what became of it. Written before a container is made and after it is gone.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use ropewalk_model::{AppId, DynoId, DynoName, DynoSize, DynoState, ProcessType};
+use rusqlite::{Row, params};
+
+use crate::row::{all, first, parse, parse_with, time};
+use crate::{Result, StoreError, Tx, View};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dyno {
+    pub id: DynoId,
+    pub app: AppId,
+    pub name: DynoName,
+    pub release_version: u32,
+    pub size: DynoSize,
+    /// Shell line that the launcher runs.
+    pub command: String,
+    pub state: DynoState,
+    /// Why it is in that state, in words.
+    pub reason: Option<String>,
+    /// Crashes in a row.
+    pub crashes: u32,
+    pub retire: Option<Retire>,
+    /// A one-off whose output goes to a terminal and not to the log.
+    pub attached: bool,
+    pub created_at: Timestamp,
+    /// When it entered its state.
+    pub updated_at: Timestamp,
+}
+
+/// A request to end a dyno.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retire {
+    /// Restart: its successor passes first, where the process type allows.
+    Replace,
+    /// Stop at once.
+    Stop,
+}
+
+impl Retire {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Replace => "replace",
+            Self::Stop => "stop",
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct NewDyno {
+    pub id: DynoId,
+    pub app: AppId,
+    pub name: DynoName,
+    pub release_version: u32,
+    pub size: DynoSize,
+    pub command: String,
+    pub crashes: u32,
+    pub attached: bool,
+    /// Extra variables of a one-off dyno.
+    pub env: BTreeMap<String, String>,
+}
+
+fn dyno(row: &Row<'_>) -> Result<Dyno> {
+    let retire: Option<String> = row.get("retire")?;
+    Ok(Dyno {
+        id: parse(row, "id")?,
+        app: parse(row, "app_id")?,
+        name: DynoName {
+            process_type: parse_with(row, "type", |text| ProcessType::parse(text).ok())?,
+            number: row.get("number")?,
+        },
+        release_version: row.get("release_version")?,
+        size: parse_with(row, "size", DynoSize::find)?,
+        command: row.get("command")?,
+        state: parse_with(row, "state", DynoState::parse)?,
+        reason: row.get("reason")?,
+        crashes: row.get("crashes")?,
+        retire: match retire.as_deref() {
+            None => None,
+            Some("replace") => Some(Retire::Replace),
+            Some("stop") => Some(Retire::Stop),
+            Some(other) => {
+                return Err(StoreError::Corrupt {
+                    what: "retire",
+                    value: other.to_owned(),
+                });
+            }
+        },
+        attached: row.get("attached")?,
+        created_at: parse(row, "created_at")?,
+        updated_at: parse(row, "updated_at")?,
+    })
+}
+
+fn context(id: DynoId) -> String {
+    format!("dyno {id}")
+}
+
+impl View<'_> {
+    /// An app's dynos, by type and number, oldest first where two share a name.
+    pub fn dynos(&self, app: AppId) -> Result<Vec<Dyno>> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT * FROM dynos WHERE app_id = ?1 ORDER BY type, number, created_at",
+        )?;
+        all(&mut statement, [app.to_string()], dyno)
+    }
+
+    pub fn all_dynos(&self) -> Result<Vec<Dyno>> {
+        let mut statement = self
+            .conn
+            .prepare_cached("SELECT * FROM dynos ORDER BY app_id, type, number, created_at")?;
+        all(&mut statement, [], dyno)
+    }
+
+    pub fn dyno(&self, id: DynoId) -> Result<Option<Dyno>> {
+        let mut statement = self
+            .conn
+            .prepare_cached("SELECT * FROM dynos WHERE id = ?1")?;
+        first(&mut statement, [id.to_string()], dyno)
+    }
+
+    /// The variables given with a one-off dyno.
+    pub fn dyno_env(&self, id: DynoId) -> Result<BTreeMap<String, String>> {
+        let mut statement = self
+            .conn
+            .prepare_cached("SELECT env FROM dynos WHERE id = ?1")?;
+        let sealed: Option<Vec<u8>> =
+            first(&mut statement, [id.to_string()], |row| Ok(row.get(0)?))?.flatten();
+        match sealed {
+            None => Ok(BTreeMap::new()),
+            Some(sealed) => serde_json::from_slice(&self.key.unseal(&context(id), &sealed)?)
+                .map_err(|_| StoreError::Unseal),
+        }
+    }
+}
+
+impl Tx<'_> {
+    /// Writes the intent; the container is made after.
+    pub fn create_dyno(&self, new: &NewDyno, now: Timestamp) -> Result<()> {
+        let env = match new.env.is_empty() {
+            true => None,
+            false => {
+                let plain = serde_json::to_vec(&new.env).map_err(|_| StoreError::Unseal)?;
+                Some(self.key.seal(&context(new.id), &plain)?)
+            }
+        };
+        self.conn.execute(
+            "INSERT INTO dynos (id, app_id, type, number, release_version, size, command, state, crashes,
+                                attached, env, created_at, updated_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'starting', ?8, ?9, ?10, ?11, ?11)",
+            params![
+                new.id.to_string(),
+                new.app.to_string(),
+                new.name.process_type.as_str(),
+                new.name.number,
+                new.release_version,
+                new.size.name,
+                new.command,
+                new.crashes,
+                new.attached,
+                env,
+                time(now)
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Enters a state; saying the same state and reason again changes nothing.
+    pub fn set_dyno_state(
+        &self,
+        id: DynoId,
+        state: DynoState,
+        reason: Option<&str>,
+        crashes: u32,
+        now: Timestamp,
+    ) -> Result<()> {
+        self.conn.execute(
+            "UPDATE dynos SET state = ?2, reason = ?3, crashes = ?4, updated_at = ?5
+             WHERE id = ?1 AND (state IS NOT ?2 OR reason IS NOT ?3 OR crashes IS NOT ?4)",
+            params![id.to_string(), state.as_str(), reason, crashes, time(now)],
+        )?;
+        Ok(())
+    }
+
+    /// Asks for dynos to be ended: all of an app (`None`), of a type, or one by name. Returns how many.
+    pub fn retire_dynos(
+        &self,
+        app: AppId,
+        process_type: Option<&ProcessType>,
+        number: Option<u32>,
+        retire: Retire,
+    ) -> Result<usize> {
+        Ok(self.conn.execute(
+            "UPDATE dynos SET retire = ?4
+             WHERE app_id = ?1 AND (?2 IS NULL OR type = ?2) AND (?3 IS NULL OR number = ?3)
+               AND (?2 IS NOT NULL OR type NOT IN ('run', 'release'))",
+            params![
+                app.to_string(),
+                process_type.map(|name| name.as_str()),
+                number,
+                retire.as_str()
+            ],
+        )?)
+    }
+
+    /// The container is gone.
+    pub fn delete_dyno(&self, id: DynoId) -> Result<bool> {
+        Ok(self
+            .conn
+            .execute("DELETE FROM dynos WHERE id = ?1", [id.to_string()])?
+            > 0)
+    }
+}

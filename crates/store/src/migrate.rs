@@ -1,0 +1,54 @@
+//! Brings a ledger to the newest schema: numbered SQL files, one transaction each, `PRAGMA user_version`.
+
+use rusqlite::Connection;
+
+/// In order; a file that was released is never edited, only followed by another.
+const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_init.sql")];
+
+/// Schema version of this build.
+pub(crate) const KNOWN: u32 = MIGRATIONS.len() as u32;
+
+pub(crate) fn version(conn: &Connection) -> rusqlite::Result<u32> {
+    conn.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+pub(crate) fn run(conn: &mut Connection) -> rusqlite::Result<()> {
+    let at = version(conn)? as usize;
+    for (index, sql) in MIGRATIONS.iter().enumerate().skip(at) {
+        let tx = conn.transaction()?;
+        tx.execute_batch(sql)?;
+        tx.pragma_update(None, "user_version", index as u32 + 1)?;
+        tx.commit()?;
+    }
+    Ok(())
+}
+
+/// The schema that the migrations give, as one text; `schema.sql` is held equal to it by a test.
+pub fn schema() -> crate::Result<String> {
+    let mut conn = Connection::open_in_memory()?;
+    run(&mut conn)?;
+    let mut statement = conn.prepare(
+        "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY type DESC, name",
+    )?;
+    let parts = statement
+        .query_map([], |row| row.get::<_, String>(0))?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(format!("{};\n", parts.join(";\n\n")))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn schema_sql_is_what_the_migrations_give() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schema.sql");
+        let made = super::schema().unwrap();
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            std::fs::write(path, &made).unwrap();
+        }
+        let kept = std::fs::read_to_string(path).unwrap_or_default();
+        assert_eq!(
+            made, kept,
+            "run with UPDATE_EXPECT=1 and read the difference"
+        );
+    }
+}

@@ -1,0 +1,128 @@
+//! Slugs: which built tree they are, and the form that travels once it was made.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use ropewalk_model::{AppId, SlugId};
+use rusqlite::{Row, params};
+
+use crate::row::{all, first, json, parse, time, to_json};
+use crate::{Result, StoreError, Tx, View};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slug {
+    pub id: SlugId,
+    pub app: AppId,
+    pub commit: Option<String>,
+    /// `sha256:…` of the read-only image.
+    pub image_digest: String,
+    /// Bytes of that image.
+    pub image_size: u64,
+    pub process_types: BTreeMap<String, String>,
+    pub buildpack_description: Option<String>,
+    pub stack: String,
+    pub tgz: Option<Tgz>,
+    pub created_at: Timestamp,
+}
+
+/// The form that travels, which is also an OCI layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tgz {
+    pub digest: String,
+    pub diff_id: String,
+    pub size: u64,
+}
+
+#[derive(Debug, Clone)]
+pub struct NewSlug {
+    pub id: SlugId,
+    pub app: AppId,
+    pub commit: Option<String>,
+    pub image_digest: String,
+    pub image_size: u64,
+    pub process_types: BTreeMap<String, String>,
+    pub buildpack_description: Option<String>,
+    pub stack: String,
+}
+
+fn slug(row: &Row<'_>) -> Result<Slug> {
+    let digest: Option<String> = row.get("tgz_digest")?;
+    let diff_id: Option<String> = row.get("tgz_diff_id")?;
+    let size: Option<u64> = row.get("tgz_size")?;
+    let tgz = match (digest, diff_id, size) {
+        (Some(digest), Some(diff_id), Some(size)) => Some(Tgz {
+            digest,
+            diff_id,
+            size,
+        }),
+        _ => None,
+    };
+    Ok(Slug {
+        id: parse(row, "id")?,
+        app: parse(row, "app_id")?,
+        commit: row.get("commit_sha")?,
+        image_digest: row.get("image_digest")?,
+        image_size: row.get("image_size")?,
+        process_types: json(row, "process_types")?,
+        buildpack_description: row.get("buildpack_description")?,
+        stack: row.get("stack")?,
+        tgz,
+        created_at: parse(row, "created_at")?,
+    })
+}
+
+impl View<'_> {
+    pub fn slug(&self, id: SlugId) -> Result<Slug> {
+        let mut statement = self
+            .conn
+            .prepare_cached("SELECT * FROM slugs WHERE id = ?1")?;
+        first(&mut statement, [id.to_string()], slug)?.ok_or(StoreError::NotFound("slug"))
+    }
+
+    /// Digests of every image that a slug row names.
+    pub fn slug_images(&self) -> Result<Vec<String>> {
+        let mut statement = self
+            .conn
+            .prepare_cached("SELECT DISTINCT image_digest FROM slugs")?;
+        all(&mut statement, [], |row| Ok(row.get(0)?))
+    }
+
+    /// The travelling form of an image, if one was made for any slug of it.
+    pub fn slugs_by_image(&self, image_digest: &str) -> Result<Vec<Slug>> {
+        let mut statement = self
+            .conn
+            .prepare_cached("SELECT * FROM slugs WHERE image_digest = ?1")?;
+        all(&mut statement, [image_digest], slug)
+    }
+}
+
+impl Tx<'_> {
+    pub fn create_slug(&self, new: &NewSlug, now: Timestamp) -> Result<Slug> {
+        self.conn.execute(
+            "INSERT INTO slugs (id, app_id, commit_sha, image_digest, image_size, process_types,
+                                buildpack_description, stack, created_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            params![
+                new.id.to_string(),
+                new.app.to_string(),
+                new.commit,
+                new.image_digest,
+                new.image_size,
+                to_json(&new.process_types)?,
+                new.buildpack_description,
+                new.stack,
+                time(now),
+            ],
+        )?;
+        self.slug(new.id)
+    }
+
+    /// Notes the travelling form on every slug of that image.
+    pub fn set_tgz(&self, image_digest: &str, tgz: &Tgz) -> Result<()> {
+        self.conn.execute(
+            "UPDATE slugs SET tgz_digest = ?2, tgz_diff_id = ?3, tgz_size = ?4 WHERE image_digest = ?1",
+            params![image_digest, tgz.digest, tgz.diff_id, tgz.size],
+        )?;
+        Ok(())
+    }
+}

@@ -1,0 +1,313 @@
+//! What the rest of the platform relies on: releases are numbered without gaps, one candidate at a time, and
+//! what was acknowledged survives reopening the file.
+
+#![allow(clippy::unwrap_used)] // support code of tests
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use jiff::Timestamp;
+use ropewalk_model::release::ReleaseStatus;
+use ropewalk_model::{AppId, AppName, ProcessType, ReleaseId, SlugId, UserId};
+use ropewalk_store::{
+    FormationChange, Key, NewApp, NewRelease, NewSlug, NewToken, Store, StoreError,
+};
+use uuid::Uuid;
+
+fn open(dir: &Path) -> Store {
+    Store::open(&dir.join("ledger.db"), Key::open(&dir.join("key")).unwrap()).unwrap()
+}
+
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+struct Fixture {
+    app: AppId,
+    user: UserId,
+}
+
+async fn fixture(store: &Store) -> Fixture {
+    store
+        .write(|tx| {
+            let user = UserId(Uuid::new_v4());
+            tx.create_user(user, "dev@example.com", true, now())?;
+            let app = AppId(Uuid::new_v4());
+            let name = AppName::parse("demo").unwrap();
+            let release = ReleaseId(Uuid::new_v4());
+            tx.create_app(
+                &NewApp {
+                    id: app,
+                    name,
+                    owner: user,
+                    stack: "debian-13".into(),
+                    release,
+                },
+                now(),
+            )?;
+            Ok(Fixture { app, user })
+        })
+        .await
+        .unwrap()
+}
+
+impl Fixture {
+    fn release(&self, description: &str) -> NewRelease {
+        NewRelease {
+            id: ReleaseId(Uuid::new_v4()),
+            app: self.app,
+            user: self.user,
+            description: description.to_owned(),
+            slug: None,
+            config: None,
+            stack: None,
+        }
+    }
+
+    async fn deploy(&self, store: &Store, types: &[&str]) -> u32 {
+        let mut new = self.release("Deploy abcdef01");
+        let process_types: BTreeMap<String, String> = types
+            .iter()
+            .map(|name| ((*name).to_owned(), format!("run {name}")))
+            .collect();
+        let app = self.app;
+        store
+            .write(move |tx| {
+                let slug = SlugId(Uuid::new_v4());
+                tx.create_slug(
+                    &NewSlug {
+                        id: slug,
+                        app,
+                        commit: Some("abcdef01".into()),
+                        image_digest: "sha256:00".into(),
+                        image_size: 1,
+                        process_types,
+                        buildpack_description: None,
+                        stack: "debian-13".into(),
+                    },
+                    now(),
+                )?;
+                new.slug = Some(slug);
+                new.stack = Some(("debian-13".into(), "sha256:11".into()));
+                Ok(tx.create_release(new, now())?.version)
+            })
+            .await
+            .unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_candidate_serves_only_after_it_passed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let fx = fixture(&store).await;
+    let app = fx.app;
+    let v2 = fx.deploy(&store, &["web", "worker"]).await;
+    assert_eq!(v2, 2);
+    let seen = store.read(move |view| view.app(app)).await.unwrap();
+    assert_eq!((seen.current_version, seen.candidate_version), (1, Some(2)));
+
+    assert!(
+        store
+            .write(move |tx| tx.promote_candidate(app, 2, now()))
+            .await
+            .unwrap()
+    );
+    let formation = store.read(move |view| view.formation(app)).await.unwrap();
+    let quantities: Vec<_> = formation
+        .iter()
+        .map(|f| (f.process_type.to_string(), f.quantity))
+        .collect();
+    assert_eq!(
+        quantities,
+        [("web".to_owned(), 1), ("worker".to_owned(), 0)]
+    );
+
+    let v3 = fx.deploy(&store, &["web"]).await;
+    assert!(
+        store
+            .write(move |tx| tx.fail_candidate(app, v3, "R10", now()))
+            .await
+            .unwrap()
+    );
+    let (seen, release) = store
+        .read(move |view| Ok((view.app(app)?, view.release(app, v3)?)))
+        .await
+        .unwrap();
+    assert_eq!((seen.current_version, seen.candidate_version), (2, None));
+    assert_eq!(release.status, ReleaseStatus::Failed);
+    assert_eq!(release.failure.as_deref(), Some("R10"));
+    // Concluding it twice changes nothing.
+    assert!(
+        !store
+            .write(move |tx| tx.promote_candidate(app, v3, now()))
+            .await
+            .unwrap()
+    );
+}
+
+#[tokio::test]
+async fn a_newer_release_builds_on_the_pending_one_and_expires_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let fx = fixture(&store).await;
+    let app = fx.app;
+    let v2 = fx.deploy(&store, &["web"]).await;
+    let mut new = fx.release("Set A config vars");
+    let (config, _) = ropewalk_model::ConfigVars::default()
+        .patched(&BTreeMap::from([(
+            "A".to_owned(),
+            Some("secret-canary".to_owned()),
+        )]))
+        .unwrap();
+    new.config = Some(config.clone());
+    let v3 = store
+        .write(move |tx| tx.create_release(new, now()))
+        .await
+        .unwrap();
+    assert_eq!(v3.version, 3);
+    let (old, kept, seen) = store
+        .read(move |view| {
+            Ok((
+                view.release(app, v2)?,
+                view.config_vars(app, 3)?,
+                view.app(app)?,
+            ))
+        })
+        .await
+        .unwrap();
+    assert_eq!(old.status, ReleaseStatus::Expired);
+    assert_eq!(v3.slug, old.slug);
+    assert_eq!(kept, config);
+    assert_eq!(seen.candidate_version, Some(3));
+    drop(store);
+    for file in ["ledger.db", "ledger.db-wal"] {
+        let bytes = std::fs::read(dir.path().join(file)).unwrap_or_default();
+        assert!(
+            !bytes.windows(13).any(|w| w == b"secret-canary"),
+            "{file} holds a config var in clear"
+        );
+    }
+    let store = open(dir.path());
+    assert_eq!(
+        store
+            .read(move |view| view.config_vars(app, 3))
+            .await
+            .unwrap(),
+        config
+    );
+}
+
+#[tokio::test]
+async fn scaling_is_all_or_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let fx = fixture(&store).await;
+    let app = fx.app;
+    fx.deploy(&store, &["web", "release"]).await;
+    let change = |name: &str, quantity: &str| FormationChange {
+        process_type: ProcessType::parse(name).unwrap(),
+        quantity: Some(ropewalk_model::formation::Quantity::parse(quantity).unwrap()),
+        size: None,
+    };
+    let bad = vec![change("web", "4"), change("nope", "1")];
+    assert!(matches!(
+        store.write(move |tx| tx.scale(app, &bad, now())).await,
+        Err(StoreError::Formation(_))
+    ));
+    let bad = vec![change("release", "1")];
+    assert!(
+        store
+            .write(move |tx| tx.scale(app, &bad, now()))
+            .await
+            .is_err()
+    );
+    let good = vec![change("web", "4"), change("web", "+1")];
+    let formation = store
+        .write(move |tx| tx.scale(app, &good, now()))
+        .await
+        .unwrap();
+    let web = formation.iter().find(|f| f.process_type.is_web()).unwrap();
+    assert_eq!(web.quantity, 5);
+}
+
+#[tokio::test]
+async fn tokens_open_by_their_text_only_and_not_after_expiry() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let fx = fixture(&store).await;
+    let user = fx.user;
+    let at = now();
+    let token = store
+        .write(move |tx| {
+            tx.set_password(user, "correct horse", at)?;
+            tx.create_token(
+                &NewToken {
+                    id: ropewalk_model::TokenId(Uuid::new_v4()),
+                    user,
+                    text: "RWK-0123456789abcdef".into(),
+                    description: "test".into(),
+                    scope: "global".into(),
+                    expires_at: Some(at + jiff::SignedDuration::from_secs(60)),
+                },
+                at,
+            )
+        })
+        .await
+        .unwrap();
+    assert_eq!(token.hint, "RWK-**********cdef");
+    let whose = async |text: &'static str, later: i64| {
+        let at = at + jiff::SignedDuration::from_secs(later);
+        store
+            .read(move |view| view.authenticate(text, at))
+            .await
+            .unwrap()
+    };
+    assert!(whose("RWK-0123456789abcdef", 0).await.is_some());
+    assert!(whose("RWK-0123456789abcdef", 61).await.is_none());
+    assert!(whose("RWK-0123456789abcdeF", 0).await.is_none());
+
+    let right = store
+        .read(|view| view.verify_password("DEV@example.com", "correct horse"))
+        .await
+        .unwrap();
+    assert_eq!(
+        right.map(|user| user.email),
+        Some("dev@example.com".to_owned())
+    );
+    assert!(
+        store
+            .read(|view| view.verify_password("dev@example.com", "wrong"))
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert!(
+        store
+            .read(|view| view.verify_password("nobody@example.com", "x"))
+            .await
+            .unwrap()
+            .is_none()
+    );
+}
+
+#[tokio::test]
+async fn a_damaged_ledger_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    fixture(&store).await;
+    drop(store);
+    let path = dir.path().join("ledger.db");
+    // Fold the log into the file first, so that the damage is not covered by it.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while dir.path().join("ledger.db-wal").exists() && std::time::Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    let mut bytes = std::fs::read(&path).unwrap();
+    for byte in bytes.iter_mut().skip(4096).take(8192) {
+        *byte = 0x55;
+    }
+    std::fs::write(&path, bytes).unwrap();
+    let key = Key::open(&dir.path().join("key")).unwrap();
+    assert!(Store::open(&path, key).is_err());
+}
