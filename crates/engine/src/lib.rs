@@ -4,9 +4,11 @@
 //! where and why is the scheduler's and the builder's business. Every call has a deadline.
 
 pub mod container;
+pub mod docker;
 mod error;
 
 pub use container::*;
+pub use docker::DockerEngine;
 pub use error::EngineError;
 
 use std::path::Path;
