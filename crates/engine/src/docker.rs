@@ -9,6 +9,7 @@ mod failure;
 mod frames;
 mod host;
 mod images;
+mod logs;
 mod spec;
 mod stream;
 mod view;

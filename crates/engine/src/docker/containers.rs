@@ -13,16 +13,14 @@ use bollard::query_parameters::{
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
-use jiff::Timestamp;
 
 use super::failure::Call;
 use super::frames::Form;
 use super::{DockerEngine, spec, stream, view};
 use crate::container::{
-    Attached, Container, ContainerId, ContainerSpec, Exec, ExecSpec, Exit, Output, Stats, Status,
-    Stopped,
+    Attached, Container, ContainerId, ContainerSpec, Exec, ExecSpec, Exit, Stats, Status, Stopped,
 };
-use crate::{BoxStream, EngineError, Result};
+use crate::{EngineError, Result};
 
 /// Containers asked about at a time when listing.
 const INSPECTIONS: usize = 8;
@@ -66,7 +64,7 @@ impl DockerEngine {
 
     pub(super) async fn start_container(&self, id: &ContainerId) -> Result<()> {
         let call = Call::new("start", "container", &id.0, 60);
-        checked(call)?;
+        call.checked()?;
         let request = self
             .client()?
             .start_container(&id.0, None::<StartContainerOptions>);
@@ -86,7 +84,7 @@ impl DockerEngine {
     /// Sends a signal; `false` when there was no process to get it.
     pub(super) async fn deliver(&self, id: &ContainerId, signal: &str) -> Result<bool> {
         let call = Call::new("signal", "container", &id.0, 10);
-        checked(call)?;
+        call.checked()?;
         let options = KillContainerOptionsBuilder::default()
             .signal(signal)
             .build();
@@ -130,7 +128,7 @@ impl DockerEngine {
 
     pub(super) async fn remove_container(&self, id: &ContainerId) -> Result<()> {
         let call = Call::new("remove", "container", &id.0, 60);
-        checked(call)?;
+        call.checked()?;
         let docker = self.client()?;
         call.within(async {
             loop {
@@ -186,7 +184,7 @@ impl DockerEngine {
 
     pub(super) async fn inspect_container(&self, id: &ContainerId) -> Result<Option<Container>> {
         let call = Call::new("inspect", "container", &id.0, 10);
-        checked(call)?;
+        call.checked()?;
         let request = self
             .client()?
             .inspect_container(&id.0, None::<InspectContainerOptions>);
@@ -238,33 +236,9 @@ impl DockerEngine {
         }
     }
 
-    pub(super) async fn read_logs(
-        &self,
-        id: &ContainerId,
-        since: Option<(i64, i32)>,
-        follow: bool,
-    ) -> Result<BoxStream<Result<Output>>> {
-        let call = Call::new("read the log of", "container", &id.0, 10);
-        let form = if self.has_terminal(id).await? {
-            Form::Lines
-        } else {
-            Form::Framed
-        };
-        let mut path = format!(
-            "/containers/{id}/logs?stdout=1&stderr=1&timestamps=1&follow={}",
-            u8::from(follow)
-        );
-        let mut from = None;
-        if let Some((second, nanosecond)) = since {
-            path.push_str(&format!("&since={second}.{nanosecond:09}"));
-            from = Timestamp::new(second, nanosecond).ok();
-        }
-        stream::logs(&self.socket, call, &path, from, form).await
-    }
-
     pub(super) async fn attach_container(&self, id: &ContainerId, tty: bool) -> Result<Attached> {
         let call = Call::new("attach to", "container", &id.0, 10);
-        checked(call)?;
+        call.checked()?;
         let path = format!(
             "/containers/{id}/attach?stream=1&stdin=1&stdout=1&stderr=1&detachKeys={DETACH_KEYS}"
         );
@@ -273,7 +247,7 @@ impl DockerEngine {
 
     pub(super) async fn run_exec(&self, id: &ContainerId, exec: &ExecSpec) -> Result<Exec> {
         let call = Call::new("run a process in", "container", &id.0, 10);
-        checked(call)?;
+        call.checked()?;
         let config = ExecConfig {
             attach_stdin: Some(true),
             attach_stdout: Some(true),
@@ -306,7 +280,7 @@ impl DockerEngine {
         columns: u16,
     ) -> Result<()> {
         let call = Call::new("resize", "container", &id.0, 10);
-        checked(call)?;
+        call.checked()?;
         let options = ResizeContainerTTYOptionsBuilder::default()
             .h(rows.into())
             .w(columns.into())
@@ -322,7 +296,7 @@ impl DockerEngine {
         columns: u16,
     ) -> Result<()> {
         let call = Call::new("resize", "exec", exec, 10);
-        checked(call)?;
+        call.checked()?;
         let options = ResizeExecOptions {
             height: rows,
             width: columns,
@@ -332,7 +306,7 @@ impl DockerEngine {
 
     pub(super) async fn read_exec_exit(&self, exec: &str) -> Result<Option<i64>> {
         let call = Call::new("inspect", "exec", exec, 10);
-        checked(call)?;
+        call.checked()?;
         let answer = call.answer(self.client()?.inspect_exec(exec)).await?;
         Ok(answer
             .exit_code
@@ -341,7 +315,7 @@ impl DockerEngine {
 
     pub(super) async fn read_stats(&self, id: &ContainerId) -> Result<Stats> {
         let call = Call::new("measure", "container", &id.0, 10);
-        checked(call)?;
+        call.checked()?;
         let options = StatsOptionsBuilder::default()
             .stream(false)
             .one_shot(true)
@@ -349,16 +323,6 @@ impl DockerEngine {
         let mut answers = std::pin::pin!(self.client()?.stats(&id.0, Some(options)));
         let answer = call.answer(answers.try_next()).await?;
         answer.map(view::stats).ok_or_else(|| no_container(id))
-    }
-
-    async fn has_terminal(&self, id: &ContainerId) -> Result<bool> {
-        let call = Call::new("inspect", "container", &id.0, 10);
-        checked(call)?;
-        let request = self
-            .client()?
-            .inspect_container(&id.0, None::<InspectContainerOptions>);
-        let answer = call.answer(request).await?;
-        Ok(answer.config.and_then(|config| config.tty).unwrap_or(false))
     }
 }
 
@@ -371,21 +335,4 @@ fn no_container(id: &ContainerId) -> EngineError {
         kind: "container",
         name: id.0.clone(),
     }
-}
-
-/// Names become parts of a path: one that could change the path is the name of nothing.
-fn checked(call: Call<'_>) -> Result<()> {
-    let fits = !call.name.is_empty()
-        && !call.name.starts_with('.')
-        && call
-            .name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
-    if fits {
-        return Ok(());
-    }
-    Err(EngineError::NotFound {
-        kind: call.kind,
-        name: call.name.to_owned(),
-    })
 }

@@ -26,6 +26,23 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// Refuses names that could change the path they become part of: they are the names of nothing.
+    pub(super) fn checked(self) -> Result<()> {
+        let fits = !self.name.is_empty()
+            && !self.name.starts_with('.')
+            && self
+                .name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
+        if fits {
+            return Ok(());
+        }
+        Err(EngineError::NotFound {
+            kind: self.kind,
+            name: self.name.to_owned(),
+        })
+    }
+
     /// The answer of `request`, or why there is none.
     pub(super) async fn answer<T>(
         self,

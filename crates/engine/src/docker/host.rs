@@ -74,6 +74,7 @@ impl DockerEngine {
         if network.name.is_empty() || network.name.len() > MAX_DEVICE_NAME {
             return Err(call.refused(format!("a bridge's name has 1 to {MAX_DEVICE_NAME} bytes")));
         }
+        call.checked()?;
         let _one_at_a_time = self.making_network.lock().await;
         match self.owner_of_network(&network.name).await {
             Ok(Some(owner)) if owner == self.scope.instance.as_str() => return Ok(()),
@@ -144,6 +145,7 @@ impl DockerEngine {
     /// Whose label a network carries.
     async fn owner_of_network(&self, name: &str) -> Result<Option<String>> {
         let call = Call::new("inspect", "network", name, 10);
+        call.checked()?;
         let network = call
             .answer(
                 self.client()?
