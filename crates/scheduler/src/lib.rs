@@ -4,4 +4,22 @@
 //! on every signal and on a period, and takes no input but what it sees. Architecture invariant: nothing here
 //! knows the router's or the API's code; tables leave through [`routes::Routes`].
 
+mod environment;
+mod error;
+mod execute;
+mod launch;
+mod observe;
+mod output;
 pub mod plan;
+mod reconcile;
+mod release;
+pub mod routes;
+mod runs;
+mod sweep;
+
+pub use error::SchedulerError;
+pub use plan::Policy;
+pub use reconcile::{Config, Scheduler, Status};
+pub use release::Outcome;
+pub use routes::{Platform, RouterView, Routes};
+pub use runs::{Attachment, NewRun, Started};
