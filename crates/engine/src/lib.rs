@@ -6,6 +6,7 @@
 pub mod container;
 pub mod docker;
 mod error;
+pub mod firewall;
 pub mod listen;
 
 pub use container::*;
