@@ -124,15 +124,14 @@ install_vendored() {
 # An unchanged lock file says nothing about scripts that read the app's own files (generated
 # clients), so those run again; what only compiles native code gives the same result.
 run_install_scripts_again() {
-    if [[ -n $lock_file ]]; then
-        local again
-        again=$("$stack_node" "$here/lib/facts.cjs" "$build_dir" | sed -n "s/^F_scripted_again='\(.*\)'$/\1/p")
-        if [[ -n $again ]]; then
-            output_line "Running install scripts again: $again"
-            rebuild "$again"
-        fi
-    else
+    # Asked again, now that node_modules is there.
+    read_facts
+    F_vendored=''
+    if [[ -z $F_noted ]]; then
         rebuild ''
+    elif [[ -n $F_scripted_again ]]; then
+        output_line "Running install scripts again: $F_scripted_again"
+        rebuild "$F_scripted_again"
     fi
     run_own_install_scripts
 }

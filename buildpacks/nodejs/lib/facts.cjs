@@ -40,6 +40,9 @@ const scripts = object(manifest.scripts);
 // What `npm ci` would install, as far as the lock file says it.
 const lock = object(readJsonOr('package-lock.json', readJsonOr('npm-shrinkwrap.json', {})));
 const locked = object(lock.packages);
+// What npm noted in the tree when it installed it, lock file or not.
+const note = readJsonOr('node_modules/.package-lock.json', null);
+const installed = object(object(note).packages);
 
 // A package of the lock that can be installed on this machine and is not there, or is there
 // in another version. Development packages may be missing: they are pruned anyway.
@@ -60,7 +63,7 @@ function firstDifference() {
 // files (generated clients) and on the Node version (native code).
 function withInstallScripts() {
   const names = new Set();
-  for (const [where, entry] of Object.entries(locked)) {
+  for (const [where, entry] of Object.entries({ ...locked, ...installed })) {
     if (entry.hasInstallScript && where !== '' && has(where)) {
       names.add(where.slice(where.lastIndexOf('node_modules/') + 'node_modules/'.length));
     }
@@ -107,6 +110,7 @@ const facts = {
   vendored: vendored ? 'yes' : '',
   locked: Object.keys(locked).length > 0 ? 'yes' : '',
   difference,
+  noted: note || Object.keys(locked).length > 0 ? 'yes' : '',
   scripted: scripted.join(' '),
   scripted_again: scripted.filter((name) => !onlyNative(name)).join(' '),
 };

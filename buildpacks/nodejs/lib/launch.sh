@@ -46,17 +46,10 @@ write_export() {
 }
 
 write_report() {
-    "$stack_node" -e '
-        const [file, ...pairs] = process.argv.slice(1);
-        const facts = {};
-        for (const pair of pairs) {
-            const at = pair.indexOf("=");
-            if (at + 1 < pair.length) facts[pair.slice(0, at)] = pair.slice(at + 1);
-        }
-        require("fs").writeFileSync(file, JSON.stringify(facts) + "\n");' \
-        "$cache/report.json" "node_version=$node_version" "node_version_requested=$F_node" \
-        "npm_version=$npm_version" "package_manager=$manager" "lock_file=$lock_file" \
-        "modules_reused=$reused"
+    jq -cn '$ARGS.named | with_entries(select(.value != ""))' \
+        --arg node_version "$node_version" --arg node_version_requested "$F_node" \
+        --arg npm_version "$npm_version" --arg package_manager "$manager" \
+        --arg lock_file "$lock_file" --arg modules_reused "$reused" >"$cache/report.json"
 }
 
 # An app without a Procfile starts with `npm start`, which needs something to start.

@@ -29,6 +29,7 @@ install_node() {
     else
         output_line "Downloading and installing Node.js $node_version..."
         fetch_package "$(node_package)" "$node_version" "$runtime"
+        unpack_inner "$runtime"
         chmod 755 "$runtime/bin/node"
         rm -rf "${runtime:?}"/{CHANGELOG.md,README.md,share}
     fi
@@ -38,6 +39,16 @@ install_node() {
     if ! "$node_home/bin/node" --version >/dev/null 2>&1; then
         fail "Node.js $node_version does not run on this stack."
     fi
+}
+
+# The first packages hold Node's own archive instead of its files.
+unpack_inner() {
+    local archive
+    for archive in "$1"/node-v*.tar.gz; do
+        [[ -f $archive ]] || continue
+        tar -xzf "$archive" -C "$1" --strip-components=1 --no-same-owner
+        rm -rf "$archive" "${1:?}/lib"
+    done
 }
 
 link_or_copy() {
@@ -112,10 +123,11 @@ use_runtime() {
     # Native modules compile against the headers of the package instead of fetching them.
     export npm_config_nodedir=$runtime
     npm=("$node_home/bin/node" "$node_home/lib/node_modules/npm/bin/npm-cli.js")
-    # An npm of that age knows neither today's lock files nor every registry's certificates:
-    # the stack's npm installs, the app's Node still runs the scripts.
-    if ! pick --fits '>=12.13.0' "$node_version"; then
+    # An npm of such an age knows neither today's lock files nor the certificates that came in:
+    # the stack's npm installs, by the old rules; the app's Node still runs the scripts.
+    if ((${node_version%%.*} < 12 || ${npm_version%%.*} < 6)); then
         npm=("$stack_node" "$stack_npm")
+        export NPM_CONFIG_LEGACY_PEER_DEPS=true
         unset npm_config_nodedir
     fi
 }

@@ -88,14 +88,7 @@ resolve_node() {
 
 # Prints the npm that belongs to a Node version.
 default_npm() {
-    local version range
-    while read -r version range; do
-        [[ -n $version && $version != \#* ]] || continue
-        if pick --fits "$range" "$node_version"; then
-            printf '%s' "$version"
-            return
-        fi
-    done <"$here/npm-for-node"
+    pick --first "$here/npm-for-node" "$node_version" && return
     fail "Node.js $node_version is too old for any npm that still works." \
         "Change engines.node in package.json." >&2
 }
