@@ -63,7 +63,8 @@ def pattern(glob: str) -> str:
         ".*" if part == "**" else "[^/]*" if part == "*" else re.escape(part)
         for part in re.split(r"(\*\*|\*)", glob)
     )
-    return '"~^' + out.replace('"', '\\"') + '$"'
+    # nginx takes one level of backslashes away inside quotes.
+    return '"~^' + out.replace("\\", "\\\\").replace('"', '\\"') + '$"'
 
 
 def inside(build_dir: str, root: str) -> str:
@@ -155,8 +156,9 @@ def build(build_dir: str) -> tuple[str, list[str]]:
         server += [r'location ~ "^/(Procfile|app\.json|static\.json|package(-lock)?\.json)$" { return 404; }']
     server += redirects(site)
     if clean:
-        server += [r'location ~ "^(.+)\.html$" {', # Never to a path that starts with two slashes: that would be another host.
-                   r'    if ($request_uri ~ "^(/[^/\\?][^?]*)\.html(\?.*)?$") { return 301 $1$2; }',
+        # Never to a path that starts with two slashes: that would be another host.
+        server += [r'location ~ "^(.+)\.html$" {',
+                   r'    if ($request_uri ~ "^(/[^/\\\\?][^?]*)\.html(\?.*)?$") { return 301 $1$2; }',
                    "    try_files $uri @route;", "}"]
     server += ["location / {", f"    try_files {tries};", "}",
                "location @route {", '    if ($route = "") { return 404; }',
