@@ -34,7 +34,8 @@ pub(crate) struct AppWorld {
 }
 
 struct Rows {
-    apps: Vec<(App, Desired, bool, Option<String>, Option<String>)>,
+    /// With nothing seen yet.
+    apps: Vec<AppWorld>,
     dynos: Vec<Dyno>,
     domains: Vec<Domain>,
 }
@@ -68,20 +69,10 @@ pub(crate) async fn world(shared: &Shared) -> Result<World, SchedulerError> {
         let seen = see(shared, dyno, &containers);
         by_app.entry(seen.dyno.app).or_default().push(seen);
     }
-    let apps = rows
-        .apps
-        .into_iter()
-        .map(
-            |(app, desired, blank, error_page_url, maintenance_page_url)| AppWorld {
-                seen: by_app.remove(&app.id).unwrap_or_default(),
-                app,
-                desired,
-                blank,
-                error_page_url,
-                maintenance_page_url,
-            },
-        )
-        .collect();
+    let mut apps = rows.apps;
+    for app in &mut apps {
+        app.seen = by_app.remove(&app.app.id).unwrap_or_default();
+    }
     Ok(World {
         apps,
         domains: rows.domains,
@@ -149,8 +140,16 @@ fn read_rows(view: &View<'_>) -> StoreResult<Rows> {
         let blank = current.slug.is_none();
         let config = view.config_vars(app.id, current.version)?;
         let page = |name: &str| config.0.get(name).filter(|url| !url.is_empty()).cloned();
-        let (error_page, maintenance_page) = (page("ERROR_PAGE_URL"), page("MAINTENANCE_PAGE_URL"));
-        apps.push((app, desired, blank, error_page, maintenance_page));
+        let (error_page_url, maintenance_page_url) =
+            (page("ERROR_PAGE_URL"), page("MAINTENANCE_PAGE_URL"));
+        apps.push(AppWorld {
+            app,
+            desired,
+            seen: Vec::new(),
+            blank,
+            error_page_url,
+            maintenance_page_url,
+        });
     }
     Ok(Rows {
         apps,

@@ -30,7 +30,11 @@ pub(crate) async fn follow(
         return Ok(());
     }
     let name = dyno.name.to_string();
-    let last = Filter { lines: 1, source: Some(LogSource::App), process: Some(name.clone()) };
+    let last = Filter {
+        lines: Some(1),
+        source: Some(LogSource::App),
+        process: Some(name.clone()),
+    };
     let since = shared
         .logs
         .read(dyno.app, &last)

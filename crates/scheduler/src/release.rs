@@ -1,9 +1,11 @@
-//! Waiting for a release to end, one way or another.
+//! Following a release to its end, one way or another.
 
 use std::time::Duration;
 
-use ropewalk_model::AppId;
 use ropewalk_model::release::ReleaseStatus;
+use ropewalk_model::{AppId, DynoState};
+use ropewalk_store::{App, Dyno, Release, StoreError};
+use tokio::sync::mpsc;
 
 use crate::reconcile::Scheduler;
 
@@ -13,54 +15,68 @@ pub enum Outcome {
     /// It serves.
     Succeeded,
     /// `reason` is for the user; `process` is the dyno whose log tells more, as `web.1`.
-    Failed {
-        reason: String,
-        process: Option<String>,
-    },
+    Failed { reason: String, process: Option<String> },
     /// A newer release took its place before it could take effect.
     Superseded { by: u32 },
     /// The app is gone.
     Gone,
 }
 
+/// What a release is at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// Its release command runs.
+    Command,
+    /// Its dynos start.
+    Boot,
+    /// Requests move over to them.
+    Route,
+    /// The last one.
+    Done(Outcome),
+}
+
 /// For the router to take a table that it was sent.
 const ROUTER_ACK: Duration = Duration::from_secs(5);
 
 impl Scheduler {
-    /// Waits until a release is concluded and, when it succeeded, until the router sends requests to it. No
-    /// deadline: the release command and the boot timeout bound it.
-    pub async fn concluded(&self, app: AppId, version: u32) -> Outcome {
+    /// Tells what a release is at, until it is concluded and, when it succeeded, the router sends requests to it.
+    /// No deadline: the release command's and the boot's bound it.
+    pub fn follow(&self, app: AppId, version: u32) -> mpsc::Receiver<Progress> {
+        let (sender, receiver) = mpsc::channel(8);
+        let this = self.clone();
+        self.shared.spawn(async move {
+            let told = Told { sender, last: None };
+            tokio::select! {
+                () = this.tell(app, version, told.clone()) => {}
+                () = told.sender.closed() => {}
+            }
+        });
+        receiver
+    }
+
+    async fn tell(&self, app: AppId, version: u32, mut told: Told) {
         let mut passes = self.shared.passes();
         loop {
             let seen = self
                 .shared
                 .store
-                .read(move |view| Ok((view.app(app)?, view.release(app, version)?)))
+                .read(move |view| Ok((view.app(app)?, view.release(app, version)?, view.dynos(app)?)))
                 .await;
             match seen {
-                Err(ropewalk_store::StoreError::NotFound(_)) => return Outcome::Gone,
+                Err(StoreError::NotFound(_)) => return told.tell(Progress::Done(Outcome::Gone)).await,
                 Err(error) => tracing::warn!(%app, version, %error, "A release could not be read."),
-                Ok((owner, release)) => match release.status {
-                    ReleaseStatus::Pending => {}
-                    ReleaseStatus::Succeeded => {
+                Ok((owner, release, dynos)) => match outcome(&owner, &release) {
+                    None => told.tell(at(&release, &dynos)).await,
+                    Some(Outcome::Succeeded) => {
+                        told.tell(Progress::Route).await;
                         self.routed().await;
-                        return Outcome::Succeeded;
+                        return told.tell(Progress::Done(Outcome::Succeeded)).await;
                     }
-                    ReleaseStatus::Failed => {
-                        let reason = release.failure.unwrap_or_default();
-                        return Outcome::Failed {
-                            process: process_of(&reason, version),
-                            reason,
-                        };
-                    }
-                    ReleaseStatus::Expired => {
-                        let by = owner.candidate_version.unwrap_or(owner.current_version);
-                        return Outcome::Superseded { by };
-                    }
+                    Some(other) => return told.tell(Progress::Done(other)).await,
                 },
             }
             if passes.changed().await.is_err() {
-                return Outcome::Gone;
+                return;
             }
         }
     }
@@ -88,12 +104,50 @@ impl Scheduler {
     }
 }
 
+/// Says each thing once.
+#[derive(Clone)]
+struct Told {
+    sender: mpsc::Sender<Progress>,
+    last: Option<Progress>,
+}
+
+impl Told {
+    async fn tell(&mut self, progress: Progress) {
+        if self.last.as_ref() != Some(&progress) {
+            self.last = Some(progress.clone());
+            // Nobody listening is no error: the release goes on.
+            let _ = self.sender.send(progress).await;
+        }
+    }
+}
+
+fn at(release: &Release, dynos: &[Dyno]) -> Progress {
+    let command = dynos.iter().any(|dyno| {
+        dyno.name.process_type.as_str() == "release"
+            && dyno.release_version == release.version
+            && matches!(dyno.state, DynoState::Starting | DynoState::Up)
+    });
+    if command { Progress::Command } else { Progress::Boot }
+}
+
+fn outcome(owner: &App, release: &Release) -> Option<Outcome> {
+    match release.status {
+        ReleaseStatus::Pending => None,
+        ReleaseStatus::Succeeded => Some(Outcome::Succeeded),
+        ReleaseStatus::Failed => {
+            let reason = release.failure.clone().unwrap_or_default();
+            Some(Outcome::Failed { process: process_of(&reason, release.version), reason })
+        }
+        ReleaseStatus::Expired => {
+            Some(Outcome::Superseded { by: owner.candidate_version.unwrap_or(owner.current_version) })
+        }
+    }
+}
+
 /// `web.1 crashed: …` and `release command failed: …` begin with who it was.
 fn process_of(reason: &str, version: u32) -> Option<String> {
     if reason.starts_with("release command") {
         return Some(format!("release.{version}"));
     }
-    reason
-        .split_once(" crashed")
-        .map(|(process, _)| process.to_owned())
+    reason.split_once(" crashed").map(|(process, _)| process.to_owned())
 }

@@ -23,9 +23,9 @@ use crate::reconcile::{Scheduler, Shared};
 use crate::{SchedulerError, observe, output};
 
 /// Longest command line, in bytes.
-pub const MAX_COMMAND: usize = 32 << 10;
+const MAX_COMMAND: usize = 32 << 10;
 /// One-off dynos of one app at the same time.
-pub const MAX_RUNS: usize = 50;
+const MAX_RUNS: usize = 50;
 
 /// What is asked for.
 #[derive(Debug, Clone)]
