@@ -46,15 +46,15 @@ impl Doctor {
         findings.push(stacks(&data));
         findings.extend(processes(&data));
         let good = findings.iter().all(|finding| finding.good);
-        let mut printer = Printer::stdout();
+        let printer = Printer::for_process();
         if self.json {
-            printer.line(&serde_json::to_string_pretty(&findings)?);
+            printer.line(&serde_json::to_string_pretty(&findings)?)?;
         } else {
             for finding in &findings {
                 let mark = if finding.good { "ok  " } else { "BAD " };
-                printer.line(&format!("{mark} {:<16} {}", finding.check, finding.detail));
+                printer.line(&format!("{mark} {:<16} {}", finding.check, finding.detail))?;
                 if let Some(hint) = finding.hint.filter(|_| !finding.good) {
-                    printer.line(&format!("     {:<16} {hint}", ""));
+                    printer.line(&format!("     {:<16} {hint}", ""))?;
                 }
             }
         }

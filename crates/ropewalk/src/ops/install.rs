@@ -48,7 +48,7 @@ pub struct Install {
 
 impl Install {
     pub async fn run(self) -> Result<ExitCode> {
-        let mut printer = Printer::stdout();
+        let printer = Printer::for_process();
         let staged = self.root.clone();
         if staged.is_none() {
             if !rustix::process::geteuid().is_root() {
@@ -57,7 +57,7 @@ impl Install {
             if !Path::new("/run/systemd/system").exists() {
                 bail!("no systemd runs here; `ropewalk supervise` runs server and router without it");
             }
-            printer.line("-----> Installing packages");
+            printer.line("-----> Installing packages")?;
             packages()?;
         }
         let root = staged.clone().unwrap_or_else(|| PathBuf::from("/"));
@@ -66,7 +66,7 @@ impl Install {
             None => domain_of_address()?,
         };
         let below = |path: &str| root.join(path.trim_start_matches('/'));
-        printer.line(&format!("-----> Installing {BINARY}"));
+        printer.line(&format!("-----> Installing {BINARY}"))?;
         install_binary(&below(BINARY))?;
         let tls = self.tls(&below)?;
         for (name, text) in units(&domain, tls) {
@@ -76,9 +76,9 @@ impl Install {
         if staged.is_some() {
             return Ok(ExitCode::SUCCESS);
         }
-        printer.line("-----> Building the stack debian-13 (a few minutes)");
+        printer.line("-----> Building the stack debian-13 (a few minutes)")?;
         loud(Command::new(BINARY).args(["stacks:build", "debian-13"]))?;
-        printer.line("-----> Starting");
+        printer.line("-----> Starting")?;
         loud(Command::new("systemctl").arg("daemon-reload"))?;
         let sockets = if tls { vec!["ropewalk-http.socket", "ropewalk-https.socket"] } else { vec!["ropewalk-http.socket"] };
         let mut enable = Command::new("systemctl");
@@ -87,10 +87,10 @@ impl Install {
             "ropewalk-router.service",
         ]))?;
         let scheme = if tls { "https" } else { "http" };
-        printer.line("");
-        printer.line(&format!("Ropewalk runs. Apps get names like {scheme}://APP.{domain}/."));
-        printer.line(&format!("The administrator's token is in {DEFAULT_DATA}/admin-token. Log in with:"));
-        printer.line(&format!("    ROPEWALK_URL={scheme}://api.{domain} ropewalk login --token"));
+        printer.line("")?;
+        printer.line(&format!("Ropewalk runs. Apps get names like {scheme}://APP.{domain}/."))?;
+        printer.line(&format!("The administrator's token is in {DEFAULT_DATA}/admin-token. Log in with:"))?;
+        printer.line(&format!("    ROPEWALK_URL={scheme}://api.{domain} ropewalk login --token"))?;
         Ok(ExitCode::SUCCESS)
     }
 

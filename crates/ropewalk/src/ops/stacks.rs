@@ -43,14 +43,10 @@ impl StacksBuild {
         }
         let spec = Spec::load(&folder)?;
         let blobs = BlobStore::open(&data.path("blobs"))?;
-        let mut printer = crate::ui::Printer::stderr();
-        printer.line(&format!("-----> Stack {}", spec.description.name));
-        let printer = std::sync::Mutex::new(printer);
-        let progress = |text: &str| {
-            if let Ok(mut printer) = printer.lock() {
-                printer.line(&format!("       {text}"));
-            }
-        };
+        let printer = crate::ui::Printer::for_process();
+        printer.line(&format!("-----> Stack {}", spec.description.name))?;
+        // A terminal that went away does not stop a build.
+        let progress = |text: &str| drop(printer.line(&format!("       {text}")));
         let stack = ropewalk_stack::build(&spec, &blobs, &self.cache, self.fresh, &progress).await?;
         let file = data.path("stacks").join(format!("{}.json", stack.name));
         let staged = file.with_extension("new");
