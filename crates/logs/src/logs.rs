@@ -1,6 +1,6 @@
 //! The logs of all apps.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -134,15 +134,23 @@ impl Logs {
         })
     }
 
-    /// Removes an app's log, also from disk.
+    /// Removes an app's log, also from disk. Lines that still come for it are dropped.
     pub fn forget(&self, app: AppId) {
-        let log = self
-            .0
-            .apps()
-            .remove(&app)
-            .unwrap_or_else(|| Arc::new(AppLog::new(app, self.0.floor)));
+        let log = self.log(app);
         log.forget();
         let _ = self.0.jobs.send(Job::Write(log));
+    }
+
+    /// Forgets every log on disk of an app that is not `known`: what a crash left over.
+    pub fn retain(&self, known: &HashSet<AppId>) -> Result<(), LogsError> {
+        let found = spool::apps(&self.0.dir).map_err(|source| LogsError::Folder {
+            path: self.0.dir.clone(),
+            source,
+        })?;
+        for app in found.difference(known) {
+            self.forget(*app);
+        }
+        Ok(())
     }
 
     /// Waits until everything that was appended is handed to the operating system.

@@ -2,6 +2,7 @@
 //!
 //! A line is `seq TAB time TAB source TAB process TAB text`. What does not parse (a torn last line) is skipped.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -75,6 +76,20 @@ pub(crate) fn remove(dir: &Path, app: AppId) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The apps that have a log.
+pub(crate) fn apps(dir: &Path) -> io::Result<HashSet<AppId>> {
+    let mut apps = HashSet::new();
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        let app = name
+            .to_str()
+            .and_then(|name| name.strip_suffix(".1").unwrap_or(name).strip_suffix(".log"))
+            .and_then(|id| id.parse().ok());
+        apps.extend(app);
+    }
+    Ok(apps)
 }
 
 /// When any file of the folder was last written, in microseconds of Unix time: no sequence number on disk is

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // support code of tests
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -190,6 +191,30 @@ async fn a_follower_that_waits_is_woken_and_ends_with_its_log() {
     logs.flush().await;
     assert_eq!(files(dir.path()), 0);
     assert!(texts(&logs, &last(9)).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_forgotten_stays_so_and_what_a_crash_left_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let logs = Logs::open(dir.path()).unwrap();
+    write(&logs, "web.1", "one");
+    logs.forget(APP);
+    write(&logs, "web.1", "from a dyno that is still ending");
+    logs.flush().await;
+    assert_eq!(files(dir.path()), 0);
+    drop(logs);
+
+    for name in [format!("{APP}.log"), format!("{APP}.log.1")] {
+        std::fs::write(dir.path().join(name), "x").unwrap();
+    }
+    std::fs::create_dir(dir.path().join("outputs")).unwrap();
+    let logs = Logs::open(dir.path()).unwrap();
+    logs.retain(&HashSet::from([APP])).unwrap();
+    logs.flush().await;
+    assert_eq!(files(dir.path()), 3);
+    logs.retain(&HashSet::new()).unwrap();
+    logs.flush().await;
+    assert_eq!(files(dir.path()), 1);
 }
 
 #[tokio::test]
