@@ -4,9 +4,12 @@
 //! where and why is the scheduler's and the builder's business. Every call has a deadline.
 
 pub mod container;
+pub mod docker;
 mod error;
+pub mod listen;
 
 pub use container::*;
+pub use docker::DockerEngine;
 pub use error::EngineError;
 
 use std::path::Path;

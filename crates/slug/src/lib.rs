@@ -1,1 +1,31 @@
-//! (to be written)
+//! The slug: one built tree in its forms. The image that dynos mount, the archive that travels, and the mounts
+//! that put the image under each dyno's `/app`.
+//!
+//! Architecture invariant: nothing here knows apps, releases or the database. Trees are walked without following
+//! a symbolic link, because what they hold was written by strangers; the same tree always gives the same digests.
+
+pub mod archive;
+mod command;
+pub mod digest;
+mod error;
+pub mod image;
+pub mod mountinfo;
+pub mod mounts;
+pub mod staging;
+pub mod travel;
+pub mod tree;
+
+pub use command::remove_tree;
+pub use digest::{Digest, HashWriter};
+pub use error::{Error, Result};
+pub use image::{Image, pack};
+pub use mounts::{Mounts, Observed, Swept};
+pub use travel::{Travel, write_tgz};
+pub use tree::{Limits, TreeFacts, prepare};
+
+/// User and group that own every file of a slug and run every dyno.
+pub const DYNO_ID: u32 = 20_000;
+
+/// The time every file of a slug carries, in seconds since the epoch: one second into 1980. Not zero, because
+/// ZIP archives (wheels, jars) cannot say a year before 1980 and tools that write them refuse such files.
+pub const FIXED_TIME: u32 = 315_532_801;

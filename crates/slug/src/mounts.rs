@@ -1,0 +1,297 @@
+//! Slugs and dynos as mounts: one read-only image per slug, one writable overlay per dyno.
+//!
+//! The kernel's list of mounts is the only record: every verb looks there first, so a restarted server adopts
+//! what is mounted, and a verb that was interrupted is simply called again. After a reboot nothing is mounted and
+//! the verbs make it anew; what a dyno wrote before is gone then, as its disk is promised to be short-lived.
+//!
+//! ```text
+//! <root>/slug/<hex>                        squashfs on a loop device that frees itself
+//! <root>/dyno/<uuid>/{upper,work,merged}   overlay of the slug and what the dyno wrote
+//! <root>/gone/<name>                       unmounted, being deleted
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, chown};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use ropewalk_model::DynoId;
+use tokio::sync::Mutex;
+
+use crate::command::run;
+use crate::mountinfo::{self, Mount};
+use crate::{DYNO_ID, Digest, Error, Result, remove_tree};
+
+/// Longest wait for one mount or unmount; they take milliseconds.
+const MOUNT_LIMIT: Duration = Duration::from_secs(30);
+/// How often one mount point is unmounted when several mounts lie on each other.
+const LAYERS: usize = 16;
+
+/// The mounts below one folder. Clones share their lock; two `Mounts` on one folder must not be in use at once.
+#[derive(Debug, Clone)]
+pub struct Mounts {
+    root: PathBuf,
+    /// Held while a mount is looked up and changed, so that no two calls make the same one.
+    turn: Arc<Mutex<()>>,
+}
+
+/// What is mounted below the folder.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Observed {
+    pub slugs: BTreeSet<Digest>,
+    /// Each dyno's slug; `None` where the overlay lies over something that is no slug of ours.
+    pub overlays: BTreeMap<DynoId, Option<Digest>>,
+}
+
+/// How many were removed by a sweep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Swept {
+    pub slugs: usize,
+    pub overlays: usize,
+}
+
+impl Mounts {
+    /// Makes the folders. The path may hold no comma, colon, backslash or control character, because mount
+    /// options could not tell them apart. Blocking, but not for long.
+    pub fn open(root: &Path) -> Result<Self> {
+        for folder in ["slug", "dyno", "gone"] {
+            fs::create_dir_all(root.join(folder)).map_err(Error::io("create", root))?;
+        }
+        // The kernel lists mounts by their real path.
+        let root = fs::canonicalize(root).map_err(Error::io("open", root))?;
+        let plain = root.to_str().is_some_and(|text| {
+            !text.contains([',', ':', '\\']) && !text.contains(char::is_control)
+        });
+        if !plain {
+            return Err(Error::MountRoot { path: root });
+        }
+        Ok(Self {
+            root,
+            turn: Arc::default(),
+        })
+    }
+
+    /// Mounts a slug's image, unless it is mounted, and tells where: read-only, without devices and setuid.
+    /// The loop device goes with the mount.
+    pub async fn slug(&self, digest: &Digest, image: &Path) -> Result<PathBuf> {
+        let _turn = self.turn.lock().await;
+        let point = self.slug_path(digest);
+        if self.mounted(&point)?.is_some() {
+            return Ok(point);
+        }
+        create_folder(&point)?;
+        let mut arguments: Vec<OsString> = ["-t", "squashfs", "-o", "loop,ro,nosuid,nodev", "--"]
+            .map(Into::into)
+            .into();
+        arguments.push(image.into());
+        arguments.push(point.clone().into());
+        run("mount", arguments, MOUNT_LIMIT).await?;
+        Ok(point)
+    }
+
+    /// Mounts a dyno's writable view of a mounted slug, unless it is mounted, and tells where. Its top belongs to
+    /// the dyno's user. Fails with [`Error::OtherSlug`] when this dyno has a view of another slug.
+    pub async fn overlay(&self, dyno: DynoId, digest: &Digest) -> Result<PathBuf> {
+        let _turn = self.turn.lock().await;
+        let folder = self.dyno_path(dyno);
+        let merged = folder.join("merged");
+        let lower = self.slug_path(digest);
+        if let Some(mount) = self.mounted(&merged)? {
+            return match mount.option("lowerdir").map(Path::new) == Some(lower.as_path()) {
+                true => Ok(merged),
+                false => Err(Error::OtherSlug { path: merged }),
+            };
+        }
+        if self.mounted(&lower)?.is_none() {
+            // An overlay over the empty mount point would start an app without its files.
+            let source = io::Error::other("the slug is not mounted");
+            return Err(Error::io("use", &lower)(source));
+        }
+        // Left from before a reboot, or from a mount that failed.
+        self.delete(&folder).await?;
+        for part in ["upper", "work", "merged"] {
+            create_folder(&folder.join(part))?;
+        }
+        let upper = folder.join("upper");
+        chown(&upper, Some(DYNO_ID), Some(DYNO_ID)).map_err(Error::io("own", &upper))?;
+        // `volatile`: nothing here outlives a crash of the host, so nobody waits for the disk. `index=off`: the
+        // upper folder is used once only.
+        let options = format!(
+            "nosuid,nodev,volatile,index=off,lowerdir={},upperdir={},workdir={}",
+            lower.display(),
+            upper.display(),
+            folder.join("work").display()
+        );
+        let mut arguments: Vec<OsString> = ["-t", "overlay", "-o"].map(Into::into).into();
+        arguments.push(options.into());
+        arguments.extend(["--", "overlay"].map(OsString::from));
+        arguments.push(merged.clone().into());
+        run("mount", arguments, MOUNT_LIMIT).await?;
+        Ok(merged)
+    }
+
+    /// Unmounts a dyno's view and deletes what it wrote; none being there is success. A view in use disappears
+    /// from the tree at once and is freed with its last user.
+    pub async fn remove_overlay(&self, dyno: DynoId) -> Result<()> {
+        let folder = self.dyno_path(dyno);
+        let gone = {
+            let _turn = self.turn.lock().await;
+            self.unmount(&folder.join("merged")).await?;
+            self.set_aside(&folder)?
+        };
+        // Deleting may take long and needs no turn.
+        match gone {
+            Some(gone) => remove_tree(&gone).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Unmounts a slug; none being there is success. Views of it keep working and keep its loop device.
+    pub async fn remove_slug(&self, digest: &Digest) -> Result<()> {
+        let _turn = self.turn.lock().await;
+        let point = self.slug_path(digest);
+        self.unmount(&point).await?;
+        match fs::remove_dir(&point) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::io("remove", point)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What is mounted, by the kernel's word.
+    pub async fn observed(&self) -> Result<Observed> {
+        let mut observed = Observed::default();
+        for mount in mountinfo::below(&self.root)? {
+            if let Some(digest) = self.slug_of(&mount.point) {
+                observed.slugs.insert(digest);
+            } else if let Some(dyno) = self.dyno_of(&mount.point) {
+                let lower = mount.option("lowerdir").map(Path::new);
+                let slug = lower.and_then(|lower| self.slug_of(lower));
+                observed.overlays.insert(dyno, slug);
+            }
+        }
+        Ok(observed)
+    }
+
+    /// Removes every view and slug that is not to be kept, mounted or only left as a folder, and what an earlier
+    /// removal did not finish. Goes on after a failure and returns the first one.
+    pub async fn sweep(
+        &self,
+        keep_dynos: &BTreeSet<DynoId>,
+        keep_slugs: &BTreeSet<Digest>,
+    ) -> Result<Swept> {
+        let mut swept = Swept::default();
+        let mut first = None;
+        for dyno in self.names("dyno", |name| name.parse::<DynoId>().ok())? {
+            if !keep_dynos.contains(&dyno) {
+                match self.remove_overlay(dyno).await {
+                    Ok(()) => swept.overlays += 1,
+                    Err(error) => first = first.or(Some(error)),
+                }
+            }
+        }
+        for digest in self.names("slug", Digest::from_hex)? {
+            if !keep_slugs.contains(&digest) {
+                match self.remove_slug(&digest).await {
+                    Ok(()) => swept.slugs += 1,
+                    Err(error) => first = first.or(Some(error)),
+                }
+            }
+        }
+        for name in self.names("gone", |name| Some(name.to_owned()))? {
+            if let Err(error) = remove_tree(&self.root.join("gone").join(name)).await {
+                first = first.or(Some(error));
+            }
+        }
+        first.map_or(Ok(swept), Err)
+    }
+
+    /// Where a slug is mounted, or would be.
+    pub fn slug_path(&self, digest: &Digest) -> PathBuf {
+        self.root.join("slug").join(digest.hex())
+    }
+
+    /// The folder of a dyno's `upper`, `work` and `merged`.
+    pub fn dyno_path(&self, dyno: DynoId) -> PathBuf {
+        self.root.join("dyno").join(dyno.to_string())
+    }
+
+    fn slug_of(&self, point: &Path) -> Option<Digest> {
+        let name = point.strip_prefix(self.root.join("slug")).ok()?;
+        Digest::from_hex(name.to_str()?)
+    }
+
+    fn dyno_of(&self, point: &Path) -> Option<DynoId> {
+        let name = point.strip_prefix(self.root.join("dyno")).ok()?;
+        name.to_str()?.strip_suffix("/merged")?.parse().ok()
+    }
+
+    /// The topmost mount at exactly this point.
+    fn mounted(&self, point: &Path) -> Result<Option<Mount>> {
+        let mut mounts = mountinfo::below(point)?;
+        mounts.retain(|mount| mount.point == point);
+        Ok(mounts.pop())
+    }
+
+    async fn unmount(&self, point: &Path) -> Result<()> {
+        for _ in 0..LAYERS {
+            if self.mounted(point)?.is_none() {
+                return Ok(());
+            }
+            let plain = run("umount", [point.as_os_str()], MOUNT_LIMIT).await;
+            if plain.is_err() && self.mounted(point)?.is_some() {
+                let lazy = [OsString::from("--lazy"), point.into()];
+                run("umount", lazy, MOUNT_LIMIT).await?;
+            }
+        }
+        let source = io::Error::other("too many mounts lie on each other");
+        Err(Error::io("unmount", point)(source))
+    }
+
+    async fn delete(&self, folder: &Path) -> Result<()> {
+        match self.set_aside(folder)? {
+            Some(gone) => remove_tree(&gone).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Moves a folder out of the way under a name of its own; `None` when it is not there.
+    fn set_aside(&self, folder: &Path) -> Result<Option<PathBuf>> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{}-{number}", std::process::id());
+        let gone = self.root.join("gone").join(name);
+        match fs::rename(folder, &gone) {
+            Ok(()) => Ok(Some(gone)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("move", folder)(error)),
+        }
+    }
+
+    fn names<T>(&self, folder: &str, read: impl Fn(&str) -> Option<T>) -> Result<Vec<T>> {
+        let folder = self.root.join(folder);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&folder).map_err(Error::io("list", &folder))? {
+            let entry = entry.map_err(Error::io("list", &folder))?;
+            names.extend(entry.file_name().to_str().and_then(&read));
+        }
+        Ok(names)
+    }
+}
+
+/// Readable by the dyno's user, whatever this process's mask is.
+fn create_folder(path: &Path) -> Result<()> {
+    let made = fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(path);
+    made.map_err(Error::io("create", path))?;
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(path, open).map_err(Error::io("change the mode of", path))
+}
