@@ -9,7 +9,7 @@ output_section() { printf -- '-----> %s\n' "$*"; }
 output_line() { printf '       %s\n' "$*"; }
 
 # Filter: puts every line of a command's output below the current section, as it comes.
-indent() { sed -u 's/^/       /'; }
+indent() { sed -u '/./s/^/       /'; }
 
 # warn TITLE [LINE...]
 warn() {

@@ -1,0 +1,54 @@
+# shellcheck shell=bash
+# The shared library.
+
+test_env_dir_never_breaks_the_build() {
+    source "$home/lib/common.sh"
+    config PATH /evil
+    config BUILD_DIR /evil
+    config LD_PRELOAD /evil
+    config bad-name x
+    config GOOD $'two\nlines\n'
+    config OTHER no
+    before=$PATH
+    export_env_dir "$root/env" '^(GOOD|PATH|BUILD_DIR|LD_PRELOAD)$'
+    equal "$GOOD" $'two\nlines\n'
+    equal "$PATH" "$before"
+    equal "${BUILD_DIR:-unset}${LD_PRELOAD:-unset}${OTHER:-unset}" unsetunsetunset
+}
+
+test_linked_trees_share_files_and_replace_whole() {
+    source "$home/lib/common.sh"
+    mkdir -p a/b c
+    echo 1 >a/b/f
+    touch c/left-over
+    link_tree a c
+    equal "$(stat -c %i a/b/f)" "$(stat -c %i c/b/f)"
+    test ! -e c/left-over
+    equal "$(find . -name '*.new.*' -o -name '*.old.*')" ''
+}
+
+test_cache_key_sees_words_files_and_their_absence() {
+    source "$home/lib/common.sh"
+    echo 1 >f
+    one=$(cache_key x @f)
+    equal "$one" "$(cache_key x @f)"
+    [[ $one != "$(cache_key y @f)" ]]
+    echo 2 >f
+    [[ $one != "$(cache_key x @f)" ]]
+    rm f
+    [[ $one != "$(cache_key x @f)" ]]
+}
+
+test_download_checks_the_checksum() {
+    source "$home/lib/common.sh"
+    echo content >source
+    sum=$(sha256sum <source | cut -d' ' -f1)
+    download_with_integrity "file://$PWD/source" "$sum" got
+    equal "$(<got)" content
+    status=0
+    out=$(download_with_integrity "file://$PWD/source" "${sum/[0-9]/x}" bad) || status=$?
+    expect_status 1
+    expect 'is not what was expected'
+    test ! -e bad
+    equal "$(find . -name '*.part.*')" ''
+}
