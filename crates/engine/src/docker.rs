@@ -10,6 +10,7 @@ mod frames;
 mod host;
 mod images;
 mod logs;
+mod seen;
 mod spec;
 mod stream;
 mod view;

@@ -2,15 +2,22 @@
 //!
 //! Architecture invariant: only `docker.rs` names bollard. Nothing here decides anything: which container runs
 //! where and why is the scheduler's and the builder's business. Every call has a deadline.
+//!
+//! # Layout
+//! `container.rs` says what a container is to us; `docker.rs` has the verbs on Docker Engine and `fake.rs` the same in
+//! memory for tests; `firewall.rs` keeps dynos from the host and `listen.rs` tells what one has bound.
 
 pub mod container;
-pub mod docker;
+mod docker;
 mod error;
+pub mod fake;
+pub mod firewall;
 pub mod listen;
 
 pub use container::*;
 pub use docker::DockerEngine;
 pub use error::EngineError;
+pub use firewall::Firewall;
 
 use std::path::Path;
 use std::pin::Pin;

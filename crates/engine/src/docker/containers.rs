@@ -108,22 +108,33 @@ impl DockerEngine {
         grace: Duration,
     ) -> Result<Stopped> {
         let mut killed = false;
-        if self.deliver(id, "TERM").await?
-            && tokio::time::timeout(grace, self.ended(id)).await.is_err()
-        {
-            killed = self.deliver(id, "KILL").await?;
-            Call::new("kill", "container", &id.0, KILLED_WITHIN)
-                .within(self.ended(id))
-                .await?;
+        if self.deliver(id, "TERM").await? {
+            match tokio::time::timeout(grace, self.ended(id)).await {
+                Ok(ended) => {
+                    ended?;
+                }
+                Err(_) => {
+                    killed = self.deliver(id, "KILL").await?;
+                    Call::new("kill", "container", &id.0, KILLED_WITHIN)
+                        .within(self.ended(id))
+                        .await?;
+                }
+            }
         }
         let container = self.inspect_container(id).await?;
         let container = container.ok_or_else(|| no_container(id))?;
-        // One that was never started has nothing to tell of its end.
-        let exit = container.exit.unwrap_or(Exit {
-            code: 0,
-            out_of_memory: false,
-        });
-        Ok(Stopped { killed, exit })
+        match (container.exit, container.status) {
+            (Some(exit), _) => Ok(Stopped { killed, exit }),
+            // One that was never started has nothing to tell of its end.
+            (None, Status::Created) => Ok(Stopped {
+                killed,
+                exit: Exit {
+                    code: 0,
+                    out_of_memory: false,
+                },
+            }),
+            (None, _) => Err(Call::new("stop", "container", &id.0, 0).refused("it has not ended")),
+        }
     }
 
     pub(super) async fn remove_container(&self, id: &ContainerId) -> Result<()> {

@@ -1,9 +1,9 @@
 //! A container's output as the engine has stored it, read from a time on and followed to the end.
 //!
 //! Docker Engine 20.10 sometimes ends a followed log before its last messages, which are those that tell why a dyno
-//! crashed. So when the stream ends, the end of the log is read once more and what had not come is handed on.
+//! crashed, and repeats some when it begins a new file. So when the stream ends the end of the log is read once more,
+//! and every message is handed on once.
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,12 +15,10 @@ use jiff::Timestamp;
 
 use super::failure::Call;
 use super::frames::Form;
+use super::seen::Seen;
 use super::{DockerEngine, stream as raw};
-use crate::container::{ContainerId, Output, OutputStream};
+use crate::container::{ContainerId, Output};
 use crate::{BoxStream, EngineError, Result};
-
-/// Messages remembered to tell what the end of the log adds. The times of stdout and stderr cross by fewer than this.
-const REMEMBERED: usize = 512;
 
 /// The log closes a moment before the engine says that the container has ended.
 const ENDED_WITHIN: Duration = Duration::from_secs(10);
@@ -42,7 +40,7 @@ impl DockerEngine {
             log,
             since,
             output,
-            recent: Recent::default(),
+            seen: Seen::default(),
             stage: Stage::Live,
         };
         Ok(Box::pin(stream::unfold(following, |mut state| async {
@@ -123,7 +121,7 @@ struct Following {
     log: Log,
     since: Option<Timestamp>,
     output: BoxStream<Result<Output>>,
-    recent: Recent,
+    seen: Seen,
     stage: Stage,
 }
 
@@ -139,11 +137,7 @@ impl Following {
         while self.stage != Stage::Over {
             match self.output.next().await {
                 Some(Ok(output)) => {
-                    let seen = self.stage == Stage::End && self.recent.forget(&output);
-                    if !seen {
-                        if self.stage == Stage::Live {
-                            self.recent.remember(&output);
-                        }
+                    if self.seen.admits(&output) {
                         return Some(Ok(output));
                     }
                 }
@@ -165,79 +159,15 @@ impl Following {
     /// From the followed stream to the end of the log, and from there to nothing.
     async fn turn(&mut self) -> Result<()> {
         if self.stage == Stage::Live && self.log.ended().await? {
-            let since = self.recent.earliest().or(self.since);
+            let since = match self.seen.again() {
+                Some(nanosecond) => Timestamp::from_nanosecond(nanosecond.into()).ok(),
+                None => self.since,
+            };
             self.output = self.log.read(since, false).await?;
             self.stage = Stage::End;
         } else {
             self.stage = Stage::Over;
         }
         Ok(())
-    }
-}
-
-/// The latest messages, by when and where they came: their text is not needed.
-#[derive(Default)]
-struct Recent(VecDeque<(Timestamp, OutputStream)>);
-
-impl Recent {
-    fn remember(&mut self, output: &Output) {
-        if let Some(at) = output.at {
-            if self.0.len() == REMEMBERED {
-                self.0.pop_front();
-            }
-            self.0.push_back((at, output.stream));
-        }
-    }
-
-    /// Whether the message was remembered; each remembered one counts once, for pieces of a long line share one time.
-    fn forget(&mut self, output: &Output) -> bool {
-        let place = self
-            .0
-            .iter()
-            .position(|(at, stream)| output.at == Some(*at) && output.stream == *stream);
-        place.is_some_and(|place| self.0.remove(place).is_some())
-    }
-
-    fn earliest(&self) -> Option<Timestamp> {
-        self.0.iter().map(|(at, _)| *at).min()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-
-    use super::*;
-
-    fn output(second: i64) -> Output {
-        Output {
-            stream: OutputStream::Stdout,
-            at: Timestamp::new(second, 0).ok(),
-            bytes: Bytes::new(),
-        }
-    }
-
-    #[test]
-    fn each_remembered_message_counts_once() {
-        let mut recent = Recent::default();
-        recent.remember(&output(5));
-        recent.remember(&output(5));
-        recent.remember(&output(4));
-        assert_eq!(recent.earliest(), Timestamp::new(4, 0).ok());
-        assert!(recent.forget(&output(5)));
-        assert!(recent.forget(&output(5)));
-        assert!(!recent.forget(&output(5)));
-    }
-
-    #[test]
-    fn only_the_latest_are_remembered() {
-        let mut recent = Recent::default();
-        for second in 0..1000 {
-            recent.remember(&output(second));
-        }
-        assert_eq!(
-            recent.earliest(),
-            Timestamp::new(1000 - REMEMBERED as i64, 0).ok()
-        );
     }
 }

@@ -1,0 +1,178 @@
+//! For tests: containers kept in memory, which do what the test says.
+//!
+//! Behaves as Docker Engine does where callers can tell the difference: names are taken once, a network must be there
+//! before a start, input that ends is seen, events are lost when the engine goes away while containers run on. Time is
+//! tokio's, so a paused clock moves it. Nothing here is used outside tests.
+
+mod verbs;
+mod world;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use ropewalk_model::InstanceId;
+
+use crate::container::{Container, ContainerSpec, Exit, OutputStream, Stats};
+use crate::{EngineError, Result};
+use world::World;
+
+/// Port on which a listening container answers, at an address of its own.
+pub const PORT: u16 = 5000;
+
+/// What a container does once started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Behaviour {
+    /// Runs until SIGTERM, then ends with 143. With `listen` a real HTTP server answers each request on the
+    /// container's address and [`PORT`] with 200 and the container's name.
+    RunForever { listen: bool },
+    /// The same, but SIGTERM does nothing.
+    IgnoreTerm { listen: bool },
+    /// Ends by itself.
+    Exit { after_ms: u64, code: i64 },
+    /// Writes what it reads, and ends with 0 when its input ends.
+    Echo,
+    /// The start is refused with this message.
+    FailToStart(String),
+}
+
+/// What goes wrong with a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    Unreachable,
+    Refuse(String),
+    /// Never answers.
+    Hang,
+}
+
+/// One call that was made, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// The verb's name in [`crate::Engine`].
+    pub verb: &'static str,
+    /// Name of the container, network or image; empty for verbs that have none.
+    pub name: String,
+}
+
+/// An engine in memory; clones are handles to the same one.
+#[derive(Clone)]
+pub struct FakeEngine {
+    world: Arc<Mutex<World>>,
+}
+
+impl FakeEngine {
+    /// An engine on which every container runs until SIGTERM without listening, and every image is there.
+    pub fn new(instance: InstanceId) -> Self {
+        Self {
+            world: Arc::new(Mutex::new(World::new(instance))),
+        }
+    }
+
+    /// Decides what containers started from now on do.
+    pub fn on_start(&self, decide: impl Fn(&ContainerSpec) -> Behaviour + Send + Sync + 'static) {
+        self.world().decide = Arc::new(decide);
+    }
+
+    /// Decides what an exec of a command writes to stdout and how it ends; the default is nothing and 0.
+    pub fn on_exec(&self, decide: impl Fn(&[String]) -> (String, i64) + Send + Sync + 'static) {
+        self.world().decide_exec = Arc::new(decide);
+    }
+
+    /// Times of starts, ends and output; the default is the system's clock.
+    pub fn set_clock(&self, now: impl Fn() -> Timestamp + Send + Sync + 'static) {
+        self.world().now = Arc::new(now);
+    }
+
+    /// The next `times` calls of `verb` go wrong.
+    pub fn fail_next(&self, verb: &'static str, times: usize, fault: Fault) {
+        let mut world = self.world();
+        let faults = world.faults.entry(verb).or_default();
+        faults.extend(std::iter::repeat_n(fault, times));
+    }
+
+    /// Docker Engine dies: event streams end and nothing answers, containers run on.
+    pub fn go_away(&self) {
+        let mut world = self.world();
+        world.away = true;
+        world.listeners.clear();
+    }
+
+    pub fn come_back(&self) {
+        self.world().away = false;
+    }
+
+    /// A container ends through no call of ours, as when its process is killed from outside.
+    pub fn end(&self, name: &str, exit: Exit) {
+        self.world().end(name, exit);
+    }
+
+    /// A container is removed behind our back.
+    pub fn vanish(&self, name: &str) {
+        self.world().remove(name);
+    }
+
+    /// A container writes something.
+    pub fn say(&self, name: &str, stream: OutputStream, text: &str) {
+        self.world().say(name, stream, text.as_bytes());
+    }
+
+    /// An image is there no longer; loading an archive brings all images back.
+    pub fn forget_image(&self, image: &str) {
+        self.world().missing_images.insert(image.to_owned());
+    }
+
+    pub fn set_stats(&self, name: &str, stats: Stats) {
+        self.world().stats.insert(name.to_owned(), stats);
+    }
+
+    /// All calls so far, failed ones too.
+    pub fn calls(&self) -> Vec<Call> {
+        self.world().calls.clone()
+    }
+
+    /// How a container was asked for.
+    pub fn spec(&self, name: &str) -> Option<ContainerSpec> {
+        self.world().boxes.get(name).map(|known| known.spec.clone())
+    }
+
+    /// All containers by name, without a call being noted.
+    pub fn containers(&self) -> BTreeMap<String, Container> {
+        self.world().seen()
+    }
+
+    /// Everything that was written to a container's input.
+    pub fn input_of(&self, name: &str) -> Vec<u8> {
+        let world = self.world();
+        let known = world.boxes.get(name);
+        known.map(|known| known.input.clone()).unwrap_or_default()
+    }
+
+    /// A panic in one test's closure says nothing about the world behind it.
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a call and lets it go wrong if it shall.
+    async fn call(&self, verb: &'static str, name: &str) -> Result<()> {
+        let fault = self.world().note(verb, name);
+        match fault {
+            None => Ok(()),
+            Some(Fault::Unreachable) => Err(EngineError::Unreachable("it is away".to_owned())),
+            Some(Fault::Refuse(message)) => Err(EngineError::Refused {
+                verb,
+                name: name.to_owned(),
+                message,
+            }),
+            Some(Fault::Hang) => std::future::pending().await,
+        }
+    }
+}
+
+impl std::fmt::Debug for FakeEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FakeEngine")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,479 @@
+//! The engine's verbs on the fake.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, StreamExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+use super::{Behaviour, FakeEngine, PORT};
+use crate::container::{
+    Attached, Container, ContainerId, ContainerSpec, EngineInfo, Event, Exec, ExecSpec, Exit,
+    NetworkSpec, Output, OutputStream, Stats, Status, Stopped,
+};
+use crate::{BoxStream, Engine, EngineError, Result};
+
+impl Engine for FakeEngine {
+    fn info(&self) -> BoxFuture<'_, Result<EngineInfo>> {
+        Box::pin(async {
+            self.call("info", "").await?;
+            Ok(EngineInfo {
+                version: "fake".to_owned(),
+                api_version: "1.41".to_owned(),
+                cpus: 4,
+                memory_bytes: 8 << 30,
+                cgroup_version: 2,
+                storage_driver: "memory".to_owned(),
+                live_restore: true,
+                data_root: PathBuf::from("/nonexistent"),
+                architecture: std::env::consts::ARCH.to_owned(),
+            })
+        })
+    }
+
+    fn load_image<'a>(&'a self, archive: &'a Path) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            self.call("load_image", &archive.to_string_lossy()).await?;
+            self.world().missing_images.clear();
+            Ok(())
+        })
+    }
+
+    fn has_image<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async move {
+            self.call("has_image", image).await?;
+            Ok(!self.world().missing_images.contains(image))
+        })
+    }
+
+    fn remove_image<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            self.call("remove_image", image).await?;
+            self.forget_image(image);
+            Ok(())
+        })
+    }
+
+    fn ensure_network<'a>(&'a self, network: &'a NetworkSpec) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            self.call("ensure_network", &network.name).await?;
+            self.world().networks.insert(network.name.clone());
+            Ok(())
+        })
+    }
+
+    fn networks(&self) -> BoxFuture<'_, Result<Vec<String>>> {
+        Box::pin(async {
+            self.call("networks", "").await?;
+            Ok(self.world().networks.iter().cloned().collect())
+        })
+    }
+
+    fn remove_network<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            self.call("remove_network", name).await?;
+            let mut world = self.world();
+            let used = world.boxes.values().any(|known| {
+                known.status == Status::Running && known.spec.network.as_deref() == Some(name)
+            });
+            if used {
+                return Err(refused("remove", name, "containers run on it"));
+            }
+            world.networks.remove(name);
+            Ok(())
+        })
+    }
+
+    fn create<'a>(&'a self, spec: &'a ContainerSpec) -> BoxFuture<'a, Result<ContainerId>> {
+        Box::pin(async move {
+            self.call("create", &spec.name).await?;
+            let mut world = self.world();
+            if world.boxes.contains_key(&spec.name) {
+                return Err(EngineError::Conflict {
+                    name: spec.name.clone(),
+                });
+            }
+            if world.missing_images.contains(&spec.image) {
+                return Err(EngineError::NotFound {
+                    kind: "image",
+                    name: spec.image.clone(),
+                });
+            }
+            world.make(spec);
+            Ok(ContainerId(spec.name.clone()))
+        })
+    }
+
+    fn start<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            self.call("start", &id.0).await?;
+            let behaviour = {
+                let world = self.world();
+                let known = world.boxes.get(&id.0).ok_or_else(|| no_container(id))?;
+                if known.status == Status::Running {
+                    return Ok(());
+                }
+                if let Some(network) = &known.spec.network
+                    && !world.networks.contains(network)
+                {
+                    let message = format!("network {network} not found");
+                    return Err(refused("start", &id.0, &message));
+                }
+                (world.decide)(&known.spec)
+            };
+            if let Behaviour::FailToStart(message) = &behaviour {
+                return Err(refused("start", &id.0, message));
+            }
+            self.world().start(&id.0, behaviour.clone());
+            let begun = self.behave(id, behaviour).await;
+            if begun.is_err() {
+                self.end(&id.0, ended_with(128));
+            }
+            begun
+        })
+    }
+
+    fn signal<'a>(&'a self, id: &'a ContainerId, signal: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            self.call("signal", &id.0).await?;
+            let mut world = self.world();
+            if !world.boxes.contains_key(&id.0) {
+                return Err(no_container(id));
+            }
+            world.signal(&id.0, signal);
+            Ok(())
+        })
+    }
+
+    fn stop<'a>(&'a self, id: &'a ContainerId, grace: Duration) -> BoxFuture<'a, Result<Stopped>> {
+        Box::pin(async move {
+            self.call("stop", &id.0).await?;
+            let mut killed = false;
+            if self.world().signal(&id.0, "TERM")
+                && tokio::time::timeout(grace, self.ended(id)).await.is_err()
+            {
+                killed = self.world().signal(&id.0, "KILL");
+            }
+            let world = self.world();
+            let known = world.boxes.get(&id.0).ok_or_else(|| no_container(id))?;
+            let exit = known.exit.unwrap_or(ended_with(0));
+            Ok(Stopped { killed, exit })
+        })
+    }
+
+    fn remove<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            self.call("remove", &id.0).await?;
+            self.world().remove(&id.0);
+            Ok(())
+        })
+    }
+
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Container>>> {
+        Box::pin(async {
+            self.call("list", "").await?;
+            Ok(self.containers().into_values().collect())
+        })
+    }
+
+    fn inspect<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<Option<Container>>> {
+        Box::pin(async move {
+            self.call("inspect", &id.0).await?;
+            Ok(self.world().look(&id.0))
+        })
+    }
+
+    fn wait<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<Exit>> {
+        Box::pin(async move {
+            self.call("wait", &id.0).await?;
+            if self.world().look(&id.0).map(|c| c.status) == Some(Status::Created) {
+                return Err(refused("wait for", &id.0, "it has not been started"));
+            }
+            self.ended(id).await
+        })
+    }
+
+    fn logs<'a>(
+        &'a self,
+        id: &'a ContainerId,
+        since: Option<(i64, i32)>,
+        follow: bool,
+    ) -> BoxFuture<'a, Result<BoxStream<Result<Output>>>> {
+        Box::pin(async move {
+            self.call("logs", &id.0).await?;
+            let output = self.output(id, 0, follow)?;
+            Ok(output
+                .filter(move |output| {
+                    let at = output.as_ref().ok().and_then(|output| output.at);
+                    let at = at.map(|at| (at.as_second(), at.subsec_nanosecond()));
+                    std::future::ready(at >= since)
+                })
+                .boxed())
+        })
+    }
+
+    fn attach<'a>(&'a self, id: &'a ContainerId, _tty: bool) -> BoxFuture<'a, Result<Attached>> {
+        Box::pin(async move {
+            self.call("attach", &id.0).await?;
+            let from = {
+                let world = self.world();
+                let known = world.boxes.get(&id.0).ok_or_else(|| no_container(id))?;
+                known.outputs.len()
+            };
+            let output = self.output(id, from, true)?;
+            let (near, mut far) = tokio::io::duplex(64 * 1024);
+            let (engine, id) = (self.clone(), id.clone());
+            tokio::spawn(async move {
+                let mut chunk = vec![0; 4096];
+                while let Ok(length @ 1..) = far.read(&mut chunk).await {
+                    engine.read_input(&id, &chunk[..length]);
+                }
+                engine.input_ended(&id);
+            });
+            Ok(Attached {
+                input: Box::pin(near),
+                output: output
+                    .map(|output| output.map(|output| Output { at: None, ..output }))
+                    .boxed(),
+            })
+        })
+    }
+
+    fn exec<'a>(&'a self, id: &'a ContainerId, exec: &'a ExecSpec) -> BoxFuture<'a, Result<Exec>> {
+        Box::pin(async move {
+            self.call("exec", &id.0).await?;
+            let mut world = self.world();
+            match world.boxes.get(&id.0).map(|known| known.status) {
+                None => return Err(no_container(id)),
+                Some(Status::Running) => {}
+                Some(_) => return Err(refused("run a process in", &id.0, "it does not run")),
+            }
+            let (text, code) = (world.decide_exec)(&exec.command);
+            world.execs.push(code);
+            let output = Output {
+                stream: OutputStream::Stdout,
+                at: None,
+                bytes: text.into(),
+            };
+            Ok(Exec {
+                id: (world.execs.len() - 1).to_string(),
+                attached: Attached {
+                    input: Box::pin(tokio::io::sink()),
+                    output: stream::iter([Ok(output)]).boxed(),
+                },
+            })
+        })
+    }
+
+    fn resize<'a>(
+        &'a self,
+        id: &'a ContainerId,
+        _rows: u16,
+        _columns: u16,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move { self.call("resize", &id.0).await })
+    }
+
+    fn resize_exec<'a>(
+        &'a self,
+        exec: &'a str,
+        _rows: u16,
+        _columns: u16,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move { self.call("resize_exec", exec).await })
+    }
+
+    fn exec_exit<'a>(&'a self, exec: &'a str) -> BoxFuture<'a, Result<Option<i64>>> {
+        Box::pin(async move {
+            self.call("exec_exit", exec).await?;
+            let number: Option<usize> = exec.parse().ok();
+            let world = self.world();
+            let code = number.and_then(|number| world.execs.get(number).copied());
+            code.map(Some).ok_or_else(|| EngineError::NotFound {
+                kind: "exec",
+                name: exec.to_owned(),
+            })
+        })
+    }
+
+    fn events(&self) -> BoxFuture<'_, Result<BoxStream<Result<Event>>>> {
+        Box::pin(async {
+            self.call("events", "").await?;
+            let (sender, receiver) = mpsc::unbounded_channel();
+            self.world().listeners.push(sender);
+            Ok(stream::unfold(receiver, |mut receiver| async {
+                let event = receiver.recv().await?;
+                Some((event, receiver))
+            })
+            .boxed())
+        })
+    }
+
+    fn stats<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<Stats>> {
+        Box::pin(async move {
+            self.call("stats", &id.0).await?;
+            let world = self.world();
+            if !world.boxes.contains_key(&id.0) {
+                return Err(no_container(id));
+            }
+            Ok(world.stats.get(&id.0).cloned().unwrap_or_default())
+        })
+    }
+}
+
+impl FakeEngine {
+    /// Begins what a started container does.
+    async fn behave(&self, id: &ContainerId, behaviour: Behaviour) -> Result<()> {
+        let task = match behaviour {
+            Behaviour::RunForever { listen: true } | Behaviour::IgnoreTerm { listen: true } => {
+                let ip = self.world().look(&id.0).and_then(|seen| seen.ip);
+                let ip = ip.ok_or_else(|| refused("start", &id.0, "no network to listen on"))?;
+                tokio::spawn(serve(bind(id, ip).await?, id.0.clone()))
+            }
+            Behaviour::Exit { after_ms, code } => {
+                let (engine, id) = (self.clone(), id.clone());
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(after_ms)).await;
+                    engine.end(&id.0, ended_with(code));
+                })
+            }
+            _ => return Ok(()),
+        };
+        match self.world().boxes.get_mut(&id.0) {
+            Some(known) if known.status == Status::Running => known.tasks.push(task),
+            _ => task.abort(),
+        }
+        Ok(())
+    }
+
+    async fn ended(&self, id: &ContainerId) -> Result<Exit> {
+        let mut changes = self.changes(id)?;
+        loop {
+            match self.world().look(&id.0) {
+                Some(container) => {
+                    if let Some(exit) = container.exit {
+                        return Ok(exit);
+                    }
+                }
+                // Removing kills.
+                None => {
+                    return Ok(ended_with(137));
+                }
+            }
+            // That nobody changes it any more means that it is gone.
+            let _ = changes.changed().await;
+        }
+    }
+
+    fn changes(&self, id: &ContainerId) -> Result<watch::Receiver<u64>> {
+        let world = self.world();
+        let known = world.boxes.get(&id.0).ok_or_else(|| no_container(id))?;
+        Ok(known.changed.subscribe())
+    }
+
+    /// Output from a message on, then as it comes when `follow`.
+    fn output(
+        &self,
+        id: &ContainerId,
+        from: usize,
+        follow: bool,
+    ) -> Result<BoxStream<Result<Output>>> {
+        let state = (self.clone(), id.clone(), self.changes(id)?, from);
+        Ok(
+            stream::unfold(state, move |(engine, id, mut changes, next)| async move {
+                loop {
+                    let (output, over) = {
+                        let world = engine.world();
+                        let known = world.boxes.get(&id.0)?;
+                        let over = known.status == Status::Exited;
+                        (known.outputs.get(next).cloned(), over)
+                    };
+                    if let Some(output) = output {
+                        return Some((Ok(output), (engine, id, changes, next + 1)));
+                    }
+                    if over || !follow {
+                        return None;
+                    }
+                    changes.changed().await.ok()?;
+                }
+            })
+            .boxed(),
+        )
+    }
+
+    fn read_input(&self, id: &ContainerId, bytes: &[u8]) {
+        let mut world = self.world();
+        let Some(known) = world.boxes.get_mut(&id.0) else {
+            return;
+        };
+        known.input.extend_from_slice(bytes);
+        if known.behaviour == Behaviour::Echo {
+            world.say(&id.0, OutputStream::Stdout, bytes);
+        }
+    }
+
+    fn input_ended(&self, id: &ContainerId) {
+        let mut world = self.world();
+        let echo = world
+            .boxes
+            .get(&id.0)
+            .is_some_and(|known| known.behaviour == Behaviour::Echo);
+        if echo {
+            world.end(&id.0, ended_with(0));
+        }
+    }
+}
+
+fn ended_with(code: i64) -> Exit {
+    Exit {
+        code,
+        out_of_memory: false,
+    }
+}
+
+async fn bind(id: &ContainerId, ip: IpAddr) -> Result<TcpListener> {
+    TcpListener::bind(SocketAddr::new(ip, PORT))
+        .await
+        .map_err(|error| refused("start", &id.0, &error.to_string()))
+}
+
+/// Answers every connection's first request with the container's name.
+async fn serve(listener: TcpListener, name: String) {
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let name = name.clone();
+        tokio::spawn(async move {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                match stream.read_u8().await {
+                    Ok(byte) => head.push(byte),
+                    Err(_) => return,
+                }
+            }
+            let length = name.len();
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{name}"
+            );
+            // A client that went away needs no answer.
+            let _ = stream.write_all(answer.as_bytes()).await;
+        });
+    }
+}
+
+fn no_container(id: &ContainerId) -> EngineError {
+    EngineError::NotFound {
+        kind: "container",
+        name: id.0.clone(),
+    }
+}
+
+fn refused(verb: &'static str, name: &str, message: &str) -> EngineError {
+    EngineError::Refused {
+        verb,
+        name: name.to_owned(),
+        message: message.to_owned(),
+    }
+}
