@@ -20,7 +20,7 @@ pub use digest::{Digest, HashWriter};
 pub use error::{Error, Result};
 pub use image::{Image, pack};
 pub use mounts::{Mounts, Observed, Swept};
-pub use travel::{Travel, write_tgz};
+pub use travel::{GzipHasher, Travel, write_tgz};
 pub use tree::{Limits, TreeFacts, prepare};
 
 /// User and group that own every file of a slug and run every dyno.

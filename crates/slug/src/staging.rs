@@ -36,13 +36,19 @@ impl Staged {
     }
 
     /// Makes content and name durable. Replaces a file of the destination's name.
-    pub fn publish(mut self) -> Result<()> {
+    pub fn publish(self) -> Result<()> {
+        let destination = self.destination.clone();
+        self.publish_as(&destination)
+    }
+
+    /// As [`Staged::publish`], under a name in the same folder that was not known before.
+    pub fn publish_as(mut self, destination: &Path) -> Result<()> {
         File::open(&self.path)
             .and_then(|file| file.sync_all())
             .map_err(Error::io("write to the disk", &self.path))?;
-        fs::rename(&self.path, &self.destination).map_err(Error::io("rename", &self.path))?;
+        fs::rename(&self.path, destination).map_err(Error::io("rename", &self.path))?;
         self.published = true;
-        match self.destination.parent() {
+        match destination.parent() {
             Some(folder) => sync_folder(folder),
             None => Ok(()),
         }

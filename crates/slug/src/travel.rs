@@ -41,16 +41,12 @@ pub fn write_tgz(tree: &Path, out: &Path) -> Result<Travel> {
     walk(tree, Limits::SLUG, |entry| {
         add(&mut archive, entry, &mut name)
     })?;
-    let (diff_id, digest, size) = archive
+    let (travel, _) = archive
         .finish()
         .and_then(GzipHasher::finish)
         .map_err(written)?;
     staged.publish()?;
-    Ok(Travel {
-        digest,
-        diff_id,
-        size,
-    })
+    Ok(travel)
 }
 
 /// Compresses what is written to it and keeps the digests of both sides, in one pass.
@@ -66,12 +62,17 @@ impl<W: Write> GzipHasher<W> {
         Self(HashWriter::new(gzip))
     }
 
-    /// Digest of what was written, digest and length of what came out. Flushes the inner writer.
-    pub fn finish(self) -> std::io::Result<(Digest, Digest, u64)> {
+    /// The digests of both sides, and the inner writer, flushed.
+    pub fn finish(self) -> std::io::Result<(Travel, W)> {
         let (diff_id, _, gzip) = self.0.finish();
         let (digest, size, mut inner) = gzip.finish()?.finish();
         inner.flush()?;
-        Ok((diff_id, digest, size))
+        let travel = Travel {
+            digest,
+            diff_id,
+            size,
+        };
+        Ok((travel, inner))
     }
 }
 
@@ -107,12 +108,7 @@ fn add<W: Write>(archive: &mut Archive<W>, entry: &Entry<'_>, name: &mut Vec<u8>
             let length = entry.stat.st_size.unsigned_abs();
             archive.file(name, length, &mut entry.open()?, meta)
         }
-        _ => {
-            return Err(Error::Forbidden {
-                path: entry.path.to_owned(),
-                kind: "socket",
-            });
-        }
+        _ => return entry.refuse_special(),
     }
     .map_err(|source| match source.kind() {
         std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::InvalidData => Error::Changed {

@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
 
 use crate::command::remove_tree_blocking;
 use crate::{Error, Result};
@@ -75,15 +76,15 @@ pub fn prepare(root: &Path, limits: Limits) -> Result<TreeFacts> {
                 .map_err(Error::sys("remove", entry.path))
         }
         FileType::RegularFile | FileType::Directory => entry.strip_privileges(),
-        _ => Ok(()),
+        _ => entry.refuse_special(),
     })?;
     facts.entries -= sockets;
     Ok(facts)
 }
 
-/// The size of a tree as it stands. Blocking.
+/// The size of a tree as it stands; fails on what [`prepare`] fails on, and on sockets. Blocking.
 pub fn measure(root: &Path, limits: Limits) -> Result<TreeFacts> {
-    walk(root, limits, |_| Ok(()))
+    walk(root, limits, |entry| entry.refuse_special())
 }
 
 /// One thing met on a walk; valid only during the visit.
@@ -121,6 +122,35 @@ impl Entry<'_> {
             .map_err(Error::sys("read the link", self.path))
     }
 
+    /// Whether a directory carries an extended attribute of this value.
+    pub fn has_attribute(&self, name: &str, value: &[u8]) -> Result<bool> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut found = [0; 64];
+        let read = rustix::fs::openat(self.folder, self.name, flags, Mode::empty())
+            .and_then(|folder| rustix::fs::fgetxattr(folder, name, &mut found[..]));
+        match read {
+            Ok(length) => Ok(&found[..length] == value),
+            Err(Errno::NODATA | Errno::NOTSUP | Errno::RANGE) => Ok(false),
+            Err(errno) => Err(Error::sys("read the attributes of", self.path)(errno)),
+        }
+    }
+
+    /// Fails for what cannot be part of a slug.
+    pub(crate) fn refuse_special(&self) -> Result<()> {
+        let kind = match self.file_type() {
+            FileType::RegularFile | FileType::Directory | FileType::Symlink => return Ok(()),
+            FileType::BlockDevice => "block device",
+            FileType::CharacterDevice => "character device",
+            FileType::Fifo => "named pipe",
+            FileType::Socket => "socket",
+            _ => "thing of an unknown kind",
+        };
+        Err(Error::Forbidden {
+            path: self.path.to_owned(),
+            kind,
+        })
+    }
+
     fn strip_privileges(&self) -> Result<()> {
         let mode = self.mode();
         if mode & 0o6000 == 0 {
@@ -132,7 +162,7 @@ impl Entry<'_> {
 }
 
 /// Visits everything below `root` (not `root` itself): a directory before what it holds, names in the order of
-/// their bytes. Devices and named pipes end the walk with an error; sockets are visited. Blocking.
+/// their bytes. Blocking.
 pub fn walk(
     root: &Path,
     limits: Limits,
@@ -186,18 +216,6 @@ impl<V: FnMut(&Entry<'_>) -> Result<()>> Walk<V> {
             folder,
             name,
         };
-        let kind = match entry.file_type() {
-            FileType::BlockDevice => Some("block device"),
-            FileType::CharacterDevice => Some("character device"),
-            FileType::Fifo => Some("named pipe"),
-            _ => None,
-        };
-        if let Some(kind) = kind {
-            return Err(Error::Forbidden {
-                path: self.path.clone(),
-                kind,
-            });
-        }
         count(&mut self.facts, &entry, self.limits)?;
         (self.visit)(&entry)?;
         if entry.file_type() != FileType::Directory {
@@ -210,7 +228,7 @@ impl<V: FnMut(&Entry<'_>) -> Result<()>> Walk<V> {
     }
 
     fn names(&self, folder: BorrowedFd<'_>) -> Result<Vec<std::ffi::CString>> {
-        let list = || -> std::result::Result<_, rustix::io::Errno> {
+        let list = || -> std::result::Result<_, Errno> {
             let mut names = Vec::new();
             for entry in Dir::read_from(folder)? {
                 let entry = entry?;
