@@ -1,1 +1,21 @@
-//! (to be written)
+//! The Platform API v3: requests in, the ledger read or changed, wire forms out.
+//!
+//! Architecture invariants: handlers own no rules (those are in `model` and `store`) and start nothing; what must
+//! happen outside the ledger goes through [`Platform`]. Rights are decided in one function. Only wire forms leave.
+
+mod authorise;
+mod context;
+mod platform;
+mod resource;
+mod routes;
+mod state;
+mod transport;
+
+pub use context::{Context, Urls};
+pub use platform::{
+    AttachError, Attachment, DynoCounts, EngineStatus, Platform, ProcessStatus, RunError,
+    RunRequest, RunStarted, StackStatus, Status,
+};
+pub use routes::routes;
+pub use transport::quota::Rate;
+pub use transport::sign::SigningKey;

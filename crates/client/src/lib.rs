@@ -1,1 +1,34 @@
-//! (to be written)
+//! A typed client of the Platform API, for the CLI and for tests.
+//!
+//! # Layout
+//! - [`Client`] (`client.rs`) holds the connection: address, token, trust, name resolution; `request.rs` sends,
+//!   pages through lists and turns error bodies into [`Error`].
+//! - One file per resource (`apps.rs`, `formation.rs` ...) with one method per request.
+//! - [`logs`] follows a log session and resumes it, [`output`] reads a build's or release's output,
+//!   [`attach`] talks to a one-off dyno.
+//!
+//! It never talks to the user and never reads their home directory: what it needs it is told in [`Config`].
+
+mod account;
+mod apps;
+pub mod attach;
+mod builds;
+mod client;
+mod config_vars;
+mod domains;
+mod dynos;
+mod error;
+mod formation;
+pub mod logs;
+mod oauth;
+pub mod output;
+mod releases;
+mod request;
+mod resolve;
+mod sse;
+mod stacks;
+
+pub use client::{Client, Config};
+pub use error::{ApiError, Error, Result};
+pub use oauth::Credentials;
+pub use ropewalk_api_types as types;

@@ -1,1 +1,15 @@
-//! (to be written)
+//! Apps' logs, and the output of builds and release commands.
+//!
+//! Both may be lost in a crash (nothing is synced to disk) and neither ever holds up who writes. Nothing here
+//! knows HTTP; addresses and rights are the API's.
+
+mod app_log;
+mod entry;
+mod logs;
+mod output;
+mod spool;
+mod writer;
+
+pub use entry::{Entry, Filter};
+pub use logs::{Follow, Logs, LogsError};
+pub use output::{MAX_OUTPUT, OutputError, OutputWriter, Outputs};

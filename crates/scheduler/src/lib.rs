@@ -1,1 +1,25 @@
-//! (to be written)
+//! The dyno manager: turns what the ledger wants into containers, and says what became of them.
+//!
+//! `plan` decides and touches nothing; `execute` touches the world and decides nothing; `reconcile` runs the two
+//! on every signal and on a period, and takes no input but what it sees. Architecture invariant: nothing here
+//! knows the router's or the API's code; tables leave through [`routes::Routes`].
+
+mod environment;
+mod error;
+mod execute;
+mod launch;
+mod observe;
+mod output;
+pub mod plan;
+mod reconcile;
+mod release;
+pub mod routes;
+mod runs;
+mod sweep;
+
+pub use error::SchedulerError;
+pub use plan::Policy;
+pub use reconcile::{Config, Scheduler, Status};
+pub use release::{Outcome, Progress};
+pub use routes::{Platform, RouterView, Routes};
+pub use runs::{Attachment, NewRun, Started};

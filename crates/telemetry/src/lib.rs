@@ -1,1 +1,14 @@
-//! (to be written)
+//! What the platform says about itself: its own log, metrics, process gauges, and supervised tasks.
+//!
+//! Architecture invariant: only this crate names prometheus and tracing-subscriber. It knows nothing of apps or
+//! dynos, and an app's log never goes through it.
+
+mod log;
+mod metrics;
+mod process;
+mod tasks;
+
+pub use log::{Format, InitError, VARIABLE, init};
+pub use metrics::{Counter, Counters, Gauge, Histogram, MetricError, Metrics};
+pub use process::{Usage, rss_bytes, usage};
+pub use tasks::{Shutdown, TaskState, TaskStatus, Tasks};

@@ -1,0 +1,110 @@
+//! `/apps/:app/dynos`: what runs now.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::reference::{Named, ReleaseRef};
+
+/// One dyno.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dyno {
+    pub id: Uuid,
+    /// `web.1`
+    pub name: String,
+    /// `web`
+    #[serde(rename = "type")]
+    pub process_type: String,
+    /// `starting`, `up`, `idle`, `crashed` or `down`.
+    pub state: String,
+    /// `Standard-1X`
+    pub size: String,
+    pub command: String,
+    /// Where to attach to a one-off dyno that was asked for with `attach`; carries its own secret.
+    pub attach_url: Option<String>,
+    pub release: ReleaseRef,
+    pub app: Named,
+    #[serde(with = "crate::time")]
+    pub created_at: Timestamp,
+    /// Since when it is in its state.
+    #[serde(with = "crate::time")]
+    pub updated_at: Timestamp,
+}
+
+/// `POST /apps/:app/dynos`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DynoCreate {
+    /// A shell line; a first word that names a process type stands for its command.
+    pub command: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attach: Option<bool>,
+    /// For this dyno only: TERM, COLUMNS, LINES and what the user adds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub env: Option<BTreeMap<String, EnvValue>>,
+    /// Pipes instead of a terminal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub force_no_tty: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<String>,
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub process_type: Option<String>,
+    /// Seconds until it is stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_to_live: Option<u64>,
+}
+
+/// Clients send COLUMNS and LINES as numbers, the rest as texts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum EnvValue {
+    Number(i64),
+    Text(String),
+}
+
+impl fmt::Display for EnvValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+/// `202 {}` of restart and stop.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {}
+
+/// The subprotocol of the WebSocket behind an `attach_url` that starts with `ws`.
+pub const ATTACH_PROTOCOL: &str = "ropewalk-attach.v1";
+
+/// The first byte of each binary message on that WebSocket.
+pub mod attach_channel {
+    /// To the dyno: bytes of its standard input; an empty payload closes it.
+    pub const STDIN: u8 = 0;
+    /// From the dyno.
+    pub const STDOUT: u8 = 1;
+    /// From the dyno; never with a terminal, where both streams are one.
+    pub const STDERR: u8 = 2;
+    /// To the dyno: JSON of [`super::Resize`].
+    pub const RESIZE: u8 = 3;
+    /// To the dyno: the signal's name in UTF-8, `INT`, `TERM` or `HUP`.
+    pub const SIGNAL: u8 = 4;
+    /// From the dyno, the last message: JSON of [`super::Exit`].
+    pub const EXIT: u8 = 5;
+}
+
+/// The client's terminal, in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resize {
+    pub rows: u16,
+    pub columns: u16,
+}
+
+/// How the command ended: its exit code, or 128 + the signal's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    pub code: i32,
+}

@@ -1,0 +1,28 @@
+//! `/apps/:app/log-drains`: where an app's log is sent besides.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::reference::Named;
+
+/// One drain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogDrain {
+    pub id: Uuid,
+    pub addon: Option<Named>,
+    pub app: Option<Named>,
+    /// `d.<uuid>`: who the lines say they are from.
+    pub token: String,
+    pub url: String,
+    #[serde(with = "crate::time")]
+    pub created_at: Timestamp,
+    #[serde(with = "crate::time")]
+    pub updated_at: Timestamp,
+}
+
+/// `POST /apps/:app/log-drains`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogDrainCreate {
+    pub url: String,
+}

@@ -1,0 +1,131 @@
+//! What every handler is given, and the addresses that the platform shows to the world.
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use ropewalk_logs::{Logs, Outputs};
+use ropewalk_model::AppId;
+use ropewalk_model::log_line::LogSource;
+use ropewalk_store::{Store, User};
+
+use crate::platform::Platform;
+use crate::transport::quota::Rate;
+use crate::transport::sign::SigningKey;
+
+/// The surroundings of the API. Cloning is cheap.
+#[derive(Clone)]
+pub struct Context {
+    pub store: Store,
+    pub logs: Logs,
+    pub outputs: Outputs,
+    pub platform: Arc<dyn Platform>,
+    pub urls: Urls,
+    /// Makes addresses that carry their own right, such as those of log sessions; must stay the same over a
+    /// restart, or open sessions cannot resume.
+    pub signing_key: SigningKey,
+    /// The stack of new apps: `debian-13`.
+    pub default_stack: String,
+    /// Requests an account may make.
+    pub rate: Rate,
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("urls", &self.urls)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Context {
+    /// Adds a line of the API to an app's log.
+    pub(crate) fn say(&self, app: AppId, text: &str) {
+        self.logs.append(
+            app,
+            Timestamp::now(),
+            LogSource::App,
+            "api",
+            text.as_bytes(),
+        );
+    }
+
+    /// The same with who did it behind it: `… by user dev@example.com`.
+    pub(crate) fn say_who(&self, app: AppId, user: &User, text: &str) {
+        self.say(app, &format!("{text} by user {}", user.email));
+    }
+}
+
+/// Where the platform is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Urls {
+    /// `http` or `https`.
+    pub scheme: String,
+    /// Apps are `<app>.<domain>`: `localhost`, `example.com`.
+    pub domain: String,
+    /// `None` for the scheme's own.
+    pub port: Option<u16>,
+}
+
+impl Urls {
+    /// `<scheme>://<label>.<domain>[:port]`, without a slash behind it.
+    pub fn host(&self, label: &str) -> String {
+        self.with_scheme(&self.scheme, label)
+    }
+
+    /// `https://demo.example.com/`
+    pub fn web(&self, app: &str) -> String {
+        format!("{}/", self.host(app))
+    }
+
+    /// `https://git.example.com/demo.git`
+    pub fn git(&self, app: &str) -> String {
+        format!("{}/{app}.git", self.host("git"))
+    }
+
+    /// An address of the API.
+    pub fn api(&self, path: &str) -> String {
+        format!("{}{path}", self.host("api"))
+    }
+
+    /// A WebSocket's address on the API's host.
+    pub fn api_socket(&self, path: &str) -> String {
+        let scheme = if self.scheme == "https" { "wss" } else { "ws" };
+        format!("{}{path}", self.with_scheme(scheme, "api"))
+    }
+
+    fn with_scheme(&self, scheme: &str, label: &str) -> String {
+        let default = match self.scheme.as_str() {
+            "https" => 443,
+            _ => 80,
+        };
+        match self.port {
+            Some(port) if port != default => {
+                format!("{scheme}://{label}.{}:{port}", self.domain)
+            }
+            _ => format!("{scheme}://{label}.{}", self.domain),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_leave_out_the_schemes_own_port() {
+        let mut urls = Urls {
+            scheme: "http".into(),
+            domain: "localhost".into(),
+            port: Some(8080),
+        };
+        assert_eq!(urls.web("demo"), "http://demo.localhost:8080/");
+        assert_eq!(urls.git("demo"), "http://git.localhost:8080/demo.git");
+        assert_eq!(urls.api_socket("/x"), "ws://api.localhost:8080/x");
+        urls.port = Some(80);
+        assert_eq!(urls.api("/apps"), "http://api.localhost/apps");
+        urls.scheme = "https".into();
+        urls.port = Some(443);
+        assert_eq!(urls.api_socket("/x"), "wss://api.localhost/x");
+    }
+}

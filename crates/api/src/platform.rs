@@ -1,0 +1,155 @@
+//! What the API needs from the rest of the platform. The server implements it over the scheduler.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use ropewalk_api_types::attach::{FromDyno, ToDyno};
+use ropewalk_model::{AppId, DynoSize, ProcessType};
+use ropewalk_store::Dyno;
+use serde::Serialize;
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+/// The rest of the platform.
+pub trait Platform: Send + Sync {
+    /// The desired state changed: look again. Never waits.
+    fn changed(&self);
+
+    /// Starts a one-off dyno. Returns once its row is written, not once it runs.
+    fn run(&self, request: RunRequest) -> BoxFuture<'_, Result<RunStarted, RunError>>;
+
+    /// Trades a secret of [`RunStarted`] for the dyno's streams, once.
+    fn attach(&self, secret: &str) -> BoxFuture<'_, Result<Attachment, AttachError>>;
+
+    /// How the platform is.
+    fn status(&self) -> BoxFuture<'_, Status>;
+
+    /// The app's rows are gone; its repository, cache and containers are to follow.
+    fn app_deleted(&self, app: AppId);
+
+    /// Bytes of the app's git repository, as last measured. Never waits.
+    fn repo_size(&self, app: AppId) -> u64;
+}
+
+/// A one-off dyno to be started.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RunRequest {
+    pub app: AppId,
+    /// Shell line.
+    pub command: String,
+    pub size: DynoSize,
+    /// `run` unless the user said otherwise; the first half of the dyno's name.
+    pub process_type: ProcessType,
+    /// For this dyno only, on top of the config vars.
+    pub env: BTreeMap<String, String>,
+    /// Its streams go to a client and not to the log.
+    pub attach: bool,
+    /// A terminal rather than pipes; only with `attach`.
+    pub tty: bool,
+    /// Stopped after this time.
+    pub time_to_live: Option<Duration>,
+}
+
+impl std::fmt::Debug for RunRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Values of variables and the command may be secrets.
+        f.debug_struct("RunRequest")
+            .field("app", &self.app)
+            .field("process_type", &self.process_type)
+            .field("attach", &self.attach)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A one-off dyno that was accepted.
+pub struct RunStarted {
+    pub dyno: Dyno,
+    /// What [`Platform::attach`] takes, at least 128 bits of randomness and safe in a URL; with `attach` only.
+    pub attach_secret: Option<String>,
+}
+
+impl std::fmt::Debug for RunStarted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RunStarted")
+            .field("dyno", &self.dyno.name)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The app cannot run anything now; the text is for the user.
+    #[error("{0}")]
+    Refused(String),
+    /// It failed on our side; the text is for the platform's log.
+    #[error("one-off dyno: {0}")]
+    Failed(String),
+}
+
+/// The streams of an attached dyno. Dropping it hangs up: the dyno gets SIGHUP.
+#[derive(Debug)]
+pub struct Attachment {
+    pub input: mpsc::Sender<ToDyno>,
+    /// Ends behind [`FromDyno::Exit`].
+    pub output: mpsc::Receiver<FromDyno>,
+}
+
+#[derive(Debug, Error)]
+pub enum AttachError {
+    /// Unknown, used already, or too old.
+    #[error("no dyno waits for this secret")]
+    Unknown,
+    #[error("attaching: {0}")]
+    Failed(String),
+}
+
+/// `GET /ropewalk/status`
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Status {
+    pub server: ProcessStatus,
+    /// `None` while no router is connected.
+    pub router: Option<ProcessStatus>,
+    pub engine: EngineStatus,
+    pub stacks: Vec<StackStatus>,
+    pub dynos: DynoCounts,
+    pub tasks: Vec<ropewalk_telemetry::TaskStatus>,
+}
+
+/// One of the platform's processes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProcessStatus {
+    pub pid: u32,
+    /// Resident memory, in bytes; `None` when it cannot be read.
+    pub rss_bytes: Option<u64>,
+    pub version: String,
+}
+
+/// The container engine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EngineStatus {
+    pub reachable: bool,
+    /// Its own version, such as `20.10.24`.
+    pub version: Option<String>,
+    pub api_version: Option<String>,
+}
+
+/// The newest version of a stack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StackStatus {
+    pub name: String,
+    /// `sha256:…`
+    pub version: String,
+}
+
+/// Dynos by state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct DynoCounts {
+    pub starting: u32,
+    pub up: u32,
+    pub idle: u32,
+    pub crashed: u32,
+    pub down: u32,
+    /// What the formations ask for.
+    pub desired: u32,
+}

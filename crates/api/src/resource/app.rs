@@ -1,0 +1,316 @@
+//! `/apps`: making, showing, renaming and ending apps; and [`find`], the only way to somebody's app.
+
+use axum::extract::State as Shared;
+use jiff::Timestamp;
+use ropewalk_api_types::app::{AppCreate, AppUpdate};
+use ropewalk_api_types::{App, Named, UserRef};
+use ropewalk_model::{AppId, AppName, ReleaseId};
+use ropewalk_store as store;
+use ropewalk_store::View;
+use uuid::Uuid;
+
+use crate::authorise::{Actor, Resource, Verb, authorise};
+use crate::context::Context;
+use crate::resource::path::Path;
+use crate::resource::{account, app_name, region, stack};
+use crate::state::State;
+use crate::transport::body::{Json, created, ok};
+use crate::transport::error::{ApiError, ApiResult};
+use crate::transport::range::{Attribute, Key, Wanted};
+use crate::transport::sign::named_id;
+
+const ATTRIBUTES: [Attribute<App>; 3] = [
+    ("id", |app| Key::Text(app.id.to_string())),
+    ("name", |app| Key::Text(app.name.clone())),
+    ("updated_at", |app| Key::Time(app.updated_at)),
+];
+
+/// The app of that name or id, if `actor` may `verb` it; anything else looks as if it were not there.
+pub(crate) async fn find(
+    state: &State,
+    actor: &Actor,
+    name_or_id: &str,
+    verb: Verb,
+) -> ApiResult<store::App> {
+    look(state, actor, name_or_id, verb, |owner| Resource::App {
+        owner,
+    })
+    .await
+}
+
+/// The same for its config vars.
+pub(crate) async fn find_for_config(
+    state: &State,
+    actor: &Actor,
+    name_or_id: &str,
+    verb: Verb,
+) -> ApiResult<store::App> {
+    look(state, actor, name_or_id, verb, |owner| Resource::Config {
+        owner,
+    })
+    .await
+}
+
+async fn look(
+    state: &State,
+    actor: &Actor,
+    name_or_id: &str,
+    verb: Verb,
+    resource: impl FnOnce(ropewalk_model::UserId) -> Resource,
+) -> ApiResult<store::App> {
+    let key = name_or_id.to_owned();
+    let app = state
+        .ctx
+        .store
+        .read(move |view| view.find_app(&key))
+        .await?;
+    authorise(actor, verb, resource(app.owner))?;
+    Ok(app)
+}
+
+/// `GET /apps`: everything the actor may see.
+pub(crate) async fn list(Shared(state): Shared<State>, actor: Actor, wanted: Wanted) -> ApiResult {
+    list_where(&state, &actor, wanted, |_| true).await
+}
+
+/// `GET /users/:user/apps`: the actor's own.
+pub(crate) async fn list_own(
+    Shared(state): Shared<State>,
+    actor: Actor,
+    Path(user): Path<String>,
+    wanted: Wanted,
+) -> ApiResult {
+    account::check_self(&actor, &user)?;
+    let own = actor.user.id;
+    list_where(&state, &actor, wanted, |app| app.owner == own).await
+}
+
+async fn list_where(
+    state: &State,
+    actor: &Actor,
+    wanted: Wanted,
+    keep: impl Fn(&store::App) -> bool,
+) -> ApiResult {
+    authorise(
+        actor,
+        Verb::Read,
+        Resource::App {
+            owner: actor.user.id,
+        },
+    )?;
+    let ctx = state.ctx.clone();
+    let mut apps = ctx.store.read(|view| view.apps()).await?;
+    apps.retain(|app| {
+        keep(app) && authorise(actor, Verb::Read, Resource::App { owner: app.owner }).is_ok()
+    });
+    let wires = ctx
+        .clone()
+        .store
+        .read(move |view| apps.iter().map(|app| wire(&ctx, view, app)).collect())
+        .await?;
+    wanted.page::<App>(wires, &ATTRIBUTES)
+}
+
+pub(crate) async fn info(
+    Shared(state): Shared<State>,
+    actor: Actor,
+    Path(app): Path<String>,
+) -> ApiResult {
+    let app = find(&state, &actor, &app, Verb::Read).await?;
+    show(&state, app).await.map(|app| ok(&app))
+}
+
+pub(crate) async fn create(
+    Shared(state): Shared<State>,
+    actor: Actor,
+    Json(asked): Json<AppCreate>,
+) -> ApiResult {
+    authorise(&actor, Verb::Write, Resource::NewApp)?;
+    if let Some(flag) = asked.feature_flags.iter().flatten().next() {
+        return Err(ApiError::invalid(format!(
+            "There is no feature flag {flag}."
+        )));
+    }
+    if let Some(region) = &asked.region {
+        region::check(region)?;
+    }
+    let stack = match &asked.stack {
+        Some(stack) => stack::find_name(&state, stack).await?,
+        None => state.ctx.default_stack.clone(),
+    };
+    let app = match &asked.name {
+        Some(name) => {
+            let name =
+                AppName::parse(name).map_err(|error| ApiError::invalid(error.to_string()))?;
+            insert(&state, &actor, name, &stack).await?
+        }
+        None => insert_with_new_name(&state, &actor, &stack).await?,
+    };
+    state.ctx.say_who(app.id, &actor.user, "Initial release");
+    state.ctx.say_who(app.id, &actor.user, "Release v1 created");
+    state.ctx.platform.changed();
+    show(&state, app).await.map(|app| created(&app))
+}
+
+async fn insert(
+    state: &State,
+    actor: &Actor,
+    name: AppName,
+    stack: &str,
+) -> Result<store::App, store::StoreError> {
+    let new = store::NewApp {
+        id: AppId(Uuid::new_v4()),
+        name,
+        owner: actor.user.id,
+        stack: stack.to_owned(),
+        release: ReleaseId(Uuid::new_v4()),
+    };
+    state
+        .ctx
+        .store
+        .write(move |tx| tx.create_app(&new, Timestamp::now()))
+        .await
+}
+
+async fn insert_with_new_name(state: &State, actor: &Actor, stack: &str) -> ApiResult<store::App> {
+    // One of 400 million names is rarely taken; twice in a row never.
+    for _ in 0..5 {
+        match insert(state, actor, app_name::make_up()?, stack).await {
+            Err(store::StoreError::Taken { .. }) => {}
+            outcome => return Ok(outcome?),
+        }
+    }
+    Err(ApiError::internal(&"no free app name found"))
+}
+
+pub(crate) async fn update(
+    Shared(state): Shared<State>,
+    actor: Actor,
+    Path(app): Path<String>,
+    Json(asked): Json<AppUpdate>,
+) -> ApiResult {
+    let before = find(&state, &actor, &app, Verb::Write).await?;
+    let id = before.id;
+    let name = match asked.name {
+        Some(name) if name != before.name.as_str() => {
+            Some(AppName::parse(&name).map_err(|error| ApiError::invalid(error.to_string()))?)
+        }
+        _ => None,
+    };
+    let stack = match &asked.build_stack {
+        Some(stack) => Some(stack::find_name(&state, stack).await?),
+        None => None,
+    };
+    let renamed = name.clone();
+    let app = state
+        .ctx
+        .store
+        .write(move |tx| {
+            let now = Timestamp::now();
+            if let Some(name) = &name {
+                tx.rename_app(id, name, now)?;
+            }
+            if let Some(on) = asked.maintenance {
+                tx.set_maintenance(id, on, now)?;
+            }
+            if let Some(stack) = &stack {
+                tx.set_stack(id, stack, now)?;
+            }
+            tx.app(id)
+        })
+        .await?;
+    let say = |text: &str| state.ctx.say_who(id, &actor.user, text);
+    if let Some(name) = renamed {
+        say(&format!("Renamed to {name}"));
+    }
+    if app.maintenance != before.maintenance {
+        say(match app.maintenance {
+            true => "Maintenance mode enabled",
+            false => "Maintenance mode disabled",
+        });
+    }
+    if app.stack != before.stack {
+        say(&format!(
+            "Stack changed to {} for the next build",
+            app.stack
+        ));
+    }
+    state.ctx.platform.changed();
+    show(&state, app).await.map(|app| ok(&app))
+}
+
+pub(crate) async fn delete(
+    Shared(state): Shared<State>,
+    actor: Actor,
+    Path(app): Path<String>,
+) -> ApiResult {
+    let app = find(&state, &actor, &app, Verb::Write).await?;
+    let id = app.id;
+    let last = show(&state, app).await?;
+    state.ctx.store.write(move |tx| tx.delete_app(id)).await?;
+    state.ctx.logs.forget(id);
+    state.ctx.platform.app_deleted(id);
+    state.ctx.platform.changed();
+    tracing::info!(app = %id, user = %actor.user.id, "App destroyed.");
+    Ok(ok(&last))
+}
+
+async fn show(state: &State, app: store::App) -> ApiResult<App> {
+    let ctx = state.ctx.clone();
+    let store = ctx.store.clone();
+    Ok(store.read(move |view| wire(&ctx, view, &app)).await?)
+}
+
+/// An app as others name it.
+pub(crate) fn named(app: &store::App) -> Named {
+    Named {
+        id: app.id.0,
+        name: app.name.to_string(),
+    }
+}
+
+fn wire(ctx: &Context, view: &View<'_>, app: &store::App) -> store::Result<App> {
+    let owner = view.user(app.owner)?;
+    let current = view.current_release(app)?;
+    let slug = current.slug.map(|slug| view.slug(slug)).transpose()?;
+    let slug_size = slug.as_ref().map_or(0, |slug| {
+        slug.tgz.as_ref().map_or(slug.image_size, |tgz| tgz.size)
+    });
+    Ok(App {
+        id: app.id.0,
+        name: app.name.to_string(),
+        acm: false,
+        archived_at: None,
+        buildpack_provided_description: slug.and_then(|slug| slug.buildpack_description),
+        build_stack: stack::named(&app.stack),
+        stack: stack::named(&current.stack),
+        generation: generation(),
+        git_url: ctx.urls.git(app.name.as_str()),
+        web_url: Some(ctx.urls.web(app.name.as_str())),
+        internal_routing: Some(false),
+        locked: false,
+        maintenance: app.maintenance,
+        owner: UserRef {
+            id: owner.id.0,
+            email: owner.email,
+        },
+        organization: None,
+        team: None,
+        region: region::named(),
+        released_at: app.released_at,
+        repo_size: Some(ctx.platform.repo_size(app.id)),
+        slug_size: Some(slug_size),
+        space: None,
+        create_status: Some("complete".to_owned()),
+        created_at: app.created_at,
+        updated_at: app.updated_at,
+    })
+}
+
+/// There is one generation; other names make clients use other protocols.
+pub(crate) fn generation() -> Named {
+    Named {
+        id: named_id("generation", "cedar"),
+        name: "cedar".to_owned(),
+    }
+}

@@ -1,0 +1,395 @@
+//! `/apps/:app/dynos`: what runs, one-off dynos, restarting and stopping.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use axum::extract::State as Shared;
+use ropewalk_api_types::dyno::DynoCreate;
+use ropewalk_api_types::{Dyno, ReleaseRef};
+use ropewalk_model::{DynoSize, ProcessType};
+use ropewalk_store as store;
+use ropewalk_store::{Retire, View};
+
+use crate::authorise::{Actor, Verb};
+use crate::platform::{RunError, RunRequest};
+use crate::resource::path::Path;
+use crate::resource::{app, dyno_size};
+use crate::state::State;
+use crate::transport::body::{Json, accepted, created, ok};
+use crate::transport::error::{ApiError, ApiResult};
+use crate::transport::range::{Attribute, Key, Wanted};
+
+const ATTRIBUTES: [Attribute<Dyno>; 3] = [
+    ("id", |dyno| Key::Text(dyno.id.to_string())),
+    ("name", |dyno| Key::Text(dyno.name.clone())),
+    ("updated_at", |dyno| Key::Time(dyno.updated_at)),
+];
+/// Variables that one request may give a one-off dyno, names and values, in bytes.
+const MAX_ENV: usize = 64 << 10;
+/// Longest command, in bytes.
+const MAX_COMMAND: usize = 64 << 10;
+
+pub(crate) async fn list(
+    Shared(state): Shared<State>,
+    actor: Actor,
+    Path(app): Path<String>,
+    wanted: Wanted,
+) -> ApiResult {
+    let app = app::find(&state, &actor, &app, Verb::Read).await?;
+    let dynos = state
+        .ctx
+        .store
+        .read(move |view| {
+            let rows = view.dynos(app.id)?;
+            let mut releases = HashMap::new();
+            rows.iter()
+                .map(|row| wire(view, &app, row, &mut releases))
+                .collect()
+        })
+        .await?;
+    wanted.page::<Dyno>(dynos, &ATTRIBUTES)
+}
+
+pub(crate) async fn info(
+    Shared(state): Shared<State>,
+    actor: Actor,
+    Path((app, dyno)): Path<(String, String)>,
+) -> ApiResult {
+    let app = app::find(&state, &actor, &app, Verb::Read).await?;
+    let row = find(&state, &app, &dyno).await?;
+    let dyno = state
+        .ctx
+        .store
+        .read(move |view| wire(view, &app, &row, &mut HashMap::new()))
+        .await?;
+    Ok(ok(&dyno))
+}
+
+/// Runs a command in a one-off dyno. Who may, can read the config vars there, so it takes that right.
+pub(crate) async fn create(
+    Shared(state): Shared<State>,
+    actor: Actor,
+    Path(app): Path<String>,
+    Json(asked): Json<DynoCreate>,
+) -> ApiResult {
+    let app = app::find_for_config(&state, &actor, &app, Verb::Write).await?;
+    let current = app.clone();
+    let commands = state
+        .ctx
+        .store
+        .read(move |view| match view.current_release(&current)?.slug {
+            Some(slug) => Ok(Some(view.slug(slug)?.process_types)),
+            None => Ok(None),
+        })
+        .await?
+        .ok_or_else(|| {
+            ApiError::invalid(format!(
+                "Nothing is deployed to {} yet, so there is nothing to run the command in.",
+                app.name
+            ))
+        })?;
+    let request = request(&app, &commands, asked)?;
+    let said = format!("Starting one-off dyno of type {}", request.process_type);
+    let started = match state.ctx.platform.run(request).await {
+        Ok(started) => started,
+        Err(RunError::Refused(text)) => return Err(ApiError::invalid(text)),
+        Err(error @ RunError::Failed(_)) => return Err(ApiError::internal(&error)),
+    };
+    state.ctx.say_who(app.id, &actor.user, &said);
+    let attach_url = started.attach_secret.map(|secret| {
+        state
+            .ctx
+            .urls
+            .api_socket(&format!("/ropewalk/attach/{secret}"))
+    });
+    let row = started.dyno;
+    let dyno = state
+        .ctx
+        .store
+        .read(move |view| wire(view, &app, &row, &mut HashMap::new()))
+        .await?;
+    Ok(created(&Dyno { attach_url, ..dyno }))
+}
+
+fn request(
+    app: &store::App,
+    commands: &BTreeMap<String, String>,
+    asked: DynoCreate,
+) -> ApiResult<RunRequest> {
+    if asked.command.trim().is_empty() || asked.command.len() > MAX_COMMAND {
+        return Err(ApiError::invalid(
+            "`command` must be a shell line of at most 64 KiB.",
+        ));
+    }
+    let env: BTreeMap<String, String> = asked
+        .env
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(name, value)| (name, value.to_string()))
+        .collect();
+    let bytes: usize = env
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    if bytes > MAX_ENV {
+        return Err(ApiError::invalid("`env` is larger than 64 KiB."));
+    }
+    for (name, value) in &env {
+        ropewalk_model::ConfigVarName::parse(name)
+            .map_err(|error| ApiError::invalid(error.to_string()))?;
+        if value.contains('\0') {
+            return Err(ApiError::invalid(format!("`env` {name} holds a NUL byte.")));
+        }
+    }
+    if asked.command.contains('\0') {
+        return Err(ApiError::invalid("`command` holds a NUL byte."));
+    }
+    let attach = asked.attach.unwrap_or(false);
+    Ok(RunRequest {
+        app: app.id,
+        command: resolve(&asked.command, commands),
+        size: match asked.size.as_deref() {
+            Some(name) => dyno_size::find(name)?,
+            None => DynoSize::DEFAULT,
+        },
+        process_type: match asked.process_type.as_deref() {
+            Some(name) => {
+                ProcessType::parse(name).map_err(|error| ApiError::invalid(error.to_string()))?
+            }
+            None => ProcessType::run(),
+        },
+        tty: attach && !asked.force_no_tty.unwrap_or(false),
+        attach,
+        env,
+        time_to_live: asked.time_to_live.map(Duration::from_secs),
+    })
+}
+
+/// A first word that names a process type stands for its command.
+fn resolve(command: &str, commands: &BTreeMap<String, String>) -> String {
+    let trimmed = command.trim_start();
+    let end = trimmed
+        .find(|c: char| c.is_whitespace() || c == ';')
+        .unwrap_or(trimmed.len());
+    let (first, rest) = trimmed.split_at(end);
+    match commands.get(first) {
+        Some(full) => format!("{full}{rest}"),
+        None => command.to_owned(),
+    }
+}
+
+/// `POST /apps/:app/dynos/:dyno`
+pub(crate) async fn run_inside(
+    Shared(state): Shared<State>,
+    actor: Actor,
+    Path((app, dyno)): Path<(String, String)>,
+) -> ApiResult {
+    let app = app::find_for_config(&state, &actor, &app, Verb::Write).await?;
+    find(&state, &app, &dyno).await?;
+    Err(ApiError::invalid(
+        "Commands cannot be run inside a running dyno yet; run them in a one-off dyno.",
+    ))
+}
+
+pub(crate) async fn restart_all(
+    Shared(state): Shared<State>,
+    actor: Actor,
+    Path(app): Path<String>,
+) -> ApiResult {
+    let app = app::find(&state, &actor, &app, Verb::Write).await?;
+    retire(&state, &actor, &app, None, None, Retire::Replace).await
+}
+
+pub(crate) async fn restart_type(
+    Shared(state): Shared<State>,
+    actor: Actor,
+    Path((app, process_type)): Path<(String, String)>,
+) -> ApiResult {
+    let app = app::find(&state, &actor, &app, Verb::Write).await?;
+    let process_type = known_type(&state, &app, &process_type).await?;
+    retire(
+        &state,
+        &actor,
+        &app,
+        Some(process_type),
+        None,
+        Retire::Replace,
+    )
+    .await
+}
+
+pub(crate) async fn restart_one(
+    Shared(state): Shared<State>,
+    actor: Actor,
+    Path((app, dyno)): Path<(String, String)>,
+) -> ApiResult {
+    let app = app::find(&state, &actor, &app, Verb::Write).await?;
+    let name = find(&state, &app, &dyno).await?.name;
+    // A one-off dyno has no successor: restarting it is stopping it.
+    let how = match is_formation_type(&state, &app, &name.process_type).await? {
+        true => Retire::Replace,
+        false => Retire::Stop,
+    };
+    retire(
+        &state,
+        &actor,
+        &app,
+        Some(name.process_type),
+        Some(name.number),
+        how,
+    )
+    .await
+}
+
+pub(crate) async fn stop_one(
+    Shared(state): Shared<State>,
+    actor: Actor,
+    Path((app, dyno)): Path<(String, String)>,
+) -> ApiResult {
+    let app = app::find(&state, &actor, &app, Verb::Write).await?;
+    let name = find(&state, &app, &dyno).await?.name;
+    retire(
+        &state,
+        &actor,
+        &app,
+        Some(name.process_type),
+        Some(name.number),
+        Retire::Stop,
+    )
+    .await
+}
+
+pub(crate) async fn stop_type(
+    Shared(state): Shared<State>,
+    actor: Actor,
+    Path((app, process_type)): Path<(String, String)>,
+) -> ApiResult {
+    let app = app::find(&state, &actor, &app, Verb::Write).await?;
+    let process_type = known_type(&state, &app, &process_type).await?;
+    retire(&state, &actor, &app, Some(process_type), None, Retire::Stop).await
+}
+
+async fn retire(
+    state: &State,
+    actor: &Actor,
+    app: &store::App,
+    process_type: Option<ProcessType>,
+    number: Option<u32>,
+    how: Retire,
+) -> ApiResult {
+    let which = match (&process_type, number) {
+        (Some(name), Some(number)) => format!("{name}.{number}"),
+        (Some(name), None) => format!("all {name} dynos"),
+        (None, _) => "all dynos".to_owned(),
+    };
+    let id = app.id;
+    state
+        .ctx
+        .store
+        .write(move |tx| tx.retire_dynos(id, process_type.as_ref(), number, how))
+        .await?;
+    let verb = match how {
+        Retire::Replace => "Restart",
+        Retire::Stop => "Stop",
+    };
+    let text = format!("{verb} of {which} requested");
+    state.ctx.say_who(app.id, &actor.user, &text);
+    state.ctx.platform.changed();
+    Ok(accepted())
+}
+
+/// By name or id; the newest where two share a name, as they do while one takes over from the other.
+async fn find(state: &State, app: &store::App, key: &str) -> ApiResult<store::Dyno> {
+    let id = app.id;
+    let rows = state.ctx.store.read(move |view| view.dynos(id)).await?;
+    rows.into_iter()
+        .rev()
+        .find(|row| row.name.to_string() == key || row.id.to_string() == key)
+        .ok_or_else(|| ApiError::not_found("dyno"))
+}
+
+async fn is_formation_type(state: &State, app: &store::App, name: &ProcessType) -> ApiResult<bool> {
+    let id = app.id;
+    let rows = state.ctx.store.read(move |view| view.formation(id)).await?;
+    Ok(!name.is_one_off() && rows.iter().any(|row| row.process_type == *name))
+}
+
+/// A type that the app declares, or that something runs under.
+async fn known_type(state: &State, app: &store::App, name: &str) -> ApiResult<ProcessType> {
+    let unknown = || ropewalk_model::formation::FormationError::UnknownType(name.to_owned());
+    let process_type = ProcessType::parse(name).map_err(|_| unknown())?;
+    let id = app.id;
+    let wanted = process_type.clone();
+    let known = state
+        .ctx
+        .store
+        .read(move |view| {
+            let declared = view.formation(id)?;
+            let running = view.dynos(id)?;
+            Ok(declared.iter().any(|row| row.process_type == wanted)
+                || running.iter().any(|row| row.name.process_type == wanted))
+        })
+        .await?;
+    if known {
+        Ok(process_type)
+    } else {
+        Err(unknown().into())
+    }
+}
+
+/// `releases` keeps the ids of versions looked up before.
+fn wire(
+    view: &View<'_>,
+    app: &store::App,
+    row: &store::Dyno,
+    releases: &mut HashMap<u32, ReleaseRef>,
+) -> store::Result<Dyno> {
+    let version = row.release_version;
+    let release = match releases.get(&version) {
+        Some(release) => release.clone(),
+        None => {
+            let release = ReleaseRef {
+                id: view.release(app.id, version)?.id.0,
+                version: version.into(),
+            };
+            releases.insert(version, release.clone());
+            release
+        }
+    };
+    Ok(Dyno {
+        id: row.id.0,
+        name: row.name.to_string(),
+        process_type: row.name.process_type.to_string(),
+        state: row.state.as_str().to_owned(),
+        size: row.size.name.to_owned(),
+        command: row.command.clone(),
+        attach_url: None,
+        release,
+        app: app::named(app),
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_type_as_first_word_stands_for_its_command() {
+        let commands = BTreeMap::from([
+            ("web".to_owned(), "node web.js".to_owned()),
+            ("rake".to_owned(), "bundle exec rake".to_owned()),
+        ]);
+        for (command, full) in [
+            ("rake db:migrate", "bundle exec rake db:migrate"),
+            ("web", "node web.js"),
+            ("web ; echo $?", "node web.js ; echo $?"),
+            ("web; echo $?", "node web.js; echo $?"),
+            ("web.sh", "web.sh"),
+            ("echo web", "echo web"),
+        ] {
+            assert_eq!(resolve(command, &commands), full);
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Lists of things that nobody can have yet. Clients ask for them beside what they are about.
+
+use axum::extract::State as Shared;
+
+use crate::authorise::{Actor, Resource, Verb, authorise};
+use crate::resource::app;
+use crate::resource::path::Path;
+use crate::state::State;
+use crate::transport::body::ok;
+use crate::transport::error::{ApiError, ApiResult};
+
+pub(crate) async fn of_app(
+    Shared(state): Shared<State>,
+    actor: Actor,
+    Path(app): Path<String>,
+) -> ApiResult {
+    app::find(&state, &actor, &app, Verb::Read).await?;
+    Ok(ok::<[(); 0]>(&[]))
+}
+
+pub(crate) async fn of_account(_: Shared<State>, actor: Actor) -> ApiResult {
+    authorise(&actor, Verb::Read, Resource::Account)?;
+    Ok(ok::<[(); 0]>(&[]))
+}
+
+/// 404 is how "in no pipeline" is said.
+pub(crate) async fn no_coupling(
+    Shared(state): Shared<State>,
+    actor: Actor,
+    Path(app): Path<String>,
+) -> ApiResult {
+    app::find(&state, &actor, &app, Verb::Read).await?;
+    Err(ApiError::not_found("pipeline_coupling"))
+}

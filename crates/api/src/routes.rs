@@ -1,0 +1,198 @@
+//! Every path of the API and the handler it leads to.
+
+use axum::extract::Request;
+use axum::middleware::from_fn;
+use axum::response::IntoResponse;
+use axum::routing::{delete, get, patch, post};
+use axum::{Router, response::Response};
+use http::StatusCode;
+use ropewalk_api_types::error::id;
+
+use crate::context::Context;
+use crate::resource::*;
+use crate::state::State;
+use crate::transport::error::ApiError;
+use crate::transport::frame;
+
+/// The whole API, for the host `api.<domain>`.
+pub fn routes(ctx: Context) -> Router {
+    let streams = Router::new()
+        .route("/ropewalk/logs/{token}", get(log_session::stream))
+        .route("/ropewalk/outputs/{token}", get(output::stream))
+        .route("/ropewalk/attach/{secret}", get(attach::connect))
+        .layer(from_fn(frame::stream));
+    let resources = Router::new()
+        .merge(of_accounts())
+        .merge(of_apps())
+        .merge(of_deploys())
+        .merge(of_dynos())
+        .merge(of_catalogue())
+        .merge(of_later())
+        .fallback(unknown)
+        .method_not_allowed_fallback(unknown)
+        .layer(from_fn(frame::resource));
+    resources.merge(streams).with_state(State::new(ctx))
+}
+
+fn of_accounts() -> Router<State> {
+    Router::new()
+        .route("/account", get(account::own))
+        .route("/account/rate-limits", get(rate_limit::info))
+        .route("/users/{user}", get(account::info))
+        .route("/users/{user}/apps", get(app::list_own))
+        .route(
+            "/oauth/authorizations",
+            get(oauth::list).post(oauth::create),
+        )
+        .route(
+            "/oauth/authorizations/{authorization}",
+            get(oauth::info).delete(oauth::delete),
+        )
+        .route("/oauth/sessions", get(oauth::sessions))
+        .route("/oauth/sessions/{session}", delete(oauth::delete_session))
+        .route("/ropewalk/status", get(status::info))
+}
+
+fn of_apps() -> Router<State> {
+    Router::new()
+        .route("/apps", get(app::list).post(app::create))
+        .route(
+            "/apps/{app}",
+            get(app::info).patch(app::update).delete(app::delete),
+        )
+        .route(
+            "/apps/{app}/config-vars",
+            get(config_var::info).patch(config_var::update),
+        )
+        .route(
+            "/apps/{app}/domains",
+            get(domain::list).post(domain::create),
+        )
+        .route(
+            "/apps/{app}/domains/{domain}",
+            get(domain::info)
+                .patch(domain::update)
+                .delete(domain::delete),
+        )
+        .route("/apps/{app}/features", get(app_feature::list))
+        .route(
+            "/apps/{app}/features/{feature}",
+            get(app_feature::info).patch(app_feature::info),
+        )
+        .route(
+            "/apps/{app}/collaborators",
+            get(collaborator::list).post(collaborator::create),
+        )
+        .route(
+            "/apps/{app}/collaborators/{collaborator}",
+            get(collaborator::info).delete(collaborator::delete),
+        )
+        .route("/apps/{app}/log-sessions", post(log_session::create))
+}
+
+fn of_deploys() -> Router<State> {
+    Router::new()
+        .route("/apps/{app}/builds", get(build::list).post(build::create))
+        .route("/apps/{app}/builds/{build}", get(build::info))
+        .route(
+            "/apps/{app}/buildpack-installations",
+            get(buildpack_installation::list).put(buildpack_installation::update),
+        )
+        .route(
+            "/apps/{app}/releases",
+            get(release::list).post(release::create),
+        )
+        .route("/apps/{app}/releases/{release}", get(release::info))
+        .route(
+            "/apps/{app}/releases/{release}/config-vars",
+            get(config_var::of_release),
+        )
+        .route("/apps/{app}/slugs", post(slug::create))
+        .route("/apps/{app}/slugs/{slug}", get(slug::info))
+}
+
+fn of_dynos() -> Router<State> {
+    Router::new()
+        .route(
+            "/apps/{app}/dynos",
+            get(dyno::list).post(dyno::create).delete(dyno::restart_all),
+        )
+        .route(
+            "/apps/{app}/dynos/{dyno}",
+            get(dyno::info)
+                .post(dyno::run_inside)
+                .delete(dyno::restart_one),
+        )
+        .route(
+            "/apps/{app}/dynos/{dyno}/actions/stop",
+            post(dyno::stop_one),
+        )
+        .route(
+            "/apps/{app}/formations/{process_type}",
+            delete(dyno::restart_type),
+        )
+        .route(
+            "/apps/{app}/formations/{process_type}/actions/stop",
+            post(dyno::stop_type),
+        )
+        .route(
+            "/apps/{app}/formation",
+            get(formation::list).patch(formation::update_batch),
+        )
+        .route(
+            "/apps/{app}/formation/{process_type}",
+            patch(formation::update).get(formation::info),
+        )
+}
+
+fn of_catalogue() -> Router<State> {
+    Router::new()
+        .route("/dyno-sizes", get(dyno_size::list))
+        .route("/dyno-sizes/{size}", get(dyno_size::info))
+        .route(
+            "/apps/{app}/available-dyno-sizes",
+            get(dyno_size::list_for_app),
+        )
+        .route("/regions", get(region::list))
+        .route("/regions/{region}", get(region::info))
+        .route("/stacks", get(stack::list))
+        .route("/stacks/{stack}", get(stack::info))
+        .route("/apps/{app}/available-stacks", get(stack::list_for_app))
+}
+
+/// Lists that clients ask for beside what they want, of things that nobody can have yet: truly empty.
+fn of_later() -> Router<State> {
+    let mut router = Router::new()
+        .route("/apps/{app}/pipeline-couplings", get(empty::no_coupling))
+        .route("/account/features", get(empty::of_account))
+        .route("/account/keys", get(empty::of_account))
+        .route("/addon-attachments", get(empty::of_account))
+        .route("/addons", get(empty::of_account))
+        .route("/pipelines", get(empty::of_account))
+        .route("/spaces", get(empty::of_account))
+        .route("/teams", get(empty::of_account));
+    for list in [
+        "addons",
+        "addon-attachments",
+        "sni-endpoints",
+        "log-drains",
+        "webhooks",
+        "telemetry-drains",
+    ] {
+        router = router.route(&format!("/apps/{{app}}/{list}"), get(empty::of_app));
+    }
+    router
+}
+
+async fn unknown(request: Request) -> Response {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        id::NOT_FOUND,
+        format!(
+            "There is no {} {} here; look at the path and at the method.",
+            request.method(),
+            request.uri().path()
+        ),
+    )
+    .into_response()
+}

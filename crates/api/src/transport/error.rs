@@ -1,0 +1,148 @@
+//! Errors as clients see them: a status, an id for programs and a sentence for people.
+//!
+//! What went wrong on our side is logged here, once, and never shown.
+
+use axum::response::{IntoResponse, Response};
+use http::{StatusCode, header};
+use ropewalk_api_types::error::{ErrorBody, id};
+use ropewalk_logs::LogsError;
+use ropewalk_model::formation::FormationError;
+use ropewalk_store::StoreError;
+
+use crate::authorise::Denied;
+use crate::transport::body::json;
+
+pub(crate) type ApiResult<T = Response> = Result<T, ApiError>;
+
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    body: Box<ErrorBody>,
+}
+
+impl ApiError {
+    pub(crate) fn new(status: StatusCode, id: &str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            body: Box::new(ErrorBody {
+                id: id.to_owned(),
+                message: message.into(),
+                ..ErrorBody::default()
+            }),
+        }
+    }
+
+    /// `what` is the kind of thing in clients' spelling: `app`, `add_on`, `session`.
+    pub(crate) fn not_found(what: &str) -> Self {
+        let words = what.replace('_', " ");
+        let mut error = Self::new(
+            StatusCode::NOT_FOUND,
+            id::NOT_FOUND,
+            format!("Couldn't find that {words}."),
+        );
+        error.body.resource = Some(what.to_owned());
+        error
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            id::INVALID_PARAMS,
+            message,
+        )
+    }
+
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, id::BAD_REQUEST, message)
+    }
+
+    pub(crate) fn unauthorized(message: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, id::UNAUTHORIZED, message)
+    }
+
+    pub(crate) fn rate_limit() -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            id::RATE_LIMIT,
+            "Too many requests; wait a minute and try again.",
+        )
+    }
+
+    /// Logs `error` and shows none of it.
+    pub(crate) fn internal(error: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%error, "Request failed.");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            id::INTERNAL_SERVER_ERROR,
+            "Something failed on our side. The platform's log has the details under this request's id.",
+        )
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = json(self.status, &self.body);
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(
+                header::WWW_AUTHENTICATE,
+                http::HeaderValue::from_static("Bearer realm=\"ropewalk\""),
+            );
+        }
+        response
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound(what) => Self::not_found(what),
+            StoreError::Taken {
+                what: "app name",
+                name,
+            } => Self::invalid(format!("Name {name} is already taken")),
+            StoreError::Taken { what, name } => {
+                Self::invalid(format!("The {what} {name} is already in use"))
+            }
+            StoreError::ConfigVar(error) => Self::invalid(error.to_string()),
+            StoreError::Formation(error) => error.into(),
+            StoreError::Refused(text) => Self::invalid(text),
+            StoreError::Closed => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                id::MAINTENANCE,
+                "The platform is restarting; try again in a moment.",
+            ),
+            error => Self::internal(&error),
+        }
+    }
+}
+
+impl From<FormationError> for ApiError {
+    fn from(error: FormationError) -> Self {
+        let mut answer = Self::invalid(error.to_string());
+        if let FormationError::UnknownType(_) = error {
+            answer.status = StatusCode::NOT_FOUND;
+            answer.body.id = id::NOT_FOUND.to_owned();
+            answer.body.resource = Some("formation".to_owned());
+        }
+        answer
+    }
+}
+
+impl From<LogsError> for ApiError {
+    fn from(error: LogsError) -> Self {
+        Self::internal(&error)
+    }
+}
+
+impl From<Denied> for ApiError {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Hidden => Self::not_found("app"),
+            Denied::Scope(needed) => Self::new(
+                StatusCode::FORBIDDEN,
+                id::FORBIDDEN,
+                format!("This token does not have the scope {needed} that the request needs."),
+            ),
+        }
+    }
+}

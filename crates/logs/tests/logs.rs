@@ -1,0 +1,233 @@
+//! What readers of a log rely on: order, no loss and no doubling, over a restart, and nothing left of what is
+//! forgotten.
+
+#![allow(clippy::unwrap_used)] // support code of tests
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use ropewalk_logs::{Filter, Logs};
+use ropewalk_model::AppId;
+use ropewalk_model::log_line::LogSource;
+use uuid::Uuid;
+
+const APP: AppId = AppId(Uuid::from_u128(7));
+
+fn write(logs: &Logs, process: &str, text: &str) {
+    logs.append(
+        APP,
+        Timestamp::now(),
+        LogSource::App,
+        process,
+        text.as_bytes(),
+    );
+}
+
+fn last(lines: usize) -> Filter {
+    Filter {
+        lines: Some(lines),
+        ..Filter::default()
+    }
+}
+
+async fn texts(logs: &Logs, filter: &Filter) -> Vec<String> {
+    let entries = logs.read(APP, filter).await.unwrap();
+    entries.iter().map(|entry| entry.text.to_string()).collect()
+}
+
+fn files(dir: &Path) -> usize {
+    std::fs::read_dir(dir).unwrap().count()
+}
+
+#[tokio::test]
+async fn the_last_lines_that_match_are_read_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let logs = Logs::open(dir.path()).unwrap();
+    for n in 0..5 {
+        write(&logs, "web.1", &format!("web {n}"));
+        write(&logs, "worker.1", &format!("worker {n}"));
+    }
+    logs.append(
+        APP,
+        Timestamp::now(),
+        LogSource::Heroku,
+        "router",
+        b"at=info\n",
+    );
+    assert_eq!(
+        texts(&logs, &last(3)).await,
+        ["web 4", "worker 4", "at=info"]
+    );
+    let web = Filter {
+        process: Some("web".into()),
+        ..last(2)
+    };
+    assert_eq!(texts(&logs, &web).await, ["web 3", "web 4"]);
+    let heroku = Filter {
+        source: Some(LogSource::Heroku),
+        ..last(10)
+    };
+    assert_eq!(texts(&logs, &heroku).await, ["at=info"]);
+    assert_eq!(texts(&logs, &last(0)).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn logs_and_their_numbers_go_on_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let logs = Logs::open(dir.path()).unwrap();
+    write(&logs, "web.1", "one\ntwo\n");
+    let before = logs.read(APP, &last(1)).await.unwrap()[0].seq;
+    logs.flush().await;
+    drop(logs);
+
+    let logs = Logs::open(dir.path()).unwrap();
+    write(&logs, "web.1", "three");
+    assert_eq!(texts(&logs, &last(9)).await, ["one", "two", "three"]);
+    let mut behind = logs
+        .follow(APP, Filter::default(), Some(before))
+        .await
+        .unwrap();
+    assert_eq!(&*behind.next().await.unwrap().text, "three");
+}
+
+#[tokio::test]
+async fn a_follower_gets_backlog_and_live_lines_once_each() {
+    let dir = tempfile::tempdir().unwrap();
+    let logs = Logs::open(dir.path()).unwrap();
+    for n in 0..100 {
+        write(&logs, "web.1", &n.to_string());
+    }
+    let writer = logs.clone();
+    let writing = tokio::task::spawn_blocking(move || {
+        for n in 100..1000 {
+            write(&writer, "web.1", &n.to_string());
+        }
+    });
+    let stream = logs
+        .follow(APP, last(1500), None)
+        .await
+        .unwrap()
+        .into_stream();
+    let seen: Vec<String> = stream
+        .take(1000)
+        .map(|entry| entry.text.to_string())
+        .collect()
+        .await;
+    writing.await.unwrap();
+    let expected: Vec<String> = (0..1000).map(|n| n.to_string()).collect();
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn resuming_behind_a_number_neither_loses_nor_doubles() {
+    let dir = tempfile::tempdir().unwrap();
+    let logs = Logs::open(dir.path()).unwrap();
+    let mut seen = Vec::new();
+    let mut after = None;
+    for round in 0..10 {
+        for n in 0..7 {
+            write(&logs, "web.1", &format!("{round}.{n}"));
+        }
+        let mut follow = logs.follow(APP, last(100), after).await.unwrap();
+        for _ in 0..5 {
+            let entry = follow.next().await.unwrap();
+            after = Some(entry.seq);
+            seen.push(entry.text.to_string());
+        }
+    }
+    let expected: Vec<String> = (0..10)
+        .flat_map(|round| (0..7).map(move |n| format!("{round}.{n}")))
+        .take(50)
+        .collect();
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn a_slow_follower_is_told_how_many_lines_it_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    let logs = Logs::open(dir.path()).unwrap();
+    let mut follow = logs.follow(APP, last(0), None).await.unwrap();
+    for n in 0..2000 {
+        write(&logs, "web.1", &n.to_string());
+    }
+    let first = follow.next().await.unwrap();
+    assert!(first.text.starts_with("Error L11"), "{first:?}");
+    assert!(first.text.contains(" 500 lines"), "{first:?}");
+    assert_eq!(first.source, LogSource::Heroku);
+    let second = follow.next().await.unwrap();
+    assert_eq!(&*second.text, "500");
+    assert!(first.seq < second.seq);
+}
+
+#[tokio::test]
+async fn a_follower_that_waits_is_woken_and_ends_with_its_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let logs = Logs::open(dir.path()).unwrap();
+    write(&logs, "web.1", "old");
+    let mut follow = logs.follow(APP, last(1), None).await.unwrap();
+    assert_eq!(&*follow.next().await.unwrap().text, "old");
+    let waiting = tokio::spawn(async move {
+        let new = follow.next().await.map(|entry| entry.text.to_string());
+        (new, follow.next().await.is_none())
+    });
+    tokio::task::yield_now().await;
+    write(&logs, "web.1", "new");
+    logs.flush().await;
+    // The first line must be out before the log goes.
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    while !waiting.is_finished() && tokio::time::Instant::now() < deadline {
+        tokio::task::yield_now().await;
+        if !texts(&logs, &last(1)).await.is_empty() {
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            logs.forget(APP);
+        }
+    }
+    assert_eq!(waiting.await.unwrap(), (Some("new".to_owned()), true));
+    logs.flush().await;
+    assert_eq!(files(dir.path()), 0);
+    assert!(texts(&logs, &last(9)).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_forgotten_stays_so_and_what_a_crash_left_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let logs = Logs::open(dir.path()).unwrap();
+    write(&logs, "web.1", "one");
+    logs.forget(APP);
+    write(&logs, "web.1", "from a dyno that is still ending");
+    logs.flush().await;
+    assert_eq!(files(dir.path()), 0);
+    drop(logs);
+
+    for name in [format!("{APP}.log"), format!("{APP}.log.1")] {
+        std::fs::write(dir.path().join(name), "x").unwrap();
+    }
+    std::fs::create_dir(dir.path().join("outputs")).unwrap();
+    let logs = Logs::open(dir.path()).unwrap();
+    logs.retain(&HashSet::from([APP])).unwrap();
+    logs.flush().await;
+    assert_eq!(files(dir.path()), 3);
+    logs.retain(&HashSet::new()).unwrap();
+    logs.flush().await;
+    assert_eq!(files(dir.path()), 1);
+}
+
+#[tokio::test]
+async fn memory_and_disk_stay_bounded_under_a_flood() {
+    let dir = tempfile::tempdir().unwrap();
+    let logs = Logs::open(dir.path()).unwrap();
+    let line = "x".repeat(10_000);
+    for _ in 0..3000 {
+        write(&logs, "web.1", &line);
+    }
+    logs.flush().await;
+    let kept = logs.read(APP, &Filter::default()).await.unwrap();
+    let bytes: usize = kept.iter().map(|entry| entry.text.len()).sum();
+    assert!(bytes <= 4 << 20, "{bytes}");
+    assert!(!kept.is_empty());
+}

@@ -1,0 +1,307 @@
+//! Which commands there are, and how arguments become one of them.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Parser, Subcommand};
+
+use crate::cmd::{
+    absent, apps, buildpacks, builds, completions, config, context, domains, git, login, logs,
+    maintenance, open, ps, releases, run, stack,
+};
+use crate::ops::OpsCommand;
+
+/// A Heroku of your own: push with git, scale from the command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ropewalk",
+    bin_name = "ropewalk",
+    version,
+    disable_help_subcommand = false
+)]
+#[command(
+    max_term_width = 110,
+    after_help = "The commands mean what they mean on Heroku. Run `ropewalk help COMMAND` for one of them."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Option<Mode>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Mode {
+    #[command(flatten)]
+    Api(Box<ApiCommand>),
+    #[command(flatten)]
+    Ops(OpsCommand),
+}
+
+/// What was asked for.
+#[derive(Debug)]
+pub(crate) struct Invocation {
+    pub(crate) command: Command,
+}
+
+/// The two halves of the program.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Speaks the public API.
+    Api(Box<ApiCommand>),
+    /// Runs the platform on its host.
+    Ops(OpsCommand),
+}
+
+/// The commands of [`crate::cmd`].
+#[derive(Debug, Subcommand)]
+pub(crate) enum ApiCommand {
+    /// Log in to a server and remember it
+    #[command(name = "login", alias = "auth:login")]
+    Login(login::Args),
+    /// Forget the token, and revoke it if login made it
+    #[command(name = "logout", alias = "auth:logout")]
+    Logout,
+    /// Show who you are logged in as
+    #[command(name = "auth:whoami", visible_alias = "whoami")]
+    Whoami(context::JsonArgs),
+    /// Print the token in use
+    #[command(name = "auth:token")]
+    Token,
+
+    /// List your apps
+    #[command(name = "apps", visible_alias = "list", alias = "apps:list")]
+    Apps(apps::list::Args),
+    /// Create an app and a git remote for it
+    #[command(name = "apps:create", visible_alias = "create")]
+    AppsCreate(apps::create::Args),
+    /// Show an app's details
+    #[command(name = "apps:info", visible_alias = "info")]
+    AppsInfo(apps::info::Args),
+    /// Rename an app
+    #[command(name = "apps:rename", visible_alias = "rename")]
+    AppsRename(apps::rename::Args),
+    /// Destroy an app for good
+    #[command(
+        name = "apps:destroy",
+        visible_alias = "destroy",
+        alias = "apps:delete"
+    )]
+    AppsDestroy(apps::destroy::Args),
+
+    /// Add a git remote that leads to an app
+    #[command(name = "git:remote")]
+    GitRemote(git::RemoteArgs),
+    /// Answer git's question for our git host's token
+    #[command(name = "git:credentials", hide = true)]
+    GitCredentials(git::CredentialsArgs),
+
+    /// Show an app's config vars
+    #[command(name = "config")]
+    Config(config::list::Args),
+    /// Show one config var's value
+    #[command(name = "config:get")]
+    ConfigGet(config::get::Args),
+    /// Set config vars and restart
+    #[command(name = "config:set", alias = "config:add")]
+    ConfigSet(config::set::Args),
+    /// Remove config vars and restart
+    #[command(name = "config:unset", alias = "config:remove")]
+    ConfigUnset(config::unset::Args),
+    /// Edit config vars in your editor
+    #[command(name = "config:edit")]
+    ConfigEdit(config::edit::Args),
+
+    /// List an app's dynos
+    #[command(name = "ps", visible_alias = "dyno", alias = "ps:list")]
+    Ps(ps::list::Args),
+    /// Change how many dynos of which size run; without arguments, show it
+    #[command(name = "ps:scale", visible_alias = "scale", alias = "dyno:scale")]
+    PsScale(ps::scale::Args),
+    /// Restart dynos
+    #[command(name = "ps:restart", visible_alias = "restart", alias = "dyno:restart")]
+    PsRestart(ps::restart::Args),
+    /// Stop dynos
+    #[command(name = "ps:stop", visible_alias = "stop", aliases = ["dyno:stop", "ps:kill", "kill", "dyno:kill"])]
+    PsStop(ps::stop::Args),
+    /// Show or change the size of dynos
+    #[command(name = "ps:type", aliases = ["ps:resize", "dyno:type", "dyno:resize", "resize"])]
+    PsType(ps::resize::Args),
+    /// Wait until all dynos run the newest release
+    #[command(name = "ps:wait")]
+    PsWait(ps::wait::Args),
+
+    /// Show an app's log
+    #[command(name = "logs")]
+    Logs(logs::Args),
+
+    /// List an app's releases
+    #[command(name = "releases")]
+    Releases(releases::list::Args),
+    /// Show one release
+    #[command(name = "releases:info")]
+    ReleasesInfo(releases::info::Args),
+    /// Show the output of a release command
+    #[command(name = "releases:output")]
+    ReleasesOutput(releases::output::Args),
+    /// Go back to an earlier release
+    #[command(name = "releases:rollback", visible_alias = "rollback")]
+    Rollback(releases::rollback::Args),
+
+    /// Run a command in a one-off dyno
+    #[command(name = "run")]
+    Run(run::Args),
+    /// Run a command in a one-off dyno and do not wait for it
+    #[command(name = "run:detached")]
+    RunDetached(run::DetachedArgs),
+
+    /// List an app's buildpacks
+    #[command(name = "buildpacks")]
+    Buildpacks(buildpacks::ListArgs),
+    /// Set the buildpack, or the one at an index
+    #[command(name = "buildpacks:set")]
+    BuildpacksSet(buildpacks::SetArgs),
+    /// Add a buildpack
+    #[command(name = "buildpacks:add")]
+    BuildpacksAdd(buildpacks::AddArgs),
+    /// Remove a buildpack
+    #[command(name = "buildpacks:remove")]
+    BuildpacksRemove(buildpacks::RemoveArgs),
+    /// Remove all buildpacks and detect again
+    #[command(name = "buildpacks:clear")]
+    BuildpacksClear(context::AppArgs),
+
+    /// List an app's builds
+    #[command(name = "builds")]
+    Builds(builds::ListArgs),
+    /// Show one build
+    #[command(name = "builds:info")]
+    BuildsInfo(builds::InfoArgs),
+    /// Show a build's output
+    #[command(name = "builds:output")]
+    BuildsOutput(builds::OutputArgs),
+
+    /// Show the stacks there are and the app's own
+    #[command(name = "stack", alias = "apps:stacks")]
+    Stack(stack::ListArgs),
+    /// Choose the stack of the next build
+    #[command(name = "stack:set", alias = "apps:stacks:set")]
+    StackSet(stack::SetArgs),
+
+    /// List an app's domains
+    #[command(name = "domains")]
+    Domains(domains::ListArgs),
+    /// Add a domain
+    #[command(name = "domains:add")]
+    DomainsAdd(domains::AddArgs),
+    /// Remove a domain
+    #[command(name = "domains:remove")]
+    DomainsRemove(domains::NameArgs),
+    /// Show one domain
+    #[command(name = "domains:info")]
+    DomainsInfo(domains::InfoArgs),
+    /// Wait until domains are ready
+    #[command(name = "domains:wait")]
+    DomainsWait(domains::WaitArgs),
+
+    /// Show whether maintenance mode is on
+    #[command(name = "maintenance")]
+    Maintenance(maintenance::Args),
+    /// Answer every request with the maintenance page
+    #[command(name = "maintenance:on")]
+    MaintenanceOn(context::AppArgs),
+    /// Let requests through again
+    #[command(name = "maintenance:off")]
+    MaintenanceOff(context::AppArgs),
+
+    /// Open an app in the browser
+    #[command(name = "open", alias = "apps:open")]
+    Open(open::Args),
+    /// Show whether the server answers, and to whom
+    #[command(name = "status")]
+    Status(context::JsonArgs),
+    /// Show the version of this program
+    #[command(name = "version")]
+    Version(context::JsonArgs),
+    /// Print a completion script for a shell
+    #[command(name = "completions", alias = "autocomplete")]
+    Completions(completions::Args),
+    /// Write man pages into a folder
+    #[command(name = "man")]
+    Man(completions::ManArgs),
+}
+
+/// Nothing to run: help, the version, or a mistake.
+#[derive(Debug)]
+pub(crate) enum Early {
+    /// What clap has to say.
+    Clap(clap::Error),
+    /// A command of Heroku's that we do not have.
+    Absent(crate::ui::Failure),
+}
+
+impl Early {
+    /// Shows it and gives the exit code: 0 for help and version, 2 for mistakes.
+    pub(crate) fn show(self) -> ExitCode {
+        match self {
+            Self::Absent(failure) => crate::ui::failure::show(&failure.into()),
+            Self::Clap(error) => {
+                // A reader that has gone needs no help.
+                let _ = error.print();
+                if error.use_stderr() {
+                    ExitCode::from(2)
+                } else {
+                    ExitCode::SUCCESS
+                }
+            }
+        }
+    }
+}
+
+/// What `args` (the program's name first) ask for.
+///
+/// # Errors
+/// Everything that ends before a command runs: see [`Early`].
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, Early> {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let cli = Cli::try_parse_from(&args).map_err(|error| explain(error, &args))?;
+    let Some(mode) = cli.command else {
+        return Err(Early::Clap(no_command()));
+    };
+    Ok(Invocation {
+        command: match mode {
+            Mode::Ops(command) => Command::Ops(command),
+            Mode::Api(mut command) => {
+                match command.as_mut() {
+                    ApiCommand::Run(run) => run.take_late_flags(&args),
+                    ApiCommand::RunDetached(run) => run.take_late_flags(&args),
+                    _ => {}
+                }
+                Command::Api(command)
+            }
+        },
+    })
+}
+
+/// Without a command: the help, on standard output.
+fn no_command() -> clap::Error {
+    let mut cli = <Cli as clap::CommandFactory>::command();
+    let help = cli.render_help();
+    clap::Error::raw(ErrorKind::DisplayHelp, help)
+}
+
+fn explain(error: clap::Error, args: &[OsString]) -> Early {
+    if error.kind() != ErrorKind::InvalidSubcommand {
+        return Early::Clap(error);
+    }
+    let typed = match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(name)) => name.clone(),
+        _ => args
+            .get(1)
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default(),
+    };
+    Early::Absent(absent::explain(&typed))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+//! The git remotes of the folder we are in, as far as they lead to our git host.
+
+use std::process::{Output, Stdio};
+
+use anyhow::Context as _;
+use tokio::process::Command;
+
+use crate::cmd::context::hosts::GitHost;
+use crate::ui::Failure;
+
+/// One remote that leads to an app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Remote {
+    pub(crate) name: String,
+    pub(crate) app: String,
+}
+
+/// All remotes that lead to apps on `host`; none outside of a repository.
+pub(crate) async fn all(host: &GitHost) -> anyhow::Result<Vec<Remote>> {
+    let output = git(&["config", "--get-regexp", r"^remote\..*\.url$"]).await?;
+    Ok(parse(&String::from_utf8_lossy(&output.stdout), host))
+}
+
+/// The app that the remote `name` leads to.
+pub(crate) async fn app_of(name: &str, host: &GitHost) -> anyhow::Result<String> {
+    let remote = all(host)
+        .await?
+        .into_iter()
+        .find(|remote| remote.name == name);
+    remote.map(|remote| remote.app).ok_or_else(|| {
+        Failure::new(format!(
+            "The git remote {name} does not lead to an app on {}.",
+            host.authority()
+        ))
+        .hint("Run git remote -v to see your remotes, or name the app with --app.")
+        .into()
+    })
+}
+
+/// The only app that the remotes lead to.
+pub(crate) async fn only_app(host: &GitHost) -> anyhow::Result<String> {
+    let remotes = all(host).await?;
+    let mut apps: Vec<&str> = remotes.iter().map(|remote| remote.app.as_str()).collect();
+    apps.sort_unstable();
+    apps.dedup();
+    match apps.as_slice() {
+        [app] => Ok((*app).to_owned()),
+        [] => Err(Failure::usage("Which app? None was named, and no git remote here leads to one.")
+            .hint("Name it with --app APP, set ROPEWALK_APP, or add a remote: ropewalk git:remote --app APP.")
+            .into()),
+        _ => {
+            let list: Vec<String> =
+                remotes.iter().map(|remote| format!("  {} ({})", remote.app, remote.name)).collect();
+            Err(Failure::usage(format!("Which app? Several git remotes lead to one:\n{}", list.join("\n")))
+                .hint("Choose one with --remote REMOTE or --app APP.")
+                .into())
+        }
+    }
+}
+
+/// Whether the folder we are in belongs to a repository.
+pub(crate) async fn in_repository() -> anyhow::Result<bool> {
+    Ok(git(&["rev-parse", "--git-dir"]).await?.status.success())
+}
+
+/// Adds or moves a remote, and lets git ask us for the token of its host.
+pub(crate) async fn set(name: &str, url: &str, host: &GitHost) -> anyhow::Result<()> {
+    let exists = git(&["config", "--get", &format!("remote.{name}.url")])
+        .await?
+        .status
+        .success();
+    let verb = if exists { "set-url" } else { "add" };
+    must(&["remote", verb, name, url]).await?;
+    let helper = format!("credential.{}.helper", host.base());
+    must(&[
+        "config",
+        "--replace-all",
+        &helper,
+        "!ropewalk git:credentials",
+    ])
+    .await
+}
+
+/// Takes a remote away.
+pub(crate) async fn remove(name: &str) -> anyhow::Result<()> {
+    must(&["remote", "remove", name]).await
+}
+
+async fn must(args: &[&str]) -> anyhow::Result<()> {
+    let output = git(args).await?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(Failure::new(format!("git {} failed: {}", args.join(" "), said.trim())).into())
+}
+
+async fn git(args: &[&str]) -> anyhow::Result<Output> {
+    let mut git = Command::new("git");
+    git.args(args).stdin(Stdio::null()).kill_on_drop(true);
+    git.output().await.context("git could not be started")
+}
+
+fn parse(listing: &str, host: &GitHost) -> Vec<Remote> {
+    let entries = listing.lines().filter_map(|line| {
+        let (key, url) = line.split_once(' ')?;
+        let name = key.strip_prefix("remote.")?.strip_suffix(".url")?;
+        Some(Remote {
+            name: name.to_owned(),
+            app: host.app_of(url)?,
+        })
+    });
+    entries.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cmd::context::hosts::ApiHost;
+
+    #[test]
+    fn only_remotes_on_our_host_are_listed() {
+        let host = ApiHost::parse("http://api.localhost:8080")
+            .unwrap()
+            .git_host();
+        let listing = "remote.origin.url https://git.example.com/x.git\n\
+                       remote.ropewalk.url http://git.localhost:8080/demo.git\n\
+                       remote.my.staging.url http://git.localhost:8080/demo-staging.git\n";
+        let names: Vec<(String, String)> = parse(listing, &host)
+            .into_iter()
+            .map(|remote| (remote.name, remote.app))
+            .collect();
+        let expected = [
+            ("ropewalk".into(), "demo".into()),
+            ("my.staging".into(), "demo-staging".into()),
+        ];
+        assert_eq!(names, expected);
+    }
+}

@@ -1,0 +1,89 @@
+//! The commands that speak the public API: one file for each, or for each small noun.
+//!
+//! A command takes the [`context::Context`] and its own arguments, and gives an exit code. None of them knows
+//! anything about the server but what the API says.
+
+pub(crate) mod absent;
+pub(crate) mod apps;
+pub(crate) mod auth;
+pub(crate) mod buildpacks;
+pub(crate) mod builds;
+pub(crate) mod completions;
+pub(crate) mod config;
+pub(crate) mod context;
+pub(crate) mod domains;
+pub(crate) mod git;
+pub(crate) mod login;
+pub(crate) mod logs;
+pub(crate) mod maintenance;
+pub(crate) mod open;
+pub(crate) mod ps;
+pub(crate) mod releases;
+pub(crate) mod run;
+pub(crate) mod stack;
+pub(crate) mod status;
+pub(crate) mod version;
+
+use std::process::ExitCode;
+
+use crate::cli::ApiCommand as Command;
+use context::Context;
+
+/// Runs one command.
+pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let cx = &Context::for_process()?;
+    match command {
+        Command::Login(args) => login::run(cx, args).await,
+        Command::Logout => auth::logout(cx).await,
+        Command::Whoami(args) => auth::whoami(cx, args).await,
+        Command::Token => auth::token(cx),
+        Command::Apps(args) => apps::list::run(cx, args).await,
+        Command::AppsCreate(args) => apps::create::run(cx, args).await,
+        Command::AppsInfo(args) => apps::info::run(cx, args).await,
+        Command::AppsRename(args) => apps::rename::run(cx, args).await,
+        Command::AppsDestroy(args) => apps::destroy::run(cx, args).await,
+        Command::GitRemote(args) => git::remote(cx, args).await,
+        Command::GitCredentials(args) => git::credentials(cx, &args),
+        Command::Config(args) => config::list::run(cx, args).await,
+        Command::ConfigGet(args) => config::get::run(cx, args).await,
+        Command::ConfigSet(args) => config::set::run(cx, args).await,
+        Command::ConfigUnset(args) => config::unset::run(cx, args).await,
+        Command::ConfigEdit(args) => config::edit::run(cx, args).await,
+        Command::Ps(args) => ps::list::run(cx, args).await,
+        Command::PsScale(args) => ps::scale::run(cx, args).await,
+        Command::PsRestart(args) => ps::restart::run(cx, args).await,
+        Command::PsStop(args) => ps::stop::run(cx, args).await,
+        Command::PsType(args) => ps::resize::run(cx, args).await,
+        Command::PsWait(args) => ps::wait::run(cx, args).await,
+        Command::Logs(args) => logs::run(cx, args).await,
+        Command::Releases(args) => releases::list::run(cx, args).await,
+        Command::ReleasesInfo(args) => releases::info::run(cx, args).await,
+        Command::ReleasesOutput(args) => releases::output::run(cx, args).await,
+        Command::Rollback(args) => releases::rollback::run(cx, args).await,
+        Command::Run(args) => run::attached(cx, args).await,
+        Command::RunDetached(args) => run::detached(cx, args).await,
+        Command::Buildpacks(args) => buildpacks::list(cx, args).await,
+        Command::BuildpacksSet(args) => buildpacks::set(cx, args).await,
+        Command::BuildpacksAdd(args) => buildpacks::add(cx, args).await,
+        Command::BuildpacksRemove(args) => buildpacks::remove(cx, args).await,
+        Command::BuildpacksClear(args) => buildpacks::clear(cx, args).await,
+        Command::Builds(args) => builds::list(cx, args).await,
+        Command::BuildsInfo(args) => builds::info(cx, args).await,
+        Command::BuildsOutput(args) => builds::output(cx, args).await,
+        Command::Stack(args) => stack::list(cx, args).await,
+        Command::StackSet(args) => stack::set(cx, args).await,
+        Command::Domains(args) => domains::list(cx, args).await,
+        Command::DomainsAdd(args) => domains::add(cx, args).await,
+        Command::DomainsRemove(args) => domains::remove(cx, args).await,
+        Command::DomainsInfo(args) => domains::info(cx, args).await,
+        Command::DomainsWait(args) => domains::wait(cx, args).await,
+        Command::Maintenance(args) => maintenance::show(cx, args).await,
+        Command::MaintenanceOn(args) => maintenance::switch(cx, args, true).await,
+        Command::MaintenanceOff(args) => maintenance::switch(cx, args, false).await,
+        Command::Open(args) => open::run(cx, args).await,
+        Command::Status(args) => status::run(cx, args).await,
+        Command::Version(args) => version::run(cx, args),
+        Command::Completions(args) => completions::shell(cx, args),
+        Command::Man(args) => completions::man(cx, &args),
+    }
+}

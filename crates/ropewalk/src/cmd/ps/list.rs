@@ -1,0 +1,109 @@
+//! `ps`: what runs now.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use ropewalk_client::types::Dyno;
+
+use crate::cmd::context::{AppArgs, Context, JsonArgs};
+use crate::ui::{Failure, Paint, json, time};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Only dynos of these process types
+    #[arg(value_name = "TYPE")]
+    types: Vec<String>,
+    #[command(flatten)]
+    app: AppArgs,
+    #[command(flatten)]
+    json: JsonArgs,
+}
+
+pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
+    let app = cx.app(&args.app).await?;
+    let mut dynos = cx.client()?.dynos(&app).await?;
+    if let Some(missing) = args
+        .types
+        .iter()
+        .find(|wanted| !dynos.iter().any(|dyno| dyno.process_type == **wanted))
+    {
+        return Err(Failure::new(format!("No {missing} dynos on {app}.")).into());
+    }
+    dynos.retain(|dyno| args.types.is_empty() || args.types.contains(&dyno.process_type));
+    dynos.sort_by_key(order);
+    if args.json.json {
+        json::print(&cx.out, &dynos)?;
+    } else if dynos.is_empty() {
+        cx.out
+            .line(&format!("No dynos on {}", cx.out.paint().app(&app)))?;
+    } else {
+        show(cx, &dynos)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// By process type, then by number: `web.2` before `web.10`.
+fn order(dyno: &Dyno) -> (String, u64, String) {
+    let number = dyno
+        .name
+        .rsplit_once('.')
+        .and_then(|(_, number)| number.parse().ok())
+        .unwrap_or(u64::MAX);
+    (dyno.process_type.clone(), number, dyno.name.clone())
+}
+
+/// One-off dynos each have a command of their own; the others share one by process type.
+fn show(cx: &Context, dynos: &[Dyno]) -> std::io::Result<()> {
+    let paint = cx.out.paint();
+    let (one_off, standing): (Vec<&Dyno>, Vec<&Dyno>) =
+        dynos.iter().partition(|dyno| dyno.process_type == "run");
+    if !one_off.is_empty() {
+        cx.out.heading(&format!(
+            "{}: one-off processes ({})",
+            paint.dyno("run"),
+            one_off.len()
+        ))?;
+        for dyno in &one_off {
+            cx.out.line(&format!(
+                "{} ({}): {}: {}",
+                paint.dyno(&dyno.name),
+                dyno.size,
+                state(dyno, paint),
+                dyno.command
+            ))?;
+        }
+        cx.out.line("")?;
+    }
+    let mut groups: BTreeMap<(&str, &str, &str), Vec<&Dyno>> = BTreeMap::new();
+    for &dyno in &standing {
+        groups
+            .entry((&dyno.process_type, &dyno.size, &dyno.command))
+            .or_default()
+            .push(dyno);
+    }
+    for ((process_type, size, command), dynos) in groups {
+        cx.out.heading(&format!(
+            "{} ({size}): {command} ({})",
+            paint.dyno(process_type),
+            dynos.len()
+        ))?;
+        for dyno in dynos {
+            cx.out.line(&format!(
+                "{}: {}",
+                paint.dyno(&dyno.name),
+                state(dyno, paint)
+            ))?;
+        }
+        cx.out.line("")?;
+    }
+    Ok(())
+}
+
+fn state(dyno: &Dyno, paint: Paint) -> String {
+    let state = match dyno.state.as_str() {
+        "up" => paint.good(&dyno.state),
+        "crashed" => paint.bad(&dyno.state),
+        _ => paint.warning(&dyno.state),
+    };
+    format!("{state} {}", time::ago(dyno.updated_at))
+}

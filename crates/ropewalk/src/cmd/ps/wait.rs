@@ -1,0 +1,98 @@
+//! `ps:wait`: until all dynos run the newest release.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use ropewalk_client::Client;
+use ropewalk_client::types::Dyno;
+use tokio::time::Instant;
+
+use crate::cmd::context::{AppArgs, Context};
+use crate::ui::Failure;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Only dynos of this process type
+    #[arg(short = 't', long = "type", value_name = "TYPE")]
+    process_type: Option<String>,
+    /// Wait for one-off dynos too
+    #[arg(short = 'R', long)]
+    with_run: bool,
+    /// Seconds between two looks
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    wait_interval: u64,
+    /// Seconds after which to give up
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    timeout: u64,
+    #[command(flatten)]
+    app: AppArgs,
+}
+
+pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
+    let app = cx.app(&args.app).await?;
+    let client = cx.client()?;
+    let newest = client
+        .releases(&app, 1)
+        .await?
+        .first()
+        .map(|release| release.version);
+    let Some(version) = newest else {
+        return Err(Failure::new(format!("{app} has no release yet."))
+            .hint("Push code: git push ropewalk main.")
+            .into());
+    };
+    let what = args.process_type.as_deref().unwrap_or("dyno");
+    let action = cx.out.action(&format!(
+        "Waiting for every {what} to be running v{version}"
+    ));
+    let give_up = Instant::now() + Duration::from_secs(args.timeout);
+    loop {
+        let (ready, wanted) = look(&client, &app, version, &args).await?;
+        let count = format!("{ready} / {wanted}");
+        if ready >= wanted {
+            action.end(&format!("{count}, {}", cx.out.paint_err().good("done")))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        action.progress(&count);
+        if Instant::now() >= give_up {
+            drop(action);
+            return Err(Failure::new(format!(
+                "Only {count} dynos run v{version} after {} s.",
+                args.timeout
+            ))
+            .hint("Look at ropewalk ps and ropewalk logs.")
+            .into());
+        }
+        tokio::time::sleep(Duration::from_secs(args.wait_interval)).await;
+    }
+}
+
+/// How many dynos run `version`, and how many should.
+async fn look(
+    client: &Client,
+    app: &str,
+    version: u64,
+    args: &Args,
+) -> anyhow::Result<(usize, usize)> {
+    let (dynos, formation) = tokio::join!(client.dynos(app), client.formation(app));
+    let (dynos, formation) = (dynos?, formation?);
+    let meant = |process_type: &str| match &args.process_type {
+        Some(wanted) => process_type == wanted,
+        None => process_type != "release" && (args.with_run || process_type != "run"),
+    };
+    let relevant: Vec<&Dyno> = dynos
+        .iter()
+        .filter(|dyno| meant(&dyno.process_type))
+        .collect();
+    let ready = relevant
+        .iter()
+        .filter(|dyno| dyno.state == "up" && dyno.release.version >= version)
+        .count();
+    let desired = formation
+        .iter()
+        .filter(|part| meant(&part.process_type))
+        .map(|part| part.quantity as usize)
+        .sum();
+    // Old dynos still there count as missing; dynos not yet made do too.
+    Ok((ready, relevant.len().max(desired)))
+}

@@ -1,0 +1,174 @@
+//! `run`, `run:detached`: a command in a dyno of its own.
+
+mod line;
+mod session;
+mod terminal;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use ropewalk_client::types::dyno::{DynoCreate, EnvValue};
+
+use crate::cmd::context::{AppArgs, Context, JsonArgs};
+use crate::ui::{Failure, json};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Size of the dyno
+    #[arg(short, long, value_name = "SIZE")]
+    size: Option<String>,
+    /// Process type to run as
+    #[arg(long = "type", value_name = "TYPE")]
+    process_type: Option<String>,
+    /// Environment variables for this dyno: KEY=VALUE, several with ; between them or by several flags
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    env: Vec<String>,
+    /// Use pipes even on a terminal
+    #[arg(long)]
+    no_tty: bool,
+    /// The exit code of the command is always passed on; this is here for habit's sake
+    #[arg(short = 'x', long, hide = true)]
+    exit_code: bool,
+    /// Say nothing but what the command says
+    #[arg(long)]
+    no_notify: bool,
+    #[command(flatten)]
+    app: AppArgs,
+    /// The command; --app and --remote behind it are still ours unless `--` stands in front
+    #[arg(
+        value_name = "COMMAND",
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    command: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DetachedArgs {
+    /// Size of the dyno
+    #[arg(short, long, value_name = "SIZE")]
+    size: Option<String>,
+    /// Process type to run as
+    #[arg(long = "type", value_name = "TYPE")]
+    process_type: Option<String>,
+    /// Environment variables for this dyno: KEY=VALUE, several with ; between them or by several flags
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    env: Vec<String>,
+    #[command(flatten)]
+    app: AppArgs,
+    #[command(flatten)]
+    json: JsonArgs,
+    /// The command; --app and --remote behind it are still ours unless `--` stands in front
+    #[arg(
+        value_name = "COMMAND",
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    command: Vec<String>,
+}
+
+impl Args {
+    /// `run bash --app demo`: the app may be named behind the command.
+    pub(crate) fn take_late_flags(&mut self, typed: &[OsString]) {
+        line::take_late_flags(&mut self.command, &mut self.app, typed);
+    }
+}
+
+impl DetachedArgs {
+    /// `run:detached bash --app demo`: the app may be named behind the command.
+    pub(crate) fn take_late_flags(&mut self, typed: &[OsString]) {
+        line::take_late_flags(&mut self.command, &mut self.app, typed);
+    }
+}
+
+pub(crate) async fn attached(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
+    let app = cx.app(&args.app).await?;
+    let client = cx.client()?;
+    let tty = !args.no_tty && std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    let command = line::join(&args.command);
+    let mut env = extra_env(&args.env)?;
+    if tty {
+        env.insert(
+            "TERM".into(),
+            EnvValue::Text(cx.env.term.clone().unwrap_or_else(|| "xterm".into())),
+        );
+        if let Some(size) = terminal::size() {
+            env.insert("LINES".into(), EnvValue::Number(size.rows.into()));
+            env.insert("COLUMNS".into(), EnvValue::Number(size.columns.into()));
+        }
+    }
+    let wanted = DynoCreate {
+        command: command.clone(),
+        attach: Some(true),
+        env: Some(env),
+        force_no_tty: (!tty).then_some(true),
+        size: args.size,
+        process_type: args.process_type,
+        time_to_live: None,
+    };
+    let paint = cx.out.paint_err();
+    let what = format!("Running {} on {}", paint.command(&command), paint.app(&app));
+    let action = (!args.no_notify).then(|| cx.out.action(&what));
+    let dyno = client.create_dyno(&app, &wanted).await?;
+    let url = dyno
+        .attach_url
+        .as_deref()
+        .ok_or_else(|| Failure::new("The server gave no address to attach to."))?;
+    let connection = client.attach(url).await?;
+    if let Some(action) = action {
+        action.end(&format!("{}, {}", paint.good("up"), paint.dyno(&dyno.name)))?;
+    }
+    session::run(connection, tty).await
+}
+
+pub(crate) async fn detached(cx: &Context, args: DetachedArgs) -> anyhow::Result<ExitCode> {
+    let app = cx.app(&args.app).await?;
+    let client = cx.client()?;
+    let command = line::join(&args.command);
+    let wanted = DynoCreate {
+        command: command.clone(),
+        attach: Some(false),
+        env: Some(extra_env(&args.env)?),
+        size: args.size,
+        process_type: args.process_type,
+        ..DynoCreate::default()
+    };
+    let paint = cx.out.paint_err();
+    let action = cx.out.action(&format!(
+        "Running {} on {}",
+        paint.command(&command),
+        paint.app(&app)
+    ));
+    let dyno = client.create_dyno(&app, &wanted).await?;
+    action.done_with(&paint.dyno(&dyno.name))?;
+    if args.json.json {
+        json::print(&cx.out, &dyno)?;
+    } else {
+        let logs = cx
+            .out
+            .paint()
+            .command(&format!("ropewalk logs --app {app} --dyno {}", dyno.name));
+        cx.out.line(&format!("Run {logs} to view the output."))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn extra_env(pairs: &[String]) -> Result<BTreeMap<String, EnvValue>, Failure> {
+    let pairs = pairs
+        .iter()
+        .flat_map(|pairs| pairs.split(';'))
+        .filter(|pair| !pair.is_empty());
+    let pairs = pairs.map(|pair| match pair.split_once('=') {
+        Some((key, value)) if !key.is_empty() => {
+            Ok((key.to_owned(), EnvValue::Text(value.to_owned())))
+        }
+        _ => Err(Failure::usage(
+            "--env takes KEY=VALUE, or several with ; between them.",
+        )),
+    });
+    pairs.collect()
+}

@@ -1,0 +1,21 @@
+//! `version`
+
+use std::env::consts::{ARCH, OS};
+use std::process::ExitCode;
+
+use crate::cmd::context::{Context, JsonArgs};
+use crate::ui::json;
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+pub(crate) fn run(cx: &Context, args: JsonArgs) -> anyhow::Result<ExitCode> {
+    if args.json {
+        json::print(
+            &cx.out,
+            &serde_json::json!({ "name": "ropewalk", "version": VERSION, "os": OS, "arch": ARCH }),
+        )?;
+    } else {
+        cx.out.line(&format!("ropewalk/{VERSION} {OS}-{ARCH}"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,171 @@
+//! `ropewalk doctor`: is everything that the platform needs here, and how much does it use?
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use ropewalk_engine::{DockerEngine, Engine};
+use serde::Serialize;
+
+use super::DataArg;
+use super::data::Data;
+use crate::ui::Printer;
+
+/// What server and router together should stay below, in bytes.
+const MEMORY_GOAL: u64 = 50 << 20;
+/// Builds do not start below this, in bytes.
+const DISK_FLOOR: u64 = 5 << 30;
+
+#[derive(Debug, Args)]
+pub struct Doctor {
+    #[command(flatten)]
+    data: DataArg,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Finding {
+    check: &'static str,
+    good: bool,
+    detail: String,
+    /// What to do, when it is not good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'static str>,
+}
+
+impl Doctor {
+    pub async fn run(self) -> Result<ExitCode> {
+        let data = Data::existing(&self.data.data)?;
+        let mut findings = vec![engine(&data).await];
+        findings.extend(programs());
+        findings.push(squashfs());
+        findings.push(disk(&data.root));
+        findings.push(stacks(&data));
+        findings.extend(processes(&data));
+        let good = findings.iter().all(|finding| finding.good);
+        let printer = Printer::for_process();
+        if self.json {
+            printer.line(&serde_json::to_string_pretty(&findings)?)?;
+        } else {
+            for finding in &findings {
+                let mark = if finding.good { "ok  " } else { "BAD " };
+                printer.line(&format!("{mark} {:<16} {}", finding.check, finding.detail))?;
+                if let Some(hint) = finding.hint.filter(|_| !finding.good) {
+                    printer.line(&format!("     {:<16} {hint}", ""))?;
+                }
+            }
+        }
+        Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+fn finding(check: &'static str, good: bool, detail: String, hint: &'static str) -> Finding {
+    Finding { check, good, detail, hint: (!good).then_some(hint) }
+}
+
+async fn engine(data: &Data) -> Finding {
+    let hint = "start Docker Engine (systemctl start docker)";
+    let engine = match DockerEngine::connect(None, data.instance.clone()) {
+        Ok(engine) => engine,
+        Err(error) => return finding("engine", false, error.to_string(), hint),
+    };
+    match engine.info().await {
+        Ok(info) => {
+            let detail = format!(
+                "Docker Engine {} (API {}), {}, cgroup v{}, live-restore {}",
+                info.version,
+                info.api_version,
+                info.storage_driver,
+                info.cgroup_version,
+                if info.live_restore { "on" } else { "off: a restart of the engine stops dynos" }
+            );
+            finding("engine", true, detail, hint)
+        }
+        Err(error) => finding("engine", false, error.to_string(), hint),
+    }
+}
+
+fn programs() -> Vec<Finding> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let there = |name: &str| {
+        std::env::split_paths(&path)
+            .chain(["/usr/sbin".into(), "/sbin".into()])
+            .any(|folder| folder.join(name).is_file())
+    };
+    let needed = [
+        ("git", "apt-get install git"),
+        ("mksquashfs", "apt-get install squashfs-tools"),
+        ("nft", "apt-get install nftables"),
+        ("mount", "apt-get install mount"),
+        ("debootstrap", "apt-get install debootstrap"),
+    ];
+    needed
+        .into_iter()
+        .map(|(name, hint)| {
+            let good = there(name);
+            finding(name, good, if good { "found" } else { "not found" }.to_owned(), hint)
+        })
+        .collect()
+}
+
+fn squashfs() -> Finding {
+    let known = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    let module = std::fs::read_to_string("/proc/sys/kernel/osrelease").is_ok_and(|release| {
+        Path::new(&format!("/lib/modules/{}/kernel/fs/squashfs", release.trim())).exists()
+    });
+    let good = known.split_whitespace().any(|word| word == "squashfs") || module;
+    let detail = if good { "the kernel mounts squashfs" } else { "the kernel has no squashfs" };
+    finding("kernel", good, detail.to_owned(), "boot a kernel with CONFIG_SQUASHFS and CONFIG_SQUASHFS_LZ4")
+}
+
+fn disk(root: &Path) -> Finding {
+    let hint = "free space: builds are refused below 5 GiB";
+    match rustix::fs::statvfs(root) {
+        Ok(facts) => {
+            let free = facts.f_bavail * facts.f_frsize;
+            let detail = format!("{:.1} GiB free at {}", free as f64 / (1u64 << 30) as f64, root.display());
+            finding("disk", free >= DISK_FLOOR, detail, hint)
+        }
+        Err(error) => finding("disk", false, format!("{}: {error}", root.display()), hint),
+    }
+}
+
+fn stacks(data: &Data) -> Finding {
+    let hint = "run `ropewalk stacks:build debian-13`";
+    match super::stacks::built(data) {
+        Ok(stacks) if stacks.is_empty() => finding("stacks", false, "none built".to_owned(), hint),
+        Ok(stacks) => {
+            let names: Vec<String> =
+                stacks.iter().map(|stack| format!("{} {}", stack.name, stack.version)).collect();
+            finding("stacks", true, names.join(", "), hint)
+        }
+        Err(error) => finding("stacks", false, error.to_string(), hint),
+    }
+}
+
+fn processes(data: &Data) -> Vec<Finding> {
+    let mut total = 0;
+    let mut findings = Vec::new();
+    for (name, file) in [("server", "server.pid"), ("router", "router.pid")] {
+        let memory = std::fs::read_to_string(data.socket(file))
+            .ok()
+            .and_then(|text| text.trim().parse().ok())
+            .and_then(ropewalk_telemetry::process::rss_bytes);
+        total += memory.unwrap_or(0);
+        let detail = match memory {
+            Some(bytes) => format!("runs, {:.1} MiB resident", bytes as f64 / f64::from(1 << 20)),
+            None => "does not run".to_owned(),
+        };
+        findings.push(finding(name, memory.is_some(), detail, "start it: `ropewalk supervise`, or its unit"));
+    }
+    let detail = format!(
+        "{:.1} MiB resident together (goal: at most {} MiB)",
+        total as f64 / f64::from(1 << 20),
+        MEMORY_GOAL >> 20
+    );
+    findings.push(finding("memory", total <= MEMORY_GOAL, detail, "restart the larger one, and report it"));
+    findings
+}

@@ -1,0 +1,228 @@
+//! `ropewalk server`: wires the parts of the control plane together. Owns no rule.
+
+mod account;
+mod catalog;
+mod host;
+mod platform;
+mod prepare;
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use ropewalk_api::{Context, Rate, SigningKey, Urls};
+use ropewalk_builder::{AppUrls, Builder, Limits, Options};
+use ropewalk_engine::{DockerEngine, Engine};
+use ropewalk_logs::{Logs, Outputs};
+use ropewalk_registry::BlobStore;
+use ropewalk_scheduler::{Config, Policy, Routes, Scheduler};
+use ropewalk_slug::Mounts;
+use ropewalk_store::{Key, Store};
+use ropewalk_telemetry::Tasks;
+use tokio::net::UnixListener;
+use tokio::sync::watch;
+
+use super::data::Data;
+use super::releases::Deploys;
+use super::{DataArg, bundle, stacks};
+
+/// For requests and tasks to end when the server is stopped.
+const GRACE: Duration = Duration::from_secs(20);
+
+#[derive(Debug, Args)]
+pub struct Server {
+    #[command(flatten)]
+    data: DataArg,
+    /// Apps are APP.DOMAIN, the API is api.DOMAIN
+    #[arg(long, default_value = "localhost", env = "ROPEWALK_DOMAIN")]
+    domain: String,
+    /// The port that clients use, for the addresses that are shown
+    #[arg(long, default_value_t = 80)]
+    port: u16,
+    /// Clients use https
+    #[arg(long)]
+    https: bool,
+    /// Builds get nothing of the host's certificates, proxies and package index settings
+    #[arg(long)]
+    no_inherit: bool,
+    /// Builds at the same time
+    #[arg(long, default_value_t = 2)]
+    builds: usize,
+    /// No build starts with less than this free on the data directory's disk, in MiB
+    #[arg(long, default_value_t = 5120)]
+    disk_floor: u64,
+}
+
+impl Server {
+    pub async fn run(self) -> Result<ExitCode> {
+        ropewalk_telemetry::log::init(ropewalk_telemetry::log::Format::Human)?;
+        let data = Data::open(&self.data.data)?;
+        let _only = host::only_one(&data)?;
+        let parts = self.parts(&data).await?;
+        let tasks = Tasks::default();
+        let prepared = watch::Sender::new(false);
+        self.start(&data, &parts, &tasks, prepared).await?;
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        tracing::info!(data = %data.root.display(), domain = self.domain, "The server is up.");
+        tokio::spawn(host::feed_watchdog());
+        super::asked_to_end().await;
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        parts.builder.stop().await;
+        tasks.stop(GRACE).await;
+        parts.logs.flush().await;
+        tracing::info!("The server has stopped.");
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn parts(&self, data: &Data) -> Result<Parts> {
+        let store = Store::open(&data.path("ledger.db"), Key::open(&data.path("key"))?)?;
+        account::ensure_admin(data, &store, &self.domain).await?;
+        stacks::register(data, &store).await?;
+        let logs = Logs::open(&data.path("logs"))?;
+        let outputs = Outputs::open(&data.path("logs"))?;
+        let engine: Arc<dyn Engine> = Arc::new(DockerEngine::connect(None, data.instance.clone())?);
+        let mounts = Mounts::open(&data.path("mnt"))?;
+        let platform =
+            ropewalk_scheduler::Platform { domain: self.domain.clone(), socket: data.socket("platform.sock") };
+        let routes = Routes::new(platform, logs.clone());
+        let config = Config {
+            instance: data.instance.clone(),
+            slugs: data.path("slugs"),
+            network: data.dyno_network(),
+            policy: Policy::default(),
+        };
+        let scheduler =
+            Scheduler::new(config, store.clone(), engine.clone(), mounts.clone(), logs.clone(), routes.clone());
+        let deploys = Deploys { scheduler: scheduler.clone(), logs: logs.clone() };
+        let builder = Builder::new(
+            self.build_options(data)?,
+            store.clone(),
+            engine.clone(),
+            Arc::new(deploys),
+            Arc::new(platform::BuildOutputs(outputs.clone())),
+        )?;
+        let blobs = Arc::new(BlobStore::open(&data.path("blobs"))?);
+        Ok(Parts { store, logs, outputs, engine, mounts, routes, scheduler, builder, blobs })
+    }
+
+    fn build_options(&self, data: &Data) -> Result<Options> {
+        let program = std::env::current_exe()?;
+        let socket = data.socket("hook.sock");
+        let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
+        Ok(Options {
+            data: data.root.clone(),
+            instance: data.instance.clone(),
+            buildpacks: bundle::unpacked(&data.root)?.join("buildpacks"),
+            hook_command: vec![text(&program), "git-hook".to_owned(), "--socket".to_owned(), text(&socket)],
+            urls: AppUrls { scheme: self.scheme().to_owned(), suffix: self.suffix() },
+            environment: std::env::vars().collect::<BTreeMap<_, _>>(),
+            inherit: !self.no_inherit,
+            limits: Limits { builds: self.builds, disk_floor: self.disk_floor << 20, ..Limits::default() },
+        })
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.https { "https" } else { "http" }
+    }
+
+    fn suffix(&self) -> String {
+        let own = if self.https { 443 } else { 80 };
+        if self.port == own { self.domain.clone() } else { format!("{}:{}", self.domain, self.port) }
+    }
+
+    async fn start(
+        &self,
+        data: &Data,
+        parts: &Parts,
+        tasks: &Tasks,
+        prepared: watch::Sender<bool>,
+    ) -> Result<()> {
+        let shutdown = tasks.shutdown();
+        let listen = |name: &str| -> Result<UnixListener> {
+            let path = data.socket(name);
+            let _ = std::fs::remove_file(&path);
+            UnixListener::bind(&path).with_context(|| format!("{} could not be listened on", path.display()))
+        };
+        // The router first: it may be waiting with requests.
+        let router = listen("router.sock")?;
+        let (routes, token) = (parts.routes.clone(), shutdown.clone());
+        tasks.spawn("router link", async move {
+            if let Err(error) = routes.serve(router, token).await {
+                tracing::error!(%error, "The router's socket failed.");
+            }
+        });
+        let ready = prepared.subscribe();
+        prepare::start(data, parts, tasks, prepared);
+        let (scheduler, mut wait) = (parts.scheduler.clone(), ready.clone());
+        tasks.supervise("scheduler", move |token| {
+            let (scheduler, mut ready) = (scheduler.clone(), wait.clone());
+            async move {
+                tokio::select! {
+                    _ = ready.wait_for(|ready| *ready) => scheduler.run(token).await,
+                    () = token.cancelled() => Ok(()),
+                }
+            }
+        });
+        wait.mark_unchanged();
+        parts.builder.sweep().await?;
+        let (builder, hooks) = (parts.builder.clone(), listen("hook.sock")?);
+        tasks.spawn("git hooks", async move { builder.serve_hooks(hooks).await });
+
+        let platform = platform::Ports {
+            scheduler: parts.scheduler.clone(),
+            builder: parts.builder.clone(),
+            routes: parts.routes.clone(),
+            store: parts.store.clone(),
+            logs: parts.logs.clone(),
+            engine: parts.engine.clone(),
+            tasks: tasks.clone(),
+        };
+        let own_port = if self.https { 443 } else { 80 };
+        let api = ropewalk_api::routes(Context {
+            store: parts.store.clone(),
+            logs: parts.logs.clone(),
+            outputs: parts.outputs.clone(),
+            platform: Arc::new(platform),
+            urls: Urls {
+                scheme: self.scheme().to_owned(),
+                domain: self.domain.clone(),
+                port: (self.port != own_port).then_some(self.port),
+            },
+            signing_key: SigningKey::open(&data.path("signing-key"))?,
+            default_stack: "debian-13".to_owned(),
+            rate: Rate::default(),
+        });
+        let catalog = catalog::Releases {
+            store: parts.store.clone(),
+            blobs: parts.blobs.clone(),
+            mounts: parts.mounts.clone(),
+            slugs: data.path("slugs"),
+        };
+        let hosts = host::Hosts {
+            domain: self.domain.clone(),
+            api,
+            git: parts.builder.routes(),
+            registry: ropewalk_registry::routes(parts.blobs.clone(), Arc::new(catalog)),
+            ready,
+        };
+        let socket = listen("platform.sock")?;
+        tasks.spawn("platform", host::serve(socket, hosts, shutdown));
+        Ok(())
+    }
+}
+
+/// Everything that lives as long as the server.
+pub(super) struct Parts {
+    store: Store,
+    logs: Logs,
+    outputs: Outputs,
+    engine: Arc<dyn Engine>,
+    mounts: Mounts,
+    routes: Routes,
+    scheduler: Scheduler,
+    builder: Builder,
+    blobs: Arc<BlobStore>,
+}

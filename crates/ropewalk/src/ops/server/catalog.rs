@@ -1,0 +1,233 @@
+//! The registry's catalogue: every release of every app as an OCI image, `registry.DOMAIN/APP:v7`.
+//!
+//! An image is the stack's layers and one more, the slug. The slug's layer is made when it is first asked for.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use ropewalk_registry::{BlobStore, Catalog, Credentials, Form, Layer, Manifest, Refusal, image};
+use ropewalk_slug::{Digest, Mounts, travel};
+use ropewalk_stack::Stack;
+use ropewalk_store::{Release, Slug, Store, StoreError, Tgz, View};
+
+pub(super) struct Releases {
+    pub(super) store: Store,
+    pub(super) blobs: Arc<BlobStore>,
+    pub(super) mounts: Mounts,
+    pub(super) slugs: PathBuf,
+}
+
+impl Catalog for Releases {
+    fn authorise<'a>(
+        &'a self,
+        repository: &'a str,
+        credentials: Option<Credentials>,
+    ) -> BoxFuture<'a, Result<(), Refusal>> {
+        let repository = repository.to_owned();
+        async move {
+            let (_, token) = credentials.ok_or(Refusal::Unauthenticated)?;
+            let found = self
+                .store
+                .read(move |view| {
+                    let Some((user, _)) = view.authenticate(&token, Timestamp::now())? else {
+                        return Ok(None);
+                    };
+                    if repository.is_empty() {
+                        return Ok(Some(true));
+                    }
+                    match view.find_app(&repository) {
+                        Ok(app) => Ok(Some(user.admin || app.owner == user.id)),
+                        Err(StoreError::NotFound(_)) => Ok(Some(false)),
+                        Err(error) => Err(error),
+                    }
+                })
+                .await
+                .map_err(failed)?;
+            match found {
+                Some(true) => Ok(()),
+                // Somebody else's app and no app at all look the same.
+                Some(false) => Err(Refusal::Denied("there is no such app, or it is not yours".to_owned())),
+                None => Err(Refusal::Unauthenticated),
+            }
+        }
+        .boxed()
+    }
+
+    fn manifest<'a>(
+        &'a self,
+        repository: &'a str,
+        reference: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Manifest>, Refusal>> {
+        async move {
+            if let Ok(digest) = reference.parse::<Digest>() {
+                let images = self.images(repository).await.map_err(failed)?;
+                return Ok(images.into_iter().map(|image| image.manifest).find(|it| it.digest == digest));
+            }
+            let Some(found) = self.find(repository, reference).await.map_err(failed)? else { return Ok(None) };
+            let layer = self.layer(&found.slug).await.map_err(failed)?;
+            let image = image(&found.stack, layer).map_err(failed)?;
+            self.blobs.put_bytes(&image.config).map_err(failed)?;
+            Ok(Some(image.manifest))
+        }
+        .boxed()
+    }
+
+    fn has_blob<'a>(
+        &'a self,
+        repository: &'a str,
+        digest: &'a Digest,
+    ) -> BoxFuture<'a, Result<bool, Refusal>> {
+        async move {
+            let images = self.images(repository).await.map_err(failed)?;
+            Ok(images.iter().any(|image| {
+                Digest::of(&image.config) == *digest || image.layers.iter().any(|layer| layer.digest == *digest)
+            }))
+        }
+        .boxed()
+    }
+
+    fn tags<'a>(&'a self, repository: &'a str) -> BoxFuture<'a, Result<Option<Vec<String>>, Refusal>> {
+        let repository = repository.to_owned();
+        async move {
+            let tags = self.store.read(move |view| {
+                let app = view.find_app(&repository)?;
+                let releases = view.releases(app.id, RELEASES)?;
+                let mut tags: Vec<String> = releases
+                    .iter()
+                    .filter(|release| release.slug.is_some())
+                    .map(|release| format!("v{}", release.version))
+                    .collect();
+                if view.current_release(&app)?.slug.is_some() {
+                    tags.push("latest".to_owned());
+                }
+                tags.sort();
+                Ok(tags)
+            });
+            match tags.await {
+                Ok(tags) => Ok(Some(tags)),
+                Err(StoreError::NotFound(_)) => Ok(None),
+                Err(error) => Err(failed(error)),
+            }
+        }
+        .boxed()
+    }
+}
+
+impl Releases {
+    async fn find(&self, repository: &str, reference: &str) -> anyhow::Result<Option<Found>> {
+        let version = match reference {
+            "latest" => None,
+            tag => match tag.strip_prefix('v').and_then(|number| number.parse().ok()) {
+                Some(version) => Some(version),
+                None => return Ok(None),
+            },
+        };
+        let repository = repository.to_owned();
+        let found = self
+            .store
+            .read(move |view| {
+                let app = view.find_app(&repository)?;
+                found(view, &view.release(app.id, version.unwrap_or(app.current_version))?)
+            })
+            .await;
+        match found {
+            Ok(found) => found.map(Found::parse).transpose(),
+            Err(StoreError::NotFound(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The images of a repository whose slug layer was made, that is, those that can have been asked for.
+    async fn images(&self, repository: &str) -> anyhow::Result<Vec<Image>> {
+        let repository = repository.to_owned();
+        let rows = self
+            .store
+            .read(move |view| {
+                let app = view.find_app(&repository)?;
+                let mut rows = Vec::new();
+                for release in view.releases(app.id, RELEASES)? {
+                    rows.extend(found(view, &release)?.filter(|(slug, _)| slug.tgz.is_some()));
+                }
+                Ok(rows)
+            })
+            .await?;
+        let mut images = Vec::new();
+        for row in rows {
+            let found = Found::parse(row)?;
+            if let Some(tgz) = &found.slug.tgz {
+                images.push(image(&found.stack, as_layer(tgz)?)?);
+            }
+        }
+        Ok(images)
+    }
+
+    /// The slug as a layer; made once for each image.
+    async fn layer(&self, slug: &Slug) -> anyhow::Result<Layer> {
+        if let Some(tgz) = &slug.tgz
+            && self.blobs.size(&tgz.digest.parse()?)?.is_some()
+        {
+            return as_layer(tgz);
+        }
+        let digest: Digest = slug.image_digest.parse()?;
+        let image = self.slugs.join(format!("{}.squashfs", digest.hex()));
+        let tree = self.mounts.slug(&digest, &image).await?;
+        let staged = tempfile::Builder::new().prefix("layer-").tempdir_in(&self.slugs)?;
+        let out = staged.path().join("slug.tgz");
+        let target = out.clone();
+        let made = tokio::task::spawn_blocking(move || travel::write_tgz(&tree, &target)).await??;
+        self.blobs.put_file(&out, &made.digest)?;
+        let tgz =
+            Tgz { digest: made.digest.to_string(), diff_id: made.diff_id.to_string(), size: made.size };
+        let layer = as_layer(&tgz)?;
+        let name = slug.image_digest.clone();
+        self.store.write(move |tx| tx.set_tgz(&name, &tgz)).await?;
+        Ok(layer)
+    }
+}
+
+/// Releases of an app that the registry shows, newest first.
+const RELEASES: u32 = 1_000;
+
+struct Image {
+    manifest: Manifest,
+    config: Vec<u8>,
+    layers: Vec<Layer>,
+}
+
+fn image(stack: &Stack, slug: Layer) -> anyhow::Result<Image> {
+    let mut layers = stack.run.layers.clone();
+    layers.push(slug);
+    let config = image::config(&stack.settings, &layers)?;
+    let manifest = image::manifest(Form::Docker, &config, &layers)?;
+    Ok(Image { manifest, config, layers })
+}
+
+fn as_layer(tgz: &Tgz) -> anyhow::Result<Layer> {
+    Ok(Layer { digest: tgz.digest.parse()?, diff_id: tgz.diff_id.parse()?, size: tgz.size })
+}
+
+type Row = (Slug, serde_json::Value);
+
+fn found(view: &View<'_>, release: &Release) -> Result<Option<Row>, StoreError> {
+    let (Some(slug), Some(version)) = (release.slug, &release.stack_version) else { return Ok(None) };
+    let Some(stack) = view.stack_version(version)? else { return Ok(None) };
+    Ok(Some((view.slug(slug)?, stack.images)))
+}
+
+struct Found {
+    slug: Slug,
+    stack: Stack,
+}
+
+impl Found {
+    fn parse((slug, images): Row) -> anyhow::Result<Self> {
+        Ok(Self { slug, stack: serde_json::from_value(images)? })
+    }
+}
+
+fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Refusal {
+    Refusal::Failed(error.into())
+}

@@ -1,0 +1,167 @@
+//! The ports of API and builder, filled by the parts that do the work.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use ropewalk_api::{
+    AttachError, Attachment, DynoCounts, EngineStatus, Platform, ProcessStatus, RunError, RunRequest,
+    RunStarted, StackStatus, Status,
+};
+use ropewalk_builder::{Builder, OutputSink};
+use ropewalk_engine::Engine;
+use ropewalk_logs::{Logs, OutputWriter, Outputs};
+use ropewalk_model::{AppId, BuildId, DynoState};
+use ropewalk_scheduler::{NewRun, Routes, Scheduler, SchedulerError};
+use ropewalk_store::Store;
+use ropewalk_telemetry::{Tasks, process};
+
+pub(super) struct Ports {
+    pub(super) scheduler: Scheduler,
+    pub(super) builder: Builder,
+    pub(super) routes: Routes,
+    pub(super) store: Store,
+    pub(super) logs: Logs,
+    pub(super) engine: Arc<dyn Engine>,
+    pub(super) tasks: Tasks,
+}
+
+impl Platform for Ports {
+    fn changed(&self) {
+        self.scheduler.changed();
+    }
+
+    fn run(&self, request: RunRequest) -> BoxFuture<'_, Result<RunStarted, RunError>> {
+        async move {
+            if request.process_type.as_str() != "run" {
+                let text = "One-off dynos are of type run; scale the formation for other types.";
+                return Err(RunError::Refused(text.to_owned()));
+            }
+            if request.time_to_live.is_some() {
+                let text = "time_to_live is not supported; stop the dyno instead.";
+                return Err(RunError::Refused(text.to_owned()));
+            }
+            let run = NewRun {
+                app: request.app,
+                command: request.command,
+                size: request.size,
+                env: request.env,
+                attach: request.attach,
+                tty: request.tty,
+            };
+            match self.scheduler.start_run(run).await {
+                Ok(started) => Ok(RunStarted { dyno: started.dyno, attach_secret: started.secret }),
+                Err(SchedulerError::Refused(text)) => Err(RunError::Refused(text)),
+                Err(error) => Err(RunError::Failed(error.to_string())),
+            }
+        }
+        .boxed()
+    }
+
+    fn attach(&self, secret: &str) -> BoxFuture<'_, Result<Attachment, AttachError>> {
+        let secret = secret.to_owned();
+        async move {
+            match self.scheduler.attach(&secret).await {
+                Ok(Some(attached)) => Ok(Attachment { input: attached.input, output: attached.output }),
+                Ok(None) => Err(AttachError::Unknown),
+                Err(error) => Err(AttachError::Failed(error.to_string())),
+            }
+        }
+        .boxed()
+    }
+
+    fn status(&self) -> BoxFuture<'_, Status> {
+        self.look().boxed()
+    }
+
+    fn app_deleted(&self, app: AppId) {
+        self.scheduler.changed();
+        self.logs.forget(app);
+        let builder = self.builder.clone();
+        self.tasks.spawn("app removal", async move {
+            if let Err(error) = builder.remove_app(app).await {
+                tracing::warn!(%app, %error, "The files of a deleted app could not be removed.");
+            }
+        });
+    }
+
+    fn repo_size(&self, app: AppId) -> u64 {
+        self.builder.repo_size(app)
+    }
+}
+
+impl Ports {
+    async fn look(&self) -> Status {
+        let own = std::process::id();
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let router = self.routes.routers().into_iter().next_back().map(|router| ProcessStatus {
+            pid: router.pid,
+            rss_bytes: process::rss_bytes(router.pid),
+            version: router.version,
+        });
+        let engine = self.engine.info().await.ok();
+        let (stacks, dynos) = self
+            .store
+            .read(|view| {
+                let mut stacks: Vec<StackStatus> = Vec::new();
+                for stack in view.stacks()? {
+                    // Newest first within a name.
+                    if stacks.iter().all(|known| known.name != stack.name) {
+                        stacks.push(StackStatus { name: stack.name, version: stack.version });
+                    }
+                }
+                let mut counts = DynoCounts::default();
+                for dyno in view.all_dynos()? {
+                    match dyno.state {
+                        DynoState::Starting => counts.starting += 1,
+                        DynoState::Up => counts.up += 1,
+                        DynoState::Idle => counts.idle += 1,
+                        DynoState::Crashed => counts.crashed += 1,
+                        DynoState::Down => counts.down += 1,
+                    }
+                }
+                for app in view.apps()? {
+                    counts.desired += view.formation(app.id)?.iter().map(|row| row.quantity).sum::<u32>();
+                }
+                Ok((stacks, counts))
+            })
+            .await
+            .unwrap_or_default();
+        Status {
+            server: ProcessStatus { pid: own, rss_bytes: process::rss_bytes(own), version },
+            router,
+            engine: EngineStatus {
+                reachable: engine.is_some(),
+                version: engine.as_ref().map(|info| info.version.clone()),
+                api_version: engine.map(|info| info.api_version),
+            },
+            stacks,
+            dynos,
+            tasks: self.tasks.status(),
+        }
+    }
+}
+
+/// Keeps builds' output where the API reads it.
+#[derive(Debug, Clone)]
+pub(super) struct BuildOutputs(pub(super) Outputs);
+
+impl ropewalk_builder::Outputs for BuildOutputs {
+    fn open(&self, _: AppId, build: BuildId) -> Box<dyn OutputSink> {
+        match self.0.create(build.0) {
+            Ok(writer) => Box::new(Sink(writer)),
+            Err(error) => {
+                tracing::warn!(%build, %error, "A build's output cannot be kept.");
+                Box::new(ropewalk_builder::NoOutputs)
+            }
+        }
+    }
+}
+
+struct Sink(OutputWriter);
+
+impl OutputSink for Sink {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.write(bytes);
+    }
+}

@@ -1,0 +1,48 @@
+//! `ropewalk teardown`: removes what an installation has in the kernel and in Docker Engine, by its own label only.
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use ropewalk_engine::{DockerEngine, Engine, firewall::Firewall};
+use ropewalk_slug::Mounts;
+
+use super::DataArg;
+use super::data::Data;
+use super::stacks;
+
+#[derive(Debug, Args)]
+pub struct Teardown {
+    #[command(flatten)]
+    data: DataArg,
+    /// Remove the stack images from the engine too
+    #[arg(long)]
+    purge: bool,
+}
+
+impl Teardown {
+    pub async fn run(self) -> Result<ExitCode> {
+        let data = Data::existing(&self.data.data)?;
+        if std::os::unix::net::UnixStream::connect(data.socket("platform.sock")).is_ok() {
+            bail!("the server still runs on {}; stop it first", data.root.display());
+        }
+        let engine = DockerEngine::connect(None, data.instance.clone())?;
+        for container in engine.list().await.context("containers could not be listed")? {
+            engine.remove(&container.id).await?;
+        }
+        for network in engine.networks().await? {
+            engine.remove_network(&network).await?;
+        }
+        let firewall = Firewall { instance: data.instance.clone() };
+        firewall.remove().await?;
+        let mounts = Mounts::open(&data.path("mnt"))?;
+        mounts.sweep(&BTreeSet::new(), &BTreeSet::new()).await?;
+        if self.purge {
+            for image in stacks::images(&data)? {
+                engine.remove_image(&image).await?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

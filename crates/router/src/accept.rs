@@ -1,0 +1,159 @@
+//! Client connections: accepted, greeted (TLS, HTTP/1 or 2), served, and let go when the router stops.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+
+use crate::proxy;
+use crate::request::Peer;
+use crate::router::Router;
+use crate::sniff;
+
+/// Pause after a failed accept (most often: no file descriptors left).
+const BREATH: Duration = Duration::from_millis(50);
+
+/// Requests at once on one HTTP/2 connection.
+const STREAMS: u32 = 128;
+
+/// Most that is buffered of one HTTP/2 stream, in bytes.
+const WINDOW: u32 = 256 * 1024;
+
+/// Accepts until the router stops. `tls` for sockets on which clients speak it.
+pub(crate) async fn run(router: Arc<Router>, listener: TcpListener, tls: Option<TlsAcceptor>) {
+    let port = listener.local_addr().map_or(0, |addr| addr.port());
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = router.stopping.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, addr)) => {
+                let greeted = greet(Arc::clone(&router), stream, addr, port, tls.clone());
+                let cut = router.cut.clone();
+                router
+                    .tasks
+                    .spawn(async move { cut.run_until_cancelled_owned(greeted).await });
+            }
+            Err(error) if is_of_the_client(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "Could not accept a connection.");
+                sleep(BREATH).await;
+            }
+        }
+    }
+}
+
+/// Finds out what the client speaks and serves it.
+async fn greet(
+    router: Arc<Router>,
+    stream: TcpStream,
+    addr: SocketAddr,
+    port: u16,
+    tls: Option<TlsAcceptor>,
+) {
+    let counters = Arc::clone(&router.counters);
+    counters.connections.fetch_add(1, Relaxed);
+    counters.open_connections.fetch_add(1, Relaxed);
+    let peer = Peer {
+        // A client that came over IPv4 to an IPv6 socket is still an IPv4 client.
+        ip: addr.ip().to_canonical(),
+        port,
+        https: tls.is_some(),
+    };
+    let served = async {
+        stream.set_nodelay(true)?;
+        match tls {
+            None => {
+                let (http2, stream) =
+                    patiently(router.limits.header, sniff::is_http2(stream)).await?;
+                serve(router, Arc::new(peer), stream, http2).await;
+            }
+            Some(tls) => {
+                let stream = patiently(router.limits.handshake, tls.accept(stream)).await?;
+                let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                serve(router, Arc::new(peer), stream, http2).await;
+            }
+        }
+        io::Result::Ok(())
+    };
+    if let Err(error) = served.await {
+        tracing::debug!(%addr, %error, "A client did not get as far as a request.");
+    }
+    counters.open_connections.fetch_sub(1, Relaxed);
+}
+
+async fn serve<S>(router: Arc<Router>, peer: Arc<Peer>, stream: S, http2: bool)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let stopping = router.stopping.clone();
+    let limits = router.limits.clone();
+    let service =
+        service_fn(move |request| proxy::serve(Arc::clone(&router), Arc::clone(&peer), request));
+    // How it ended is in the records of its requests; a connection may end at any time.
+    if http2 {
+        let connection = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(4 * WINDOW)
+            .max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX))
+            .keep_alive_interval(limits.header)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection);
+        tokio::select! {
+            _ = connection.as_mut() => {}
+            () = stopping.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                let _ = connection.await;
+            }
+        }
+    } else {
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.header)
+            .max_headers(limits.headers)
+            .max_buf_size(limits.head)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        let mut connection = pin!(connection);
+        tokio::select! {
+            _ = connection.as_mut() => {}
+            () = stopping.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                let _ = connection.await;
+            }
+        }
+    }
+}
+
+async fn patiently<T>(
+    limit: Duration,
+    future: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    timeout(limit, future)
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// The client was gone before it was accepted: its affair.
+fn is_of_the_client(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+    )
+}

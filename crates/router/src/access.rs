@@ -1,0 +1,232 @@
+//! One request's record: what the router log line says and what the counters count.
+//!
+//! A [`Visit`] closes itself when dropped. Dropped without an outcome, the client has left: H27.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method};
+use ropewalk_api_types::router::LogLine;
+
+use crate::clock;
+use crate::code::Code;
+use crate::router::Router;
+use crate::stats::Tally;
+use crate::upstream::{InFlight, Upstream};
+
+/// What is known of a request from its head.
+#[derive(Debug)]
+pub(crate) struct Subject {
+    pub(crate) method: Method,
+    pub(crate) path: PathAndQuery,
+    /// Lower case, without the port.
+    pub(crate) host: String,
+    pub(crate) request_id: HeaderValue,
+    /// `X-Forwarded-For` as the dyno sees it, without spaces.
+    pub(crate) fwd: String,
+    pub(crate) https: bool,
+}
+
+/// A request under way.
+#[derive(Debug)]
+pub(crate) struct Visit {
+    router: Arc<Router>,
+    /// `None` for the platform's own hosts: counted in sum, not logged.
+    tally: Option<Arc<Tally>>,
+    subject: Subject,
+    place: Option<InFlight>,
+    connect_ms: Option<u64>,
+    /// When the request was handed to a dyno, [`clock::millis`].
+    sent: Option<u64>,
+    bytes: u64,
+    outcome: Option<Outcome>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Outcome {
+    status: u16,
+    code: Option<Code>,
+    cause: Option<&'static str>,
+}
+
+impl Visit {
+    pub(crate) fn begin(router: Arc<Router>, tally: Option<Arc<Tally>>, subject: Subject) -> Visit {
+        router.counters.requests.fetch_add(1, Relaxed);
+        router.counters.in_flight.fetch_add(1, Relaxed);
+        if let Some(tally) = &tally {
+            tally.begin();
+        }
+        Visit {
+            router,
+            tally,
+            subject,
+            place: None,
+            connect_ms: None,
+            sent: None,
+            bytes: 0,
+            outcome: None,
+        }
+    }
+
+    pub(crate) fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// Takes a place on an upstream, giving up the one held before.
+    pub(crate) fn occupy(&mut self, place: InFlight) {
+        self.place = Some(place);
+        self.connect_ms = None;
+        self.sent = None;
+    }
+
+    pub(crate) fn upstream(&self) -> Option<&Arc<Upstream>> {
+        self.place.as_ref().map(InFlight::upstream)
+    }
+
+    /// How long the connection took, 0 for one that was open.
+    pub(crate) fn connected(&mut self, ms: u64) {
+        self.connect_ms = Some(ms);
+    }
+
+    /// From here the dyno's time counts.
+    pub(crate) fn sending(&mut self) {
+        self.sent = Some(clock::millis());
+    }
+
+    pub(crate) fn add_bytes(&mut self, count: usize) {
+        self.bytes += count as u64;
+    }
+
+    /// The dyno answered, whole.
+    pub(crate) fn succeed(&mut self, status: u16) {
+        self.outcome = Some(Outcome {
+            status,
+            code: None,
+            cause: None,
+        });
+    }
+
+    /// It ended otherwise.
+    pub(crate) fn fail(&mut self, code: Code) {
+        self.refuse(code, code.status(), None);
+    }
+
+    /// It ended otherwise, with a status or cause of its own.
+    pub(crate) fn refuse(&mut self, code: Code, status: u16, cause: Option<&'static str>) {
+        self.outcome = Some(Outcome {
+            status,
+            code: Some(code),
+            cause,
+        });
+    }
+
+    fn line(&self, outcome: Outcome) -> String {
+        let mut line = String::with_capacity(256);
+        // Writing to a String cannot fail.
+        let _ = self.write(&mut line, outcome);
+        line
+    }
+
+    fn write(&self, line: &mut String, outcome: Outcome) -> std::fmt::Result {
+        match outcome.code {
+            None => line.push_str("at=info"),
+            Some(code) => {
+                if let Some(sock) = code.sock() {
+                    write!(line, "sock={sock} ")?;
+                }
+                write!(
+                    line,
+                    "at={} code={} desc=\"{}\"",
+                    code.at(),
+                    code.name(),
+                    code.desc()
+                )?;
+                if let Some(cause) = outcome.cause {
+                    write!(line, " cause=\"{cause}\"")?;
+                }
+            }
+        }
+        write!(line, " method={} path=\"", self.subject.method)?;
+        quote(line, self.subject.path.as_str());
+        write!(
+            line,
+            "\" host={} request_id={} fwd=\"",
+            self.subject.host,
+            self.subject.request_id.to_str().unwrap_or_default()
+        )?;
+        quote(line, &self.subject.fwd);
+        line.push_str("\" dyno=");
+        if let Some(upstream) = self.upstream() {
+            line.push_str(&upstream.dyno);
+        }
+        line.push_str(" connect=");
+        if let Some(ms) = self.connect_ms {
+            write!(line, "{ms}ms")?;
+        }
+        line.push_str(" service=");
+        if let Some(sent) = self.sent {
+            write!(line, "{}ms", clock::millis().saturating_sub(sent))?;
+        }
+        write!(line, " status={} bytes=", outcome.status)?;
+        if self.sent.is_some() {
+            write!(line, "{}", self.bytes)?;
+        }
+        let protocol = if self.subject.https { "https" } else { "http" };
+        write!(line, " protocol={protocol}")
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        let outcome = self.outcome.unwrap_or(Outcome {
+            status: Code::H27.status(),
+            code: Some(Code::H27),
+            cause: None,
+        });
+        // What the router said itself is class 0, what a client never heard is its status' class.
+        let class = match outcome.code {
+            Some(Code::H27 | Code::H28) => 4,
+            Some(_) => 0,
+            None => usize::from(outcome.status / 100).min(5),
+        };
+        let counters = &self.router.counters;
+        counters.in_flight.fetch_sub(1, Relaxed);
+        if let Some(count) = counters.classes.get(class) {
+            count.fetch_add(1, Relaxed);
+        }
+        let Some(tally) = &self.tally else { return };
+        // A tunnel's life says nothing about how fast the app answers.
+        let service = match (outcome.code, outcome.status) {
+            (None, status) if status != 101 => self.sent,
+            (Some(Code::H12), _) => self.sent,
+            _ => None,
+        };
+        tally.end(
+            class,
+            service.map(|sent| clock::millis().saturating_sub(sent)),
+        );
+        if !self.router.logs.is_closed() {
+            self.router.logs.push(LogLine {
+                app: tally.app.clone(),
+                at: format!("{:.6}", jiff::Timestamp::now()),
+                text: self.line(outcome),
+            });
+        }
+    }
+}
+
+/// Appends text that stands between double quotes.
+fn quote(line: &mut String, text: &str) {
+    if !text.contains(['"', '\\']) {
+        line.push_str(text);
+        return;
+    }
+    for char in text.chars() {
+        if matches!(char, '"' | '\\') {
+            line.push('\\');
+        }
+        line.push(char);
+    }
+}

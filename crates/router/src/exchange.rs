@@ -1,0 +1,102 @@
+//! One attempt: a request handed to one connection, and the wait for the head of its response.
+//!
+//! Says precisely how it failed; whether to try again is not decided here.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use tokio::time::sleep;
+
+use crate::clock;
+use crate::code::Code;
+use crate::pool::Sender;
+use crate::upload::{Progress, Upload};
+
+/// How long an upstream may be silent; `None` for ever.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    pub(crate) first_byte: Option<Duration>,
+    pub(crate) idle: Option<Duration>,
+}
+
+/// Why there is no response.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The connection was gone before a byte was sent: the request comes back untouched.
+    NotSent(Box<Request<Upload>>),
+    /// The connection ended after something was sent.
+    Closed,
+    /// Nothing can make it better.
+    Final(Code),
+}
+
+/// Sends `request` and waits for the head of the response.
+pub(crate) async fn exchange(
+    sender: &mut Sender,
+    request: Request<Upload>,
+    patience: Patience,
+) -> Result<Response<Incoming>, Fault> {
+    let progress = request.body().progress();
+    let begun = clock::millis();
+    let mut reply = pin!(sender.try_send_request(request));
+    loop {
+        let due = due(progress.as_deref(), begun, patience);
+        let overdue = async {
+            match due {
+                Some((at, _)) => {
+                    sleep(Duration::from_millis(at.saturating_sub(clock::millis()))).await;
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            reply = &mut reply => return reply.map_err(|error| fault(error, progress.as_ref())),
+            () = overdue => {}
+        }
+        // Bytes may have moved while we slept; only a deadline that still holds counts.
+        if let Some((at, code)) = self::due(progress.as_deref(), begun, patience)
+            && clock::millis() >= at
+        {
+            return Err(Fault::Final(code));
+        }
+    }
+}
+
+/// The next deadline and what missing it means.
+fn due(progress: Option<&Progress>, begun: u64, patience: Patience) -> Option<(u64, Code)> {
+    let after = |from: u64, limit: Duration| from + limit.as_millis() as u64;
+    match progress {
+        Some(progress) if !progress.done() => {
+            let code = if progress.is_waiting() {
+                Code::H28
+            } else {
+                Code::H15
+            };
+            Some((after(progress.last(), patience.idle?), code))
+        }
+        Some(progress) => Some((after(progress.last(), patience.first_byte?), Code::H12)),
+        None => Some((after(begun, patience.first_byte?), Code::H12)),
+    }
+}
+
+fn fault(mut error: TrySendError<Request<Upload>>, progress: Option<&Arc<Progress>>) -> Fault {
+    if let Some(request) = error.take_message() {
+        return Fault::NotSent(Box::new(request));
+    }
+    if progress.is_some_and(|progress| progress.broken()) {
+        return Fault::Final(Code::H27);
+    }
+    let error = error.error();
+    if error.is_parse_too_large() {
+        return Fault::Final(Code::H25);
+    }
+    if error.is_parse() {
+        return Fault::Final(Code::H17);
+    }
+    Fault::Closed
+}

@@ -1,0 +1,248 @@
+//! The link to the server: tables in; acknowledgements, log lines and counts out.
+//!
+//! Lives as long as the router and survives any number of servers. Nothing a request needs goes
+//! through here, so its absence costs nothing but news.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use ropewalk_api_types::router::{LogLine, MAX_LINE, ToRouter, ToServer};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+use crate::router::Router;
+use crate::saved::Raw;
+
+/// Silence after which the server is taken for dead.
+const SILENCE: Duration = Duration::from_secs(30);
+/// First and longest pause between two attempts to connect.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// Log lines of one message.
+const BATCH: usize = 512;
+/// Messages sent in one go, so that a flood of lines does not delay an acknowledgement.
+const ROUNDS: usize = 8;
+/// How long a log line may wait for company; short enough that the queue does not fill meanwhile.
+const LINGER: Duration = Duration::from_millis(20);
+/// Period of the counts.
+const STATS: Duration = Duration::from_secs(1);
+
+/// The router's end of the link.
+pub(crate) struct Link {
+    pub(crate) router: Arc<Router>,
+    pub(crate) socket: PathBuf,
+    pub(crate) lines: mpsc::Receiver<LogLine>,
+    /// Lines fetched from the queue for the next message.
+    pub(crate) batch: Vec<LogLine>,
+    /// A message that no server has taken whole: the next one gets it.
+    pub(crate) unsent: Option<ToServer>,
+    /// Tables on their way to the disk.
+    pub(crate) saved: watch::Sender<Option<Raw>>,
+}
+
+impl Link {
+    /// Connects, serves the connection, and again, for ever.
+    pub(crate) async fn run(mut self) {
+        let mut pause = BACKOFF.0;
+        loop {
+            if let Ok(stream) = UnixStream::connect(&self.socket).await {
+                tracing::info!("Connected to the server.");
+                let error = self.converse(stream).await;
+                tracing::info!(%error, "Lost the server; serving on with the last table.");
+                pause = BACKOFF.0;
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(BACKOFF.1);
+        }
+    }
+
+    /// One connection, until it fails.
+    async fn converse(&mut self, stream: UnixStream) -> io::Error {
+        let (reader, writer) = stream.into_split();
+        let applied = Notify::new();
+        let router = Arc::clone(&self.router);
+        let saved = self.saved.clone();
+        let result = tokio::select! {
+            result = listen(&router, reader, &saved, &applied) => result,
+            result = self.report(writer, &applied) => result,
+        };
+        result
+            .err()
+            .unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+
+    /// Tells the server what the router saw and did.
+    async fn report(&mut self, mut writer: OwnedWriteHalf, applied: &Notify) -> io::Result<()> {
+        let hello = ToServer::Hello {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        send(&mut writer, &hello).await?;
+        self.send_lines(&mut writer).await?;
+        let mut stats = interval(STATS);
+        stats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut flush = interval(LINGER);
+        flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut acknowledged = false;
+        loop {
+            tokio::select! {
+                () = applied.notified() => {
+                    acknowledged = true;
+                    self.acknowledge(&mut writer).await?;
+                }
+                // Before the first table of this server there is nothing it could match it to.
+                () = self.router.tables.drained().notified(), if acknowledged => {
+                    self.acknowledge(&mut writer).await?;
+                }
+                // The first line starts the clock; the others of the moment wait in the queue for
+                // it, so that a busy router does not wake up for each.
+                count = self.lines.recv_many(&mut self.batch, BATCH), if self.batch.is_empty() => {
+                    if count == 0 {
+                        return Ok(());
+                    }
+                    flush.reset();
+                }
+                _ = flush.tick(), if !self.batch.is_empty() => {
+                    self.send_lines(&mut writer).await?;
+                }
+                _ = stats.tick() => self.send_stats(&mut writer).await?,
+            }
+        }
+    }
+
+    async fn acknowledge(&self, writer: &mut OwnedWriteHalf) -> io::Result<()> {
+        let generation = self.router.tables.load().generation;
+        let draining = self.router.tables.draining();
+        let ack = ToServer::Ack {
+            generation,
+            draining,
+        };
+        send(writer, &ack).await
+    }
+
+    /// Sends what waits, at most [`BATCH`] lines to a message.
+    async fn send_lines(&mut self, writer: &mut OwnedWriteHalf) -> io::Result<()> {
+        for _ in 0..ROUNDS {
+            if self.unsent.is_none() {
+                while self.batch.len() < BATCH {
+                    let Ok(line) = self.lines.try_recv() else {
+                        break;
+                    };
+                    self.batch.push(line);
+                }
+                if self.batch.is_empty() {
+                    break;
+                }
+                self.unsent = Some(ToServer::Log {
+                    lines: std::mem::take(&mut self.batch),
+                });
+            }
+            if let Some(message) = &self.unsent {
+                send(writer, message).await?;
+            }
+            self.unsent = None;
+        }
+        Ok(())
+    }
+
+    async fn send_stats(&self, writer: &mut OwnedWriteHalf) -> io::Result<()> {
+        let apps = self
+            .router
+            .tables
+            .load()
+            .apps()
+            .filter_map(|app| Some((app.id.clone(), app.tally.take()?)))
+            .collect::<std::collections::BTreeMap<_, _>>();
+        if apps.is_empty() {
+            return Ok(());
+        }
+        send(writer, &ToServer::Stats { apps }).await
+    }
+}
+
+/// Takes tables until the server falls silent.
+async fn listen(
+    router: &Arc<Router>,
+    reader: OwnedReadHalf,
+    saved: &watch::Sender<Option<Raw>>,
+    applied: &Notify,
+) -> io::Result<()> {
+    let mut reader = BufReader::new(reader);
+    // A server's generations begin anew with it.
+    let mut newest = None;
+    loop {
+        let line = timeout(SILENCE, read_line(&mut reader))
+            .await
+            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let Some(line) = line else { return Ok(()) };
+        let router = Arc::clone(router);
+        // A large table takes a while to parse; requests must not wait for it.
+        let outcome = tokio::task::spawn_blocking(move || take(&router, newest, line))
+            .await
+            .map_err(io::Error::other)??;
+        if let Some((generation, raw)) = outcome {
+            newest = Some(generation);
+            applied.notify_one();
+            saved.send_replace(Some(raw));
+        }
+    }
+}
+
+/// Applies a line if it is a table newer than `newest`.
+fn take(router: &Router, newest: Option<u64>, line: Vec<u8>) -> io::Result<Option<(u64, Raw)>> {
+    let table = match serde_json::from_slice(&line) {
+        Ok(ToRouter::Table(table)) => table,
+        Ok(ToRouter::Ping) => return Ok(None),
+        Err(error) if error.is_data() => {
+            // A newer server may say more than we know.
+            tracing::warn!(%error, "Did not understand a message of the server.");
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if newest.is_some_and(|newest| table.generation <= newest) {
+        return Ok(None);
+    }
+    router.tables.apply(&table);
+    router.counters.tables.fetch_add(1, Relaxed);
+    Ok(Some((table.generation, Arc::new(line))))
+}
+
+/// One line without its end, `None` at the end of the stream.
+async fn read_line(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    loop {
+        let chunk = reader.fill_buf().await?;
+        if chunk.is_empty() {
+            return Ok(None);
+        }
+        let end = chunk.iter().position(|byte| *byte == b'\n');
+        let part = &chunk[..end.unwrap_or(chunk.len())];
+        if line.len() + part.len() > MAX_LINE {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a line of the server is too long",
+            ));
+        }
+        line.extend_from_slice(part);
+        let used = part.len() + usize::from(end.is_some());
+        reader.consume(used);
+        if end.is_some() {
+            return Ok(Some(line));
+        }
+    }
+}
+
+async fn send(writer: &mut OwnedWriteHalf, message: &ToServer) -> io::Result<()> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    // A server that stopped reading is as good as gone.
+    timeout(SILENCE, writer.write_all(&line))
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}

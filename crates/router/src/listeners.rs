@@ -1,0 +1,87 @@
+//! The sockets the router accepts on: bound here, or handed over by whoever started the process.
+
+use std::net::{SocketAddr, TcpListener};
+
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+use tokio::net::TcpSocket;
+
+use crate::error::RouterError;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 4096;
+
+/// Listening sockets, by what clients speak on them.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    /// HTTP.
+    pub plain: Vec<TcpListener>,
+    /// TLS.
+    pub tls: Vec<TcpListener>,
+}
+
+impl Listeners {
+    /// Binds fresh sockets; port 0 picks a free port. Call it inside a Tokio runtime.
+    ///
+    /// # Errors
+    /// [`RouterError::Listen`] names the address that could not be bound.
+    pub fn bind(plain: &[SocketAddr], tls: &[SocketAddr]) -> Result<Listeners, RouterError> {
+        let bind = |addrs: &[SocketAddr]| {
+            addrs
+                .iter()
+                .map(|addr| listen(*addr))
+                .collect::<Result<_, _>>()
+        };
+        Ok(Listeners {
+            plain: bind(plain)?,
+            tls: bind(tls)?,
+        })
+    }
+
+    /// The sockets that systemd (or a like-minded parent) holds for this process, empty when there
+    /// are none. Those whose name contains `tls` or `https` are for TLS.
+    ///
+    /// # Errors
+    /// [`RouterError::Inherit`] when the environment announces sockets that are not there.
+    pub fn inherited() -> Result<Listeners, RouterError> {
+        let inherit = |source| RouterError::Inherit { source };
+        let mut listeners = Listeners::default();
+        let mut fds = sd_notify::listen_fds().map_err(inherit)?.peekable();
+        if fds.peek().is_none() {
+            return Ok(listeners);
+        }
+        let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+        let mut names = names.split(':');
+        let this: Pid = getpid();
+        let this = pidfd_open(this, PidfdFlags::empty()).map_err(|errno| inherit(errno.into()))?;
+        for fd in fds {
+            // A number is not an owner: have the kernel make a descriptor of our own from it.
+            let owned = pidfd_getfd(&this, fd, PidfdGetfdFlags::empty())
+                .map_err(|errno| inherit(errno.into()))?;
+            let name = names.next().unwrap_or_default();
+            if name.contains("tls") || name.contains("https") {
+                listeners.tls.push(TcpListener::from(owned));
+            } else {
+                listeners.plain.push(TcpListener::from(owned));
+            }
+        }
+        Ok(listeners)
+    }
+
+    /// There is no socket at all.
+    pub fn is_empty(&self) -> bool {
+        self.plain.is_empty() && self.tls.is_empty()
+    }
+}
+
+fn listen(addr: SocketAddr) -> Result<TcpListener, RouterError> {
+    let open = || {
+        let socket = match addr {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(addr)?;
+        socket.listen(BACKLOG)?.into_std()
+    };
+    open().map_err(|source| RouterError::Listen { addr, source })
+}

@@ -1,0 +1,189 @@
+//! The response's body on its way to the client, and the end of every request.
+//!
+//! When the body ends, the connection goes back to the pool and the record is closed; when it is
+//! dropped early, the client has left.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::access::Visit;
+use crate::clock;
+use crate::code::Code;
+use crate::pool::Sender;
+use crate::upload::Progress;
+
+/// What the router sends to a client.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// Of the router's own making; taken when sent.
+    Page(Option<Bytes>),
+    Relay(Box<Relay>),
+}
+
+/// A response under way.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    inner: Incoming,
+    visit: Visit,
+    status: u16,
+    sender: Option<Sender>,
+    upload: Option<Arc<Progress>>,
+    idle: Option<Duration>,
+    /// When the last bytes came, [`clock::millis`].
+    last: u64,
+    /// Made when the first wait begins: most responses never wait.
+    timer: Option<Pin<Box<Sleep>>>,
+    ended: bool,
+}
+
+/// Why a response was cut off. The client sees its connection (or stream) reset.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RelayError {
+    #[error("the upstream ended its response early")]
+    Interrupted(#[source] hyper::Error),
+    #[error("neither side sent anything for too long")]
+    Idle,
+}
+
+impl Relay {
+    /// `sender` is the connection the response comes over, `upload` the request's body if it had one.
+    pub(crate) fn new(
+        inner: Incoming,
+        status: u16,
+        visit: Visit,
+        sender: Sender,
+        upload: Option<Arc<Progress>>,
+        idle: Option<Duration>,
+    ) -> Relay {
+        Relay {
+            inner,
+            visit,
+            status,
+            sender: Some(sender),
+            upload,
+            idle,
+            last: clock::millis(),
+            timer: None,
+            ended: false,
+        }
+    }
+
+    /// The dyno's part is over and complete.
+    fn finish(&mut self) {
+        self.ended = true;
+        self.visit.succeed(self.status);
+        let reusable = self.upload.as_ref().is_none_or(|upload| upload.done());
+        if let (Some(sender), Some(upstream)) = (self.sender.take(), self.visit.upstream())
+            && reusable
+            && !upstream.is_retired()
+        {
+            upstream.pool.park(sender);
+        }
+    }
+
+    fn fail(&mut self, code: Code) {
+        self.ended = true;
+        self.visit.fail(code);
+    }
+
+    /// Ready when neither side has sent anything for too long.
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(idle) = self.idle else {
+            return Poll::Pending;
+        };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(idle)));
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            let uploaded = self.upload.as_ref().map_or(0, |upload| upload.last());
+            let silent = clock::millis().saturating_sub(self.last.max(uploaded));
+            match idle.checked_sub(Duration::from_millis(silent)) {
+                Some(left) if !left.is_zero() => timer.as_mut().reset(Instant::now() + left),
+                _ => return Poll::Ready(()),
+            }
+        }
+    }
+
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        match Pin::new(&mut self.inner).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(data) = frame.data_ref() {
+                    self.visit.add_bytes(data.len());
+                }
+                self.last = clock::millis();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(None) => {
+                self.finish();
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                self.fail(Code::H18);
+                Poll::Ready(Some(Err(RelayError::Interrupted(error))))
+            }
+            Poll::Pending => {
+                ready!(self.poll_idle(cx));
+                self.fail(Code::H15);
+                Poll::Ready(Some(Err(RelayError::Idle)))
+            }
+        }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        if self.inner.is_end_stream() {
+            // A body of known length is not asked for its end.
+            self.finish();
+        } else if self.inner.size_hint().upper().is_none() {
+            // A stream without a promised length is over when the client says so.
+            self.visit.succeed(self.status);
+        }
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = RelayError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
+        match self.get_mut() {
+            Answer::Page(page) => Poll::Ready(page.take().map(|page| Ok(Frame::data(page)))),
+            Answer::Relay(relay) => relay.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Answer::Page(page) => page.is_none(),
+            Answer::Relay(relay) => relay.ended || relay.inner.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Answer::Page(page) => {
+                SizeHint::with_exact(page.as_ref().map_or(0, |page| page.len() as u64))
+            }
+            Answer::Relay(relay) => relay.inner.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! The head of a request on its way through: what is read from it, taken out and put in.
+//!
+//! Decides nothing about where the request goes.
+
+use std::net::IpAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{Method, Uri, Version};
+
+use crate::access::Subject;
+use crate::code::Code;
+
+/// The client's connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    pub(crate) ip: IpAddr,
+    /// The port the client connected to.
+    pub(crate) port: u16,
+    pub(crate) https: bool,
+}
+
+/// Why a head is refused: with which status, and the `cause` of its H26.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    pub(crate) cause: &'static str,
+}
+
+impl Refusal {
+    pub(crate) const CODE: Code = Code::H26;
+
+    const BAD_HOST: Refusal = Refusal {
+        status: 400,
+        cause: "bad host",
+    };
+    const BAD_HEADER: Refusal = Refusal {
+        status: 400,
+        cause: "bad header",
+    };
+    const EXPECT: Refusal = Refusal {
+        status: 417,
+        cause: "unsupported expect header value",
+    };
+    const METHOD: Refusal = Refusal {
+        status: 405,
+        cause: "unsupported method",
+    };
+    const TARGET: Refusal = Refusal {
+        status: 414,
+        cause: "request line too long",
+    };
+}
+
+/// Who identifies us in `Via`.
+pub(crate) const VIA: HeaderValue = HeaderValue::from_static("1.1 ropewalk");
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_REQUEST_START: HeaderName = HeaderName::from_static("x-request-start");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Headers that concern one connection only, besides those that `Connection` names.
+const HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// The host a request is for, lower case, without port and trailing dot.
+pub(crate) fn host(parts: &Parts) -> Result<String, Refusal> {
+    let authority = match parts.uri.authority() {
+        Some(authority) => authority.as_str(),
+        None => {
+            let mut values = parts.headers.get_all(header::HOST).iter();
+            let value = values.next().ok_or(Refusal::BAD_HOST)?;
+            if values.next().is_some() {
+                return Err(Refusal::BAD_HOST);
+            }
+            value.to_str().map_err(|_| Refusal::BAD_HOST)?
+        }
+    };
+    if authority.contains(['@', '/', ' ', '"', '\\', '?', '#']) {
+        return Err(Refusal::BAD_HOST);
+    }
+    let name = match authority.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => authority,
+    };
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if name.is_empty() {
+        return Err(Refusal::BAD_HOST);
+    }
+    Ok(name.to_ascii_lowercase())
+}
+
+/// Whether a head may be passed on at all.
+pub(crate) fn check(parts: &Parts, request_line: usize) -> Result<(), Refusal> {
+    if parts.method == Method::CONNECT {
+        return Err(Refusal::METHOD);
+    }
+    let target = parts
+        .uri
+        .path_and_query()
+        .map_or(0, |path| path.as_str().len());
+    // Two spaces, `HTTP/1.1` and the line's end.
+    if parts.method.as_str().len() + target + 12 > request_line {
+        return Err(Refusal::TARGET);
+    }
+    if let Some(expect) = parts.headers.get(header::EXPECT)
+        && !expect.as_bytes().eq_ignore_ascii_case(b"100-continue")
+    {
+        return Err(Refusal::EXPECT);
+    }
+    for coding in parts.headers.get_all(header::TRANSFER_ENCODING) {
+        // Any other coding would reach the app undeclared, since the header is ours to set.
+        if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+            return Err(Refusal::BAD_HEADER);
+        }
+    }
+    Ok(())
+}
+
+/// What the record of a request needs of its head.
+pub(crate) fn subject(parts: &Parts, peer: &Peer, host: String) -> Subject {
+    Subject {
+        method: parts.method.clone(),
+        path: parts
+            .uri
+            .path_and_query()
+            .cloned()
+            .unwrap_or_else(|| PathAndQuery::from_static("/")),
+        host,
+        request_id: request_id(&parts.headers),
+        fwd: forwarded_for(&parts.headers, peer, ","),
+        https: peer.https,
+    }
+}
+
+/// Whether the client asks to speak another protocol on this connection.
+pub(crate) fn wants_upgrade(parts: &Parts) -> bool {
+    parts.version == Version::HTTP_11
+        && parts.headers.contains_key(header::UPGRADE)
+        && connection_tokens(&parts.headers).any(|token| token.eq_ignore_ascii_case("upgrade"))
+}
+
+/// Whether it does no harm to send a request twice, as far as its method says.
+pub(crate) fn is_idempotent(method: &Method) -> bool {
+    matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
+    )
+}
+
+/// Makes the head the one that the dyno gets.
+pub(crate) fn rewrite(parts: &mut Parts, subject: &Subject, peer: &Peer, upgrade: bool) {
+    let forwarded_for = forwarded_for(&parts.headers, peer, ", ");
+    let asked = upgrade
+        .then(|| parts.headers.get(header::UPGRADE).cloned())
+        .flatten();
+    if let Some(authority) = parts.uri.authority()
+        && let Ok(value) = HeaderValue::from_str(authority.as_str())
+    {
+        parts.headers.insert(header::HOST, value);
+    }
+    let host = parts.headers.get(header::HOST).cloned();
+    strip_hop_by_hop(&mut parts.headers);
+    let headers = &mut parts.headers;
+    if let Some(host) = host {
+        headers.insert(header::HOST, host);
+    }
+    headers.remove(header::EXPECT);
+    if let Some(protocol) = asked {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, protocol);
+    }
+    if parts.version == Version::HTTP_2 {
+        join_cookies(headers);
+    }
+    if let Ok(value) = HeaderValue::try_from(forwarded_for) {
+        headers.insert(X_FORWARDED_FOR, value);
+    }
+    let proto = if peer.https { "https" } else { "http" };
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
+    headers.insert(X_FORWARDED_PORT, HeaderValue::from(peer.port));
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as u64);
+    headers.insert(X_REQUEST_START, HeaderValue::from(now));
+    headers.insert(X_REQUEST_ID, subject.request_id.clone());
+    headers.append(header::VIA, VIA);
+
+    parts.uri = Uri::from(subject.path.clone());
+    parts.version = Version::HTTP_11;
+    // Left by the server side for itself; the client side must not see it.
+    parts.extensions = http::Extensions::new();
+}
+
+/// Takes out what concerned the connection it came over.
+pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONNECTION) {
+        let named: Vec<HeaderName> = connection_tokens(headers)
+            .filter(|token| {
+                !token.eq_ignore_ascii_case("close") && !token.eq_ignore_ascii_case("keep-alive")
+            })
+            .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+fn connection_tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .filter(|token| !token.is_empty())
+}
+
+/// The client's id when it is 20 to 200 characters of `[A-Za-z0-9+/=-]`, else one of our own.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let given = headers.get(X_REQUEST_ID).filter(|value| {
+        (20..=200).contains(&value.len())
+            && value.as_bytes().iter().all(|byte| {
+                byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'-')
+            })
+    });
+    if let Some(given) = given {
+        return given.clone();
+    }
+    let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
+    let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+    HeaderValue::from_str(id.hyphenated().encode_lower(&mut text)).unwrap_or(
+        HeaderValue::from_static("00000000-0000-4000-8000-000000000000"),
+    )
+}
+
+fn forwarded_for(headers: &HeaderMap, peer: &Peer, separator: &str) -> String {
+    let mut text = String::new();
+    for value in headers.get_all(X_FORWARDED_FOR) {
+        for address in value.to_str().unwrap_or_default().split(',') {
+            let address = address.trim();
+            if !address.is_empty() {
+                text.push_str(address);
+                text.push_str(separator);
+            }
+        }
+    }
+    text.push_str(&peer.ip.to_string());
+    text
+}
+
+/// HTTP/2 lets a client split its cookies over several headers; HTTP/1.1 knows one.
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(header::COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let mut joined = Vec::new();
+    for crumb in headers.get_all(header::COOKIE) {
+        if !joined.is_empty() {
+            joined.extend_from_slice(b"; ");
+        }
+        joined.extend_from_slice(crumb.as_bytes());
+    }
+    if let Ok(value) = HeaderValue::from_bytes(&joined) {
+        headers.insert(header::COOKIE, value);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,26 @@
+//! What every request shares.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Limits;
+use crate::logs::Logs;
+use crate::stats::Counters;
+use crate::table::Tables;
+
+/// One running router.
+#[derive(Debug)]
+pub(crate) struct Router {
+    pub(crate) limits: Limits,
+    pub(crate) tables: Tables,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) logs: Logs,
+    /// Connections and tunnels: what a stop waits for.
+    pub(crate) tasks: TaskTracker,
+    /// Cancelled when the router is told to stop: nothing new is accepted.
+    pub(crate) stopping: CancellationToken,
+    /// Cancelled when the time to finish is over: what is left is cut off.
+    pub(crate) cut: CancellationToken,
+}

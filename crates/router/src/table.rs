@@ -1,0 +1,335 @@
+//! The route table: host to app to upstreams, swapped whole, read without a lock.
+//!
+//! Compiled from what the server sends; upstreams and counters that stay are carried over by
+//! reference, so a new table costs nothing to what it does not change. Knows no HTTP.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::{ArcSwap, Guard};
+use ropewalk_api_types::router::{AppRoute, Table, Target, WhenEmpty};
+use tokio::sync::{Notify, watch};
+
+use crate::balance::{self, Candidate};
+use crate::pool::Address;
+use crate::stats::Tally;
+use crate::upstream::Upstream;
+
+/// The table in force and what is still leaving.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    current: ArcSwap<RouteTable>,
+    /// Upstreams no longer named that may still have requests in flight; also serialises updates.
+    leaving: Mutex<Vec<Arc<Upstream>>>,
+    /// Rung when one of `leaving` has become empty.
+    drained: Arc<Notify>,
+    /// Number of tables applied; held requests wait on it.
+    applied: watch::Sender<u64>,
+}
+
+/// One compiled table.
+#[derive(Debug, Default)]
+pub(crate) struct RouteTable {
+    pub(crate) generation: u64,
+    exact: HashMap<Box<str>, Route>,
+    /// `*.zone` under `zone`, and `*` under the empty name.
+    wildcard: HashMap<Box<str>, Route>,
+    apps: HashMap<Box<str>, Arc<App>>,
+    /// By id and address.
+    upstreams: HashMap<String, Arc<Upstream>>,
+}
+
+/// Where a host leads.
+#[derive(Debug, Clone)]
+pub(crate) enum Route {
+    App(Arc<App>),
+    Platform(Arc<Upstream>),
+}
+
+/// One app's part of a table.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) id: String,
+    pub(crate) maintenance: bool,
+    pub(crate) error_page_url: Option<String>,
+    pub(crate) maintenance_page_url: Option<String>,
+    pub(crate) when_empty: WhenEmpty,
+    pub(crate) upstreams: Box<[Arc<Upstream>]>,
+    /// Carried from table to table.
+    pub(crate) tally: Arc<Tally>,
+    /// Where the next choice begins; carried from table to table.
+    turn: Arc<AtomicUsize>,
+}
+
+impl Tables {
+    pub(crate) fn new() -> Tables {
+        Tables {
+            current: ArcSwap::from_pointee(RouteTable::default()),
+            leaving: Mutex::new(Vec::new()),
+            drained: Arc::new(Notify::new()),
+            applied: watch::Sender::new(0),
+        }
+    }
+
+    pub(crate) fn load(&self) -> Guard<Arc<RouteTable>> {
+        self.current.load()
+    }
+
+    /// The table, to hold on to.
+    pub(crate) fn load_full(&self) -> Arc<RouteTable> {
+        self.current.load_full()
+    }
+
+    /// Puts a table in force. When this returns, no request can begin on an upstream it does not name.
+    pub(crate) fn apply(&self, table: &Table) {
+        let mut leaving = self.lock();
+        let old = self.current.load_full();
+        let known = |id: &str| {
+            old.upstreams
+                .get(id)
+                .or_else(|| leaving.iter().find(|upstream| upstream.id == id))
+                .cloned()
+        };
+        let new = RouteTable::compile(table, &old, &known, &self.drained);
+        for upstream in new.upstreams.values() {
+            upstream.reinstate();
+        }
+        let new = Arc::new(new);
+        self.current.store(Arc::clone(&new));
+        // Only now: a request that meets a retired upstream looks again, and finds the new table.
+        leaving.retain(|upstream| upstream.is_retired() && upstream.load() > 0);
+        for upstream in old.upstreams.values() {
+            let stays = new
+                .upstreams
+                .get(&upstream.id)
+                .is_some_and(|kept| Arc::ptr_eq(kept, upstream));
+            if !stays && upstream.retire() > 0 {
+                leaving.push(Arc::clone(upstream));
+            }
+        }
+        drop(leaving);
+        self.applied.send_modify(|count| *count += 1);
+    }
+
+    /// Upstreams no longer named that still have requests in flight.
+    pub(crate) fn draining(&self) -> BTreeMap<String, u64> {
+        let mut leaving = self.lock();
+        leaving.retain(|upstream| upstream.load() > 0);
+        leaving
+            .iter()
+            .map(|upstream| (upstream.id.clone(), upstream.load()))
+            .collect()
+    }
+
+    /// Rung when [`Tables::draining`] has lost an entry.
+    pub(crate) fn drained(&self) -> &Notify {
+        &self.drained
+    }
+
+    /// Changes with each table; mark it seen before looking at the table, then wait.
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+        self.applied.subscribe()
+    }
+
+    /// No table was ever applied.
+    pub(crate) fn is_blank(&self) -> bool {
+        *self.applied.borrow() == 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Upstream>>> {
+        self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RouteTable {
+    /// The route of a host (lower case, no port): exact first, then the closest wildcard.
+    pub(crate) fn route(&self, host: &str) -> Option<&Route> {
+        if let Some(route) = self.exact.get(host) {
+            return Some(route);
+        }
+        if self.wildcard.is_empty() {
+            return None;
+        }
+        let mut rest = host;
+        while let Some((_, zone)) = rest.split_once('.') {
+            if let Some(route) = self.wildcard.get(zone) {
+                return Some(route);
+            }
+            rest = zone;
+        }
+        self.wildcard.get("")
+    }
+
+    pub(crate) fn app(&self, id: &str) -> Option<&Arc<App>> {
+        self.apps.get(id)
+    }
+
+    pub(crate) fn apps(&self) -> impl Iterator<Item = &Arc<App>> {
+        self.apps.values()
+    }
+
+    pub(crate) fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        self.upstreams.values()
+    }
+
+    fn compile(
+        table: &Table,
+        old: &RouteTable,
+        known: &impl Fn(&str) -> Option<Arc<Upstream>>,
+        drained: &Arc<Notify>,
+    ) -> RouteTable {
+        let mut new = RouteTable {
+            generation: table.generation,
+            ..RouteTable::default()
+        };
+        for (id, route) in &table.apps {
+            let upstreams = route
+                .upstreams
+                .iter()
+                .filter_map(|wire| {
+                    let address = match wire.addr.parse() {
+                        Ok(addr) => Address::Tcp(addr),
+                        Err(_) => {
+                            tracing::warn!(
+                                app = %route.name,
+                                dyno = %wire.dyno,
+                                addr = %wire.addr,
+                                "Left out a dyno whose address is not ip:port."
+                            );
+                            return None;
+                        }
+                    };
+                    Some(new.upstream(&wire.id, &wire.dyno, address, known, drained))
+                })
+                .collect();
+            let app = App::compile(id, route, upstreams, old.apps.get(id.as_str()));
+            new.apps.insert(id.as_str().into(), Arc::new(app));
+        }
+        for (host, target) in &table.hosts {
+            let route = match target {
+                Target::App { app } => match new.apps.get(app.as_str()) {
+                    Some(app) => Route::App(Arc::clone(app)),
+                    None => {
+                        tracing::warn!(%host, %app, "Left out a host whose app the table lacks.");
+                        continue;
+                    }
+                },
+                Target::Platform { socket } => {
+                    let address = Address::Unix(PathBuf::from(socket));
+                    Route::Platform(new.upstream(socket, "platform", address, known, drained))
+                }
+            };
+            match host.strip_prefix('*') {
+                Some(zone) => {
+                    let zone = zone.strip_prefix('.').unwrap_or(zone);
+                    new.wildcard.insert(zone.into(), route);
+                }
+                None => {
+                    new.exact.insert(host.as_str().into(), route);
+                }
+            }
+        }
+        new
+    }
+
+    /// The upstream of this id, carried over unless its address or name changed.
+    fn upstream(
+        &mut self,
+        id: &str,
+        dyno: &str,
+        address: Address,
+        known: &impl Fn(&str) -> Option<Arc<Upstream>>,
+        drained: &Arc<Notify>,
+    ) -> Arc<Upstream> {
+        if let Some(upstream) = self.upstreams.get(id) {
+            return Arc::clone(upstream);
+        }
+        let upstream = known(id)
+            .filter(|kept| kept.address == address && kept.dyno == dyno)
+            .unwrap_or_else(|| {
+                Arc::new(Upstream::new(
+                    id.to_owned(),
+                    dyno.to_owned(),
+                    address,
+                    Arc::clone(drained),
+                ))
+            });
+        self.upstreams.insert(id.to_owned(), Arc::clone(&upstream));
+        upstream
+    }
+}
+
+impl App {
+    fn compile(
+        id: &str,
+        route: &AppRoute,
+        upstreams: Box<[Arc<Upstream>]>,
+        old: Option<&Arc<App>>,
+    ) -> App {
+        App {
+            id: id.to_owned(),
+            maintenance: route.maintenance,
+            error_page_url: route.error_page_url.clone(),
+            maintenance_page_url: route.maintenance_page_url.clone(),
+            when_empty: route.when_empty,
+            upstreams,
+            tally: old.map_or_else(|| Arc::new(Tally::new(id)), |old| Arc::clone(&old.tally)),
+            turn: old.map_or_else(Arc::default, |old| Arc::clone(&old.turn)),
+        }
+    }
+
+    /// The upstream for the next request, leaving out those it has tried.
+    pub(crate) fn pick(&self, tried: &[Arc<Upstream>]) -> Option<&Arc<Upstream>> {
+        let start = self.turn.fetch_add(1, Relaxed);
+        let index = balance::pick(self.upstreams.len(), start, |index| {
+            let upstream = &self.upstreams[index];
+            Candidate {
+                load: upstream.load(),
+                ejected: upstream.is_ejected(),
+                tried: tried.iter().any(|known| Arc::ptr_eq(known, upstream)),
+            }
+        })?;
+        self.upstreams.get(index)
+    }
+
+    /// Notes that no connection to `upstream` could be made, within the caps on ejection.
+    pub(crate) fn connect_failed(&self, upstream: &Upstream) {
+        let ejected = self
+            .upstreams
+            .iter()
+            .filter(|other| other.id != upstream.id && other.is_ejected())
+            .count();
+        upstream.failed(balance::may_eject(self.upstreams.len(), ejected));
+    }
+}
+
+/// A table in which every host leads to `upstreams` (`ip:port` each): the router without a server.
+pub fn fixed_table(upstreams: &[std::net::SocketAddr]) -> Table {
+    let app = "fixed".to_owned();
+    let route = AppRoute {
+        name: app.clone(),
+        maintenance: false,
+        error_page_url: None,
+        maintenance_page_url: None,
+        when_empty: WhenEmpty::NoWebDynos,
+        upstreams: upstreams
+            .iter()
+            .enumerate()
+            .map(|(index, addr)| ropewalk_api_types::router::Upstream {
+                id: format!("fixed-{}", index + 1),
+                dyno: format!("web.{}", index + 1),
+                addr: addr.to_string(),
+            })
+            .collect(),
+    };
+    Table {
+        generation: 1,
+        hosts: BTreeMap::from([("*".to_owned(), Target::App { app: app.clone() })]),
+        apps: BTreeMap::from([(app, route)]),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+//! After `101 Switching Protocols`: bytes both ways until one side ends it or both fall silent.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes};
+use tokio::time::sleep;
+
+use crate::access::Visit;
+use crate::clock;
+use crate::code::Code;
+
+/// Buffer of each direction, in bytes; most tunnels are idle most of the time.
+const BUFFER: usize = 4 * 1024;
+
+/// Joins the two sides once both have switched; the record is closed at the end.
+pub(crate) async fn run(
+    client: OnUpgrade,
+    upstream: OnUpgrade,
+    mut visit: Visit,
+    idle: Option<Duration>,
+) {
+    let (client, upstream) = match tokio::try_join!(client, upstream) {
+        Ok(sides) => sides,
+        Err(error) => {
+            tracing::debug!(%error, "A switch of protocols did not happen.");
+            return;
+        }
+    };
+    let last = Arc::new(AtomicU64::new(clock::millis()));
+    let down = Arc::new(AtomicU64::new(0));
+    let mut client = Side {
+        io: TokioIo::new(client),
+        last: Arc::clone(&last),
+        read: Arc::new(AtomicU64::new(0)),
+    };
+    let mut upstream = Side {
+        io: TokioIo::new(upstream),
+        last: Arc::clone(&last),
+        read: Arc::clone(&down),
+    };
+    let silence = tokio::select! {
+        // Either side may go without a goodbye: that is how most WebSockets end.
+        _ = copy_bidirectional_with_sizes(&mut client, &mut upstream, BUFFER, BUFFER) => false,
+        () = silent(&last, idle) => true,
+    };
+    visit.add_bytes(usize::try_from(down.load(Relaxed)).unwrap_or(usize::MAX));
+    if silence {
+        visit.fail(Code::H15);
+    } else {
+        visit.succeed(101);
+    }
+}
+
+/// Returns once `last` lies `idle` in the past.
+async fn silent(last: &AtomicU64, idle: Option<Duration>) {
+    let Some(idle) = idle else {
+        return std::future::pending().await;
+    };
+    loop {
+        let quiet = Duration::from_millis(clock::millis().saturating_sub(last.load(Relaxed)));
+        match idle.checked_sub(quiet) {
+            Some(left) if !left.is_zero() => sleep(left).await,
+            _ => return,
+        }
+    }
+}
+
+/// One side of a tunnel, noting when and how much it read.
+struct Side<T> {
+    io: T,
+    last: Arc<AtomicU64>,
+    read: Arc<AtomicU64>,
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Side<T> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let side = self.get_mut();
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut side.io).poll_read(cx, buf);
+        let count = buf.filled().len() - before;
+        if count > 0 {
+            side.read.fetch_add(count as u64, Relaxed);
+            side.last.store(clock::millis(), Relaxed);
+        }
+        polled
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Side<T> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,132 @@
+//! The request's body on its way to the dyno.
+//!
+//! Streams, never buffers. Notes how far the client got, because the time a dyno has for its first
+//! byte begins only when it has the whole request.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::clock;
+
+/// What the router sends to an upstream.
+#[derive(Debug, Default)]
+pub(crate) enum Upload {
+    /// No body: such a request can be sent twice.
+    #[default]
+    Empty,
+    Stream {
+        inner: Incoming,
+        progress: Arc<Progress>,
+    },
+}
+
+/// How far the client's body got; shared with whoever waits for the response.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    started: AtomicBool,
+    done: AtomicBool,
+    broken: AtomicBool,
+    /// The router wants more of the body and the client has not sent it.
+    waiting: AtomicBool,
+    /// When the last bytes came, [`clock::millis`].
+    last: AtomicU64,
+}
+
+impl Upload {
+    pub(crate) fn new(inner: Incoming) -> Upload {
+        if inner.is_end_stream() {
+            return Upload::Empty;
+        }
+        let progress = Arc::new(Progress::default());
+        progress.last.store(clock::millis(), Relaxed);
+        Upload::Stream { inner, progress }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self, Upload::Empty)
+    }
+
+    pub(crate) fn progress(&self) -> Option<Arc<Progress>> {
+        match self {
+            Upload::Empty => None,
+            Upload::Stream { progress, .. } => Some(Arc::clone(progress)),
+        }
+    }
+}
+
+impl Progress {
+    /// Some of the body has been asked for, so it cannot be sent to another dyno any more.
+    pub(crate) fn started(&self) -> bool {
+        self.started.load(Relaxed)
+    }
+
+    /// The whole body was handed over.
+    pub(crate) fn done(&self) -> bool {
+        self.done.load(Relaxed)
+    }
+
+    /// The client's side ended in an error.
+    pub(crate) fn broken(&self) -> bool {
+        self.broken.load(Relaxed)
+    }
+
+    /// Whether it is the client that keeps everybody waiting.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.waiting.load(Relaxed)
+    }
+
+    /// When the last bytes came, [`clock::millis`].
+    pub(crate) fn last(&self) -> u64 {
+        self.last.load(Relaxed)
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let Upload::Stream { inner, progress } = self.get_mut() else {
+            return Poll::Ready(None);
+        };
+        progress.started.store(true, Relaxed);
+        let polled = Pin::new(&mut *inner).poll_frame(cx);
+        match &polled {
+            Poll::Pending => {
+                progress.waiting.store(true, Relaxed);
+                return polled;
+            }
+            Poll::Ready(Some(Err(_))) => progress.broken.store(true, Relaxed),
+            Poll::Ready(Some(Ok(_))) | Poll::Ready(None) => {}
+        }
+        progress.waiting.store(false, Relaxed);
+        progress.last.store(clock::millis(), Relaxed);
+        if matches!(polled, Poll::Ready(None)) || inner.is_end_stream() {
+            progress.done.store(true, Relaxed);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Upload::Empty => true,
+            Upload::Stream { inner, .. } => inner.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Upload::Empty => SizeHint::with_exact(0),
+            Upload::Stream { inner, .. } => inner.size_hint(),
+        }
+    }
+}

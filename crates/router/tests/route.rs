@@ -1,0 +1,187 @@
+//! Host to dyno: choice, headers, pages for hosts nobody has, and the log line.
+
+mod rig;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+use rig::*;
+use ropewalk_api_types::router::Target;
+use ropewalk_router::Limits;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+#[tokio::test]
+async fn a_request_finds_its_dyno_and_leaves_a_line() {
+    let dyno = Dyno::hello("Hello, world!").await;
+    let rig = Rig::fixed(table(1, app(&[dyno.addr])), Limits::default()).await;
+    let answer = rig
+        .send(
+            "GET /a?b=%22c%22 HTTP/1.1\r\nHost: APP.test:8080\r\nConnection: close\r\n\
+             X-Request-Id: 0123456789abcdefghij\r\nX-Forwarded-For: 9.9.9.9\r\n\r\n",
+        )
+        .await;
+    assert_eq!(status(&answer), 200, "{answer}");
+    assert_eq!(body(&answer), "Hello, world!");
+    assert_eq!(header(&answer, "via"), Some("1.1 ropewalk"));
+
+    let head = dyno.last_head();
+    assert!(head.starts_with("GET /a?b=%22c%22 HTTP/1.1\r\n"), "{head}");
+    assert_eq!(header(&head, "host"), Some("APP.test:8080"));
+    assert_eq!(header(&head, "x-request-id"), Some("0123456789abcdefghij"));
+    assert_eq!(header(&head, "x-forwarded-for"), Some("9.9.9.9, 127.0.0.1"));
+    assert_eq!(header(&head, "x-forwarded-proto"), Some("http"));
+    let port = rig.addr.port().to_string();
+    assert_eq!(header(&head, "x-forwarded-port"), Some(port.as_str()));
+    assert_eq!(header(&head, "connection"), None);
+
+    let line = rig.log.with("at=info").await;
+    let (before, times) = line.split_once(" connect=").unwrap();
+    assert_eq!(
+        before,
+        "at=info method=GET path=\"/a?b=%22c%22\" host=app.test \
+         request_id=0123456789abcdefghij fwd=\"9.9.9.9,127.0.0.1\" dyno=web.1"
+    );
+    let (connect, rest) = times.split_once("ms service=").unwrap();
+    assert!(connect.parse::<u32>().is_ok(), "{line}");
+    let (service, rest) = rest.split_once("ms ").unwrap();
+    assert!(service.parse::<u32>().is_ok(), "{line}");
+    assert_eq!(rest, "status=200 bytes=13 protocol=http");
+}
+
+#[tokio::test]
+async fn an_id_that_is_too_short_is_replaced() {
+    let dyno = Dyno::hello("x").await;
+    let rig = Rig::fixed(table(1, app(&[dyno.addr])), Limits::default()).await;
+    rig.send(
+        "GET / HTTP/1.1\r\nHost: app.test\r\nX-Request-Id: short\r\nConnection: close\r\n\r\n",
+    )
+    .await;
+    let head = dyno.last_head();
+    let id = header(&head, "x-request-id").unwrap();
+    assert_eq!(id.len(), 36);
+    let line = rig.log.with("at=info").await;
+    assert!(line.contains(&format!("request_id={id} ")), "{line}");
+}
+
+#[tokio::test]
+async fn a_host_nobody_has_is_a_404() {
+    let rig = Rig::fixed(table(1, app(&[])), Limits::default()).await;
+    let answer = rig.get("other<b>.test", "/").await;
+    assert_eq!(status(&answer), 404);
+    assert!(body(&answer).contains("No such app"), "{answer}");
+    assert!(!body(&answer).contains("<b>"));
+    let answer = rig
+        .send("GET / HTTP/1.1\r\nHost: o.test\r\nAccept: application/json\r\nConnection: close\r\n\r\n")
+        .await;
+    assert!(
+        body(&answer).starts_with("{\"id\":\"no_such_app\""),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn a_request_without_a_host_is_refused() {
+    let rig = Rig::fixed(table(1, app(&[])), Limits::default()).await;
+    let answer = rig
+        .send("GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
+        .await;
+    assert_eq!(status(&answer), 400);
+    let answer = rig
+        .send("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n")
+        .await;
+    assert_eq!(status(&answer), 400);
+}
+
+#[tokio::test]
+async fn an_absolute_target_beats_the_host_header() {
+    let dyno = Dyno::hello("x").await;
+    let rig = Rig::fixed(table(1, app(&[dyno.addr])), Limits::default()).await;
+    let answer = rig
+        .send("GET http://app.test/p HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n")
+        .await;
+    assert_eq!(status(&answer), 200);
+    let head = dyno.last_head();
+    assert!(head.starts_with("GET /p HTTP/1.1"), "{head}");
+    assert_eq!(header(&head, "host"), Some("app.test"));
+}
+
+#[tokio::test]
+async fn wildcards_lead_to_their_app() {
+    let dyno = Dyno::hello("x").await;
+    let mut table = table(1, app(&[dyno.addr]));
+    let target = Target::App {
+        app: "app-id".to_owned(),
+    };
+    table.hosts = BTreeMap::from([("*.wild.test".to_owned(), target)]);
+    let rig = Rig::fixed(table, Limits::default()).await;
+    assert_eq!(status(&rig.get("any.wild.test", "/").await), 200);
+    assert_eq!(status(&rig.get("wild.test", "/").await), 404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn four_equal_dynos_get_equal_shares() {
+    const REQUESTS: u64 = 10_000;
+    const CLIENTS: usize = 64;
+    let mut dynos = Vec::new();
+    for _ in 0..4 {
+        dynos.push(Dyno::hello("Hello").await);
+    }
+    let addrs: Vec<_> = dynos.iter().map(|dyno| dyno.addr).collect();
+    let rig = Rig::fixed(table(1, app(&addrs)), Limits::default()).await;
+    let next = Arc::new(AtomicU64::new(0));
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..CLIENTS {
+        let (next, addr) = (next.clone(), rig.addr);
+        clients.spawn(async move {
+            let mut stream = TcpStream::connect(addr).await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            while next.fetch_add(1, SeqCst) < REQUESTS {
+                stream
+                    .write_all(b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n")
+                    .await
+                    .unwrap();
+                let answer = read_until(&mut stream, "Hello").await;
+                assert_eq!(status(&answer), 200);
+            }
+        });
+    }
+    while let Some(client) = clients.join_next().await {
+        client.unwrap();
+    }
+    for dyno in &dynos {
+        let share = dyno.count() as f64 / REQUESTS as f64 * 100.0;
+        assert!((23.0..=27.0).contains(&share), "a dyno got {share:.2} %");
+    }
+    assert_eq!(rig.counters.snapshot().classes[2], REQUESTS);
+}
+
+#[tokio::test]
+async fn connections_to_a_dyno_are_kept() {
+    let dyno = Dyno::hello("x").await;
+    let rig = Rig::fixed(table(1, app(&[dyno.addr])), Limits::default()).await;
+    for _ in 0..20 {
+        assert_eq!(status(&rig.get("app.test", "/").await), 200);
+    }
+    assert_eq!(dyno.connections.load(SeqCst), 1);
+}
+
+#[tokio::test]
+async fn head_and_empty_answers_have_no_body_and_keep_the_connection() {
+    let reply = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: keep-alive, x-gone\r\n\
+                 X-Gone: 1\r\nX-Kept: 1\r\n\r\n";
+    let dyno = Dyno::start(reply.to_owned(), None).await;
+    let rig = Rig::fixed(table(1, app(&[dyno.addr])), Limits::default()).await;
+    for _ in 0..2 {
+        let answer = rig
+            .send("HEAD / HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n")
+            .await;
+        assert_eq!(status(&answer), 200, "{answer}");
+        assert_eq!(header(&answer, "content-length"), Some("5"));
+        assert_eq!(header(&answer, "x-gone"), None);
+        assert_eq!(header(&answer, "x-kept"), Some("1"));
+        assert_eq!(body(&answer), "");
+    }
+    assert_eq!(dyno.connections.load(SeqCst), 1);
+}

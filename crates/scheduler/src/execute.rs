@@ -1,0 +1,317 @@
+//! Carries plans out. Makes no choices: what fails is seen by the next pass.
+
+use std::collections::HashMap;
+
+use ropewalk_engine::{Container, ContainerId};
+use ropewalk_model::dyno::STOP_GRACE;
+use ropewalk_model::{AppId, DynoId, DynoState};
+use ropewalk_store::{Dyno, NewDyno, StoreError};
+use uuid::Uuid;
+
+use crate::plan::{Action, Create, Trigger};
+use crate::reconcile::Shared;
+use crate::{SchedulerError, launch, observe, output};
+
+/// Rows are written here and now; containers are started and stopped beside the loop.
+pub(crate) async fn all(
+    shared: &Shared,
+    actions: Vec<Action>,
+    containers: &HashMap<DynoId, Container>,
+) -> Result<(), SchedulerError> {
+    for action in actions {
+        match action {
+            Action::Create(create) => create_dyno(shared, create).await?,
+            Action::Launch { dyno } => launch_later(shared, dyno),
+            Action::Mark {
+                dyno,
+                state,
+                reason,
+                crashes,
+            } => {
+                mark(shared, dyno, state, reason, crashes).await?;
+            }
+            Action::Stop { dyno } => {
+                stop_later(shared, dyno, containers.get(&dyno).map(|c| c.id.clone()))
+            }
+            Action::Clear { dyno } => {
+                clear_later(
+                    shared,
+                    dyno,
+                    containers.get(&dyno).map(|c| c.id.clone()),
+                    false,
+                );
+            }
+            Action::Discard { dyno } => {
+                clear_later(
+                    shared,
+                    dyno,
+                    containers.get(&dyno).map(|c| c.id.clone()),
+                    true,
+                );
+            }
+            Action::Promote { app, version } => {
+                let done = shared
+                    .store
+                    .write(move |tx| tx.promote_candidate(app, version, observe::now()))
+                    .await?;
+                if done {
+                    tracing::info!(%app, version, "A release took over.");
+                }
+            }
+            Action::Fail {
+                app,
+                version,
+                reason,
+                dyno: _,
+            } => fail(shared, app, version, reason).await?,
+        }
+    }
+    Ok(())
+}
+
+async fn fail(
+    shared: &Shared,
+    app: AppId,
+    version: u32,
+    reason: String,
+) -> Result<(), SchedulerError> {
+    let text = reason.clone();
+    let done = shared
+        .store
+        .write(move |tx| tx.fail_candidate(app, version, &text, observe::now()))
+        .await?;
+    if done {
+        tracing::info!(%app, version, reason, "A release failed.");
+        output::say(
+            shared,
+            app,
+            "release",
+            &format!("Release v{version} failed: {reason}"),
+        );
+    }
+    Ok(())
+}
+
+async fn create_dyno(shared: &Shared, create: Create) -> Result<(), SchedulerError> {
+    let id = DynoId(Uuid::new_v4());
+    let new = NewDyno {
+        id,
+        app: create.app,
+        name: create.name.clone(),
+        release_version: create.version,
+        size: create.size,
+        command: create.command.clone(),
+        crashes: create.crashes,
+        attached: false,
+        env: Default::default(),
+    };
+    shared
+        .store
+        .write(move |tx| tx.create_dyno(&new, observe::now()))
+        .await?;
+    let process = create.name.to_string();
+    if create.why == Trigger::Crash {
+        output::say(
+            shared,
+            create.app,
+            &process,
+            "State changed from crashed to starting",
+        );
+    }
+    output::say(
+        shared,
+        create.app,
+        &process,
+        &format!("Starting process with command `{}`", create.command),
+    );
+    launch_later(shared, id);
+    Ok(())
+}
+
+fn launch_later(shared: &Shared, id: DynoId) {
+    if !shared.take(id) {
+        return;
+    }
+    let task = shared.clone();
+    shared.spawn(async move {
+        let permit = task.parallel.acquire().await;
+        if let Err(error) = launch::launch(&task, id).await {
+            launch_failed(&task, id, error).await;
+        }
+        drop(permit);
+        task.give_back(id);
+    });
+}
+
+/// An engine that is away says nothing about the app: the next pass tries again. Anything else is a crash.
+async fn launch_failed(shared: &Shared, id: DynoId, error: SchedulerError) {
+    if error.is_passing() || matches!(error, SchedulerError::Store(StoreError::NotFound("dyno"))) {
+        tracing::info!(dyno = %id, %error, "A dyno could not be started yet.");
+        return;
+    }
+    tracing::warn!(dyno = %id, %error, "A dyno could not be started.");
+    let reason = format!("could not be started: {error}");
+    let outcome = shared
+        .store
+        .write(move |tx| {
+            let Some(dyno) = tx.dyno(id)? else {
+                return Ok(());
+            };
+            let crashes = dyno.crashes.saturating_add(1);
+            tx.set_dyno_state(
+                id,
+                DynoState::Crashed,
+                Some(&reason),
+                crashes,
+                observe::now(),
+            )
+        })
+        .await;
+    if let Err(error) = outcome {
+        tracing::warn!(dyno = %id, %error, "A dyno's state could not be written.");
+    }
+}
+
+async fn mark(
+    shared: &Shared,
+    id: DynoId,
+    state: DynoState,
+    reason: Option<String>,
+    crashes: u32,
+) -> Result<(), SchedulerError> {
+    let text = reason.clone();
+    let before = shared
+        .store
+        .write(move |tx| {
+            let before = tx.dyno(id)?;
+            tx.set_dyno_state(id, state, text.as_deref(), crashes, observe::now())?;
+            Ok(before)
+        })
+        .await?;
+    if let Some(dyno) = before {
+        announce(shared, &dyno, state, reason.as_deref());
+    }
+    Ok(())
+}
+
+/// The lines that Heroku's users know.
+fn announce(shared: &Shared, dyno: &Dyno, state: DynoState, reason: Option<&str>) {
+    let process = dyno.name.to_string();
+    let say = |text: &str| output::say(shared, dyno.app, &process, text);
+    match (state, reason) {
+        (DynoState::Crashed, Some(reason)) if reason.starts_with("Error R10") => {
+            say(reason);
+            say("Stopping process with SIGKILL");
+        }
+        (DynoState::Crashed, Some(reason)) => match reason.strip_prefix("exit ") {
+            Some(status) => say(&format!("Process exited with status {status}")),
+            None => say(&format!("Process ended: {reason}")),
+        },
+        (DynoState::Down, Some("passed")) => say("Process exited with status 0"),
+        (DynoState::Down, Some(reason)) if reason.starts_with("exit ") => {
+            say(&format!("Process exited with status {}", &reason[5..]));
+        }
+        (DynoState::Down, Some(reason)) => tracing::debug!(dyno = %dyno.id, reason, "A dyno goes."),
+        _ => {}
+    }
+    if state != dyno.state {
+        say(&format!(
+            "State changed from {} to {}",
+            dyno.state.as_str(),
+            state.as_str()
+        ));
+    }
+}
+
+fn stop_later(shared: &Shared, id: DynoId, container: Option<ContainerId>) {
+    if !shared.take(id) {
+        return;
+    }
+    let task = shared.clone();
+    shared.spawn(async move {
+        if let Err(error) = stop(&task, id, container).await {
+            tracing::info!(dyno = %id, %error, "A dyno could not be stopped yet.");
+        }
+        task.give_back(id);
+    });
+}
+
+async fn stop(
+    shared: &Shared,
+    id: DynoId,
+    container: Option<ContainerId>,
+) -> Result<(), SchedulerError> {
+    let dyno = shared.store.read(move |view| view.dyno(id)).await?;
+    if let (Some(container), Some(dyno)) = (&container, &dyno) {
+        let process = dyno.name.to_string();
+        output::say(
+            shared,
+            dyno.app,
+            &process,
+            "Stopping all processes with SIGTERM",
+        );
+        let stopped = shared.engine.stop(container, STOP_GRACE).await?;
+        if stopped.killed {
+            let text = "Error R12 (Exit timeout) -> At least one process failed to exit within 30 seconds of SIGTERM";
+            output::say(shared, dyno.app, &process, text);
+            output::say(
+                shared,
+                dyno.app,
+                &process,
+                "Stopping remaining processes with SIGKILL",
+            );
+        }
+        let code = stopped.exit.code;
+        output::say(
+            shared,
+            dyno.app,
+            &process,
+            &format!("Process exited with status {code}"),
+        );
+    }
+    clear(shared, id, container, true).await
+}
+
+fn clear_later(shared: &Shared, id: DynoId, container: Option<ContainerId>, row: bool) {
+    if !shared.take(id) {
+        return;
+    }
+    let task = shared.clone();
+    shared.spawn(async move {
+        if let Err(error) = clear(&task, id, container, row).await {
+            tracing::info!(dyno = %id, %error, "A dyno could not be removed yet.");
+        }
+        task.give_back(id);
+    });
+}
+
+/// Container, then its disk, then (if it is to go) its row: a step that fails leaves what comes after it, and the
+/// next pass begins again.
+async fn clear(
+    shared: &Shared,
+    id: DynoId,
+    container: Option<ContainerId>,
+    row: bool,
+) -> Result<(), SchedulerError> {
+    if let Some(container) = container {
+        // Kill first: a reader ends by itself when the container has, with the last line read.
+        shared.engine.signal(&container, "KILL").await?;
+        shared.unfollow(id).await;
+        shared.engine.remove(&container).await?;
+    }
+    shared.mounts.remove_overlay(id).await?;
+    if row {
+        shared.store.write(move |tx| tx.delete_dyno(id)).await?;
+    }
+    Ok(())
+}
+
+/// A container without a row: its app was deleted, or the ledger went back in time.
+pub(crate) fn remove_orphan(shared: &Shared, container: ContainerId) {
+    let task = shared.clone();
+    shared.spawn(async move {
+        if let Err(error) = task.engine.remove(&container).await {
+            tracing::info!(%container, %error, "A container without a dyno could not be removed yet.");
+        }
+    });
+}

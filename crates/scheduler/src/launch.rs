@@ -1,0 +1,201 @@
+//! From a dyno's row to its container: slug mounted, overlay made, container made.
+
+use std::collections::BTreeMap;
+
+use ropewalk_engine::{ContainerId, ContainerSpec, Limits, Mount, Status, Tmpfs};
+use ropewalk_model::dyno::DYNO_UID;
+use ropewalk_model::{ConfigVars, DynoId};
+use ropewalk_slug::Digest;
+use ropewalk_store::{App, Dyno, Release, Slug, StoreError};
+use serde_json::Value;
+
+use crate::environment::{Facts, variables};
+use crate::reconcile::Shared;
+use crate::{SchedulerError, output};
+
+/// Labels by which a container is known as a dyno.
+pub(crate) const LABEL_KIND: &str = "ropewalk.kind";
+pub(crate) const KIND_DYNO: &str = "dyno";
+pub(crate) const LABEL_DYNO: &str = "ropewalk.dyno";
+const LABEL_APP: &str = "ropewalk.app";
+const LABEL_NAME: &str = "ropewalk.name";
+const LABEL_RELEASE: &str = "ropewalk.release";
+
+/// Runs a command line with the app's profile; part of every stack.
+const LAUNCHER: &str = "/usr/lib/ropewalk/launch";
+
+/// Everything a container is made from.
+struct Recipe {
+    app: App,
+    dyno: Dyno,
+    release: Release,
+    slug: Slug,
+    config: ConfigVars,
+    extra: BTreeMap<String, String>,
+    image: String,
+}
+
+/// How a container's input and output are set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Terminal {
+    /// Output to the log, no input.
+    None,
+    /// Attached, with or without a tty.
+    Attached { tty: bool },
+}
+
+/// Makes the container of a dyno, without starting it. One left over by an earlier, interrupted try is replaced.
+pub(crate) async fn make(
+    shared: &Shared,
+    id: DynoId,
+    terminal: Terminal,
+) -> Result<ContainerId, SchedulerError> {
+    let recipe = recipe(shared, id).await?;
+    let digest: Digest = recipe
+        .slug
+        .image_digest
+        .parse()
+        .map_err(|_| missing(id, format!("slug {}", recipe.slug.image_digest)))?;
+    let image = shared
+        .config
+        .slugs
+        .join(format!("{}.squashfs", digest.hex()));
+    if !image.exists() {
+        return Err(missing(id, format!("slug {digest}")));
+    }
+    shared.mounts.slug(&digest, &image).await?;
+    let merged = shared.mounts.overlay(id, &digest).await?;
+    let mut spec = spec(shared, &recipe, terminal);
+    spec.mounts.push(Mount {
+        source: merged,
+        target: "/app".to_owned(),
+        read_only: false,
+    });
+    match shared.engine.create(&spec).await {
+        Err(ropewalk_engine::EngineError::Conflict { .. }) => {
+            shared
+                .engine
+                .remove(&ContainerId(spec.name.clone()))
+                .await?;
+            Ok(shared.engine.create(&spec).await?)
+        }
+        other => Ok(other?),
+    }
+}
+
+/// Makes and starts the container of a dyno whose output goes to the log.
+pub(crate) async fn launch(shared: &Shared, id: DynoId) -> Result<(), SchedulerError> {
+    let container = make(shared, id, Terminal::None).await?;
+    shared.engine.start(&container).await?;
+    if let Some(seen) = shared.engine.inspect(&container).await?
+        && seen.status == Status::Running
+    {
+        output::follow(shared, id, &container).await?;
+    }
+    Ok(())
+}
+
+async fn recipe(shared: &Shared, id: DynoId) -> Result<Recipe, SchedulerError> {
+    let recipe = shared
+        .store
+        .read(move |view| {
+            let dyno = view.dyno(id)?.ok_or(StoreError::NotFound("dyno"))?;
+            let app = view.app(dyno.app)?;
+            let release = view.release(app.id, dyno.release_version)?;
+            let slug = view.slug(release.slug.ok_or(StoreError::NotFound("slug"))?)?;
+            let version = release.stack_version.clone().unwrap_or_default();
+            let stack = view
+                .stack_version(&version)?
+                .ok_or(StoreError::NotFound("stack version"))?;
+            let image = config_digest(&stack.images).ok_or(StoreError::NotFound("stack image"))?;
+            let config = view.config_vars(app.id, release.version)?;
+            let extra = view.dyno_env(id)?;
+            Ok(Recipe {
+                app,
+                dyno,
+                release,
+                slug,
+                config,
+                extra,
+                image,
+            })
+        })
+        .await?;
+    Ok(recipe)
+}
+
+fn config_digest(images: &Value) -> Option<String> {
+    Some(
+        images
+            .get("run")?
+            .get("config_digest")?
+            .as_str()?
+            .to_owned(),
+    )
+}
+
+fn spec(shared: &Shared, recipe: &Recipe, terminal: Terminal) -> ContainerSpec {
+    let Recipe {
+        app,
+        dyno,
+        release,
+        slug,
+        config,
+        extra,
+        image,
+    } = recipe;
+    let facts = Facts {
+        app: app.id,
+        app_name: &app.name,
+        dyno: &dyno.name,
+        version: release.version,
+        commit: slug.commit.as_deref(),
+        memory_mib: dyno.size.memory_mib,
+    };
+    let label = |name: &str, value: String| (name.to_owned(), value);
+    ContainerSpec {
+        name: format!("rw-{}-{}", shared.config.instance, dyno.id),
+        image: image.clone(),
+        labels: BTreeMap::from([
+            label(LABEL_KIND, KIND_DYNO.to_owned()),
+            label(LABEL_DYNO, dyno.id.to_string()),
+            label(LABEL_APP, app.id.to_string()),
+            label(LABEL_NAME, dyno.name.to_string()),
+            label(LABEL_RELEASE, release.version.to_string()),
+        ]),
+        command: vec![LAUNCHER.to_owned(), dyno.command.clone()],
+        env: variables(&facts, config, extra),
+        user: format!("{DYNO_UID}:{DYNO_UID}"),
+        working_dir: "/app".to_owned(),
+        hostname: dyno.id.to_string(),
+        mounts: Vec::new(),
+        tmpfs: vec![
+            Tmpfs {
+                target: "/tmp".to_owned(),
+                size_mib: 256,
+                exec: true,
+            },
+            Tmpfs {
+                target: "/var/tmp".to_owned(),
+                size_mib: 64,
+                exec: false,
+            },
+        ],
+        network: Some(shared.config.network.clone()),
+        limits: Limits {
+            memory: dyno.size.memory_mib << 20,
+            cpu_shares: dyno.size.cpu_shares,
+            cpu_millis: dyno.size.cpu_millis,
+            pids: dyno.size.pids,
+            io_weight: 0,
+            shm_mib: 64,
+            open_files: 65_536,
+        },
+        tty: terminal == Terminal::Attached { tty: true },
+        open_stdin: terminal != Terminal::None,
+    }
+}
+
+fn missing(dyno: DynoId, what: String) -> SchedulerError {
+    SchedulerError::Missing { dyno, what }
+}

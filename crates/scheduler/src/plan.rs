@@ -1,0 +1,204 @@
+//! What to do next: a pure function of what is wanted, what is seen, the policy and the time.
+//!
+//! Architecture invariant: no IO, no clock, no randomness; the same arguments give the same plan, and each
+//! action says why. Rollouts are blue and green: a candidate release boots all its web dynos beside the serving
+//! ones, and only when every one of them is up does it become the current release. Its release command runs
+//! before them. Dynos of other types are stopped before their successors start, so that none runs twice.
+
+mod dyno;
+mod rollout;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use ropewalk_engine::Exit;
+use ropewalk_model::dyno::{BOOT_TIMEOUT, PORT, STOP_GRACE};
+use ropewalk_model::{AppId, DynoId, DynoName, DynoSize, DynoState, ProcessType};
+use ropewalk_store::Dyno;
+
+/// What bounds the plans.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// From a web dyno's start until its port must be bound (R10).
+    pub boot_timeout: Duration,
+    /// For a release command.
+    pub release_timeout: Duration,
+    /// For a dyno that no longer gets requests to finish those it has.
+    pub drain_timeout: Duration,
+    /// A dyno that was up this long begins its back-off anew when it crashes.
+    pub steady_after: Duration,
+    /// For the terminal of an attached one-off dyno to connect.
+    pub attach_timeout: Duration,
+    /// Dynos of one app that may boot at the same time.
+    pub boot_parallel: usize,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            boot_timeout: BOOT_TIMEOUT,
+            release_timeout: Duration::from_secs(3600),
+            drain_timeout: STOP_GRACE,
+            steady_after: Duration::from_secs(600),
+            attach_timeout: Duration::from_secs(60),
+            boot_parallel: 8,
+        }
+    }
+}
+
+/// What one app should be.
+#[derive(Debug, Clone)]
+pub struct Desired {
+    pub app: AppId,
+    pub current: Spec,
+    pub candidate: Option<Spec>,
+    pub formation: Vec<Wanted>,
+}
+
+/// What a release runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spec {
+    pub version: u32,
+    /// Empty before anything was deployed.
+    pub commands: BTreeMap<ProcessType, String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    pub process_type: ProcessType,
+    pub quantity: u32,
+    pub size: DynoSize,
+}
+
+/// One dyno as it is seen.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub dyno: Dyno,
+    pub seat: Seat,
+    /// What is bound in its network namespace.
+    pub listening: Vec<SocketAddr>,
+    /// No request is in flight to it and none can come any more.
+    pub drained: bool,
+    /// An action on it is still being carried out.
+    pub busy: bool,
+}
+
+/// The container of a dyno.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seat {
+    Absent,
+    /// Made but not started.
+    Made,
+    Running {
+        since: Timestamp,
+    },
+    Ended {
+        exit: Exit,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// A new dyno: its row, then its container.
+    Create(Create),
+    /// The container for a row that has none.
+    Launch { dyno: DynoId },
+    /// Enter a state.
+    Mark {
+        dyno: DynoId,
+        state: DynoState,
+        reason: Option<String>,
+        crashes: u32,
+    },
+    /// SIGTERM, grace, SIGKILL, then container and row go.
+    Stop { dyno: DynoId },
+    /// The container goes at once, the row stays.
+    Clear { dyno: DynoId },
+    /// Container (already ended, or never there) and row go.
+    Discard { dyno: DynoId },
+    /// The candidate passed.
+    Promote { app: AppId, version: u32 },
+    /// The candidate did not.
+    Fail {
+        app: AppId,
+        version: u32,
+        reason: String,
+        dyno: Option<DynoName>,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Create {
+    pub app: AppId,
+    pub name: DynoName,
+    pub version: u32,
+    pub size: DynoSize,
+    pub command: String,
+    pub crashes: u32,
+    pub why: Trigger,
+}
+
+/// Why a dyno is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trigger {
+    Release,
+    ReleasePhase,
+    Scale,
+    Replace,
+    Crash,
+}
+
+/// The actions for one app, and when to look again even if nothing happens.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    pub actions: Vec<Action>,
+    pub wake_at: Option<Timestamp>,
+}
+
+impl Plan {
+    fn wake(&mut self, at: Timestamp) {
+        self.wake_at = Some(self.wake_at.map_or(at, |before| before.min(at)));
+    }
+
+    fn push(&mut self, action: Action) {
+        self.actions.push(action);
+    }
+}
+
+/// Plans for one app. `seen` holds every dyno of it.
+pub fn plan(desired: &Desired, seen: &[Seen], policy: &Policy, now: Timestamp) -> Plan {
+    let mut plan = Plan::default();
+    for one in seen.iter().filter(|one| !one.busy) {
+        dyno::step(one, desired, policy, now, &mut plan);
+    }
+    rollout::step(desired, seen, policy, now, &mut plan);
+    plan
+}
+
+/// Plans for dynos whose app is gone: everything ends.
+pub fn plan_gone(seen: &[Seen]) -> Plan {
+    let mut plan = Plan::default();
+    for one in seen.iter().filter(|one| !one.busy) {
+        plan.push(Action::Stop { dyno: one.dyno.id });
+    }
+    plan
+}
+
+/// Whether something bound there can be reached at the dyno's own address.
+pub fn serves(listening: &[SocketAddr]) -> bool {
+    listening
+        .iter()
+        .any(|addr| addr.port() == PORT && !addr.ip().is_loopback())
+}
+
+fn after(at: Timestamp, delay: Duration) -> Timestamp {
+    jiff::SignedDuration::try_from(delay)
+        .ok()
+        .and_then(|delay| at.checked_add(delay).ok())
+        .unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,186 @@
+//! One dyno's next step: its state and its container, seen together.
+
+use std::net::SocketAddr;
+
+use jiff::Timestamp;
+use ropewalk_engine::Exit;
+use ropewalk_model::DynoState;
+use ropewalk_model::dyno::PORT;
+use ropewalk_store::{Dyno, Retire};
+
+use super::{Action, Desired, Plan, Policy, Seat, Seen, after, serves};
+
+pub(super) fn step(
+    one: &Seen,
+    desired: &Desired,
+    policy: &Policy,
+    now: Timestamp,
+    plan: &mut Plan,
+) {
+    let dyno = &one.dyno;
+    if dyno.retire == Some(Retire::Stop) && dyno.state != DynoState::Down {
+        return plan.push(mark(dyno, DynoState::Down, "stopped on request"));
+    }
+    match (dyno.state, one.seat) {
+        (DynoState::Starting, Seat::Absent) if dyno.attached => {
+            let until = after(dyno.created_at, policy.attach_timeout);
+            if now >= until {
+                plan.push(Action::Discard { dyno: dyno.id });
+            } else {
+                plan.wake(until);
+            }
+        }
+        // Whoever attached to it is starting it.
+        (DynoState::Starting, Seat::Made) if dyno.attached => {}
+        (DynoState::Starting, Seat::Absent | Seat::Made) => {
+            plan.push(Action::Launch { dyno: dyno.id })
+        }
+        (DynoState::Starting, Seat::Running { since }) => starting(one, since, policy, now, plan),
+        (DynoState::Starting | DynoState::Up | DynoState::Idle, Seat::Ended { exit }) => {
+            ended(dyno, exit, policy, now, plan);
+        }
+        (DynoState::Up | DynoState::Idle, Seat::Absent | Seat::Made) => {
+            plan.push(crash(dyno, "its container is gone", policy, now));
+        }
+        (DynoState::Up | DynoState::Idle, Seat::Running { since }) => {
+            if dyno.name.process_type.as_str() == "release" {
+                release_deadline(dyno, since, policy, now, plan);
+            }
+        }
+        (DynoState::Crashed, Seat::Absent) => {
+            if !is_formation(dyno) && !is_phase_of_candidate(dyno, desired) {
+                plan.push(Action::Discard { dyno: dyno.id });
+            }
+        }
+        (DynoState::Crashed, _) => plan.push(Action::Clear { dyno: dyno.id }),
+        (DynoState::Down, Seat::Running { .. }) => {
+            let until = after(dyno.updated_at, policy.drain_timeout);
+            if one.drained || now >= until {
+                plan.push(Action::Stop { dyno: dyno.id });
+            } else {
+                plan.wake(until);
+            }
+        }
+        // A release command that passed is remembered for as long as its release is the candidate.
+        (DynoState::Down, seat) if is_phase_of_candidate(dyno, desired) => {
+            if seat != Seat::Absent {
+                plan.push(Action::Clear { dyno: dyno.id });
+            }
+        }
+        (DynoState::Down, _) => plan.push(Action::Discard { dyno: dyno.id }),
+    }
+}
+
+fn starting(one: &Seen, since: Timestamp, policy: &Policy, now: Timestamp, plan: &mut Plan) {
+    let dyno = &one.dyno;
+    if !dyno.name.process_type.is_web() || serves(&one.listening) {
+        return plan.push(Action::Mark {
+            dyno: dyno.id,
+            state: DynoState::Up,
+            reason: None,
+            crashes: dyno.crashes,
+        });
+    }
+    let until = after(since, policy.boot_timeout);
+    if now >= until {
+        let seconds = policy.boot_timeout.as_secs();
+        plan.push(crash(
+            dyno,
+            &boot_timeout_text(seconds, &one.listening),
+            policy,
+            now,
+        ));
+    } else {
+        plan.wake(until);
+    }
+}
+
+/// `R10`, and what was bound instead, for that is what one wants to know.
+fn boot_timeout_text(seconds: u64, listening: &[SocketAddr]) -> String {
+    let head = format!(
+        "Error R10 (Boot timeout) -> Web process failed to bind to $PORT ({PORT}) within {seconds} seconds of launch"
+    );
+    if listening.is_empty() {
+        return format!("{head}; it listens on no port");
+    }
+    let bound: Vec<String> = listening.iter().map(ToString::to_string).collect();
+    let hint = match listening.iter().any(|addr| addr.port() == PORT) {
+        true => "; listen on 0.0.0.0 instead of 127.0.0.1",
+        false => "",
+    };
+    format!("{head}; it listens on {} instead{hint}", bound.join(", "))
+}
+
+fn ended(dyno: &Dyno, exit: Exit, policy: &Policy, now: Timestamp, plan: &mut Plan) {
+    match dyno.name.process_type.as_str() {
+        "release" if exit.code == 0 => plan.push(mark(dyno, DynoState::Down, "passed")),
+        "run" => plan.push(mark(dyno, DynoState::Down, &exit_text(exit))),
+        _ => plan.push(crash(dyno, &exit_text(exit), policy, now)),
+    }
+}
+
+/// `exit 137, out of memory`.
+pub(super) fn exit_text(exit: Exit) -> String {
+    let memory = if exit.out_of_memory {
+        ", out of memory"
+    } else {
+        ""
+    };
+    format!("exit {}{memory}", exit.code)
+}
+
+fn release_deadline(
+    dyno: &Dyno,
+    since: Timestamp,
+    policy: &Policy,
+    now: Timestamp,
+    plan: &mut Plan,
+) {
+    let until = after(since, policy.release_timeout);
+    if now >= until {
+        let minutes = policy.release_timeout.as_secs() / 60;
+        plan.push(crash(
+            dyno,
+            &format!("still running after {minutes} minutes"),
+            policy,
+            now,
+        ));
+    } else {
+        plan.wake(until);
+    }
+}
+
+fn mark(dyno: &Dyno, state: DynoState, reason: &str) -> Action {
+    Action::Mark {
+        dyno: dyno.id,
+        state,
+        reason: Some(reason.to_owned()),
+        crashes: dyno.crashes,
+    }
+}
+
+fn crash(dyno: &Dyno, reason: &str, policy: &Policy, now: Timestamp) -> Action {
+    let steady = dyno.state == DynoState::Up && now >= after(dyno.updated_at, policy.steady_after);
+    Action::Mark {
+        dyno: dyno.id,
+        state: DynoState::Crashed,
+        reason: Some(reason.to_owned()),
+        crashes: if steady {
+            1
+        } else {
+            dyno.crashes.saturating_add(1)
+        },
+    }
+}
+
+pub(super) fn is_formation(dyno: &Dyno) -> bool {
+    !dyno.name.process_type.is_one_off()
+}
+
+fn is_phase_of_candidate(dyno: &Dyno, desired: &Desired) -> bool {
+    dyno.name.process_type.as_str() == "release"
+        && desired
+            .candidate
+            .as_ref()
+            .is_some_and(|spec| spec.version == dyno.release_version)
+}

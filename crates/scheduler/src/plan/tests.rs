@@ -1,0 +1,595 @@
+//! The planner by example, then by the thousand: a small world that carries plans out, disturbed at random.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use ropewalk_engine::Exit;
+use ropewalk_model::{AppId, DynoId, DynoSize, DynoState, ProcessType};
+use ropewalk_store::{Dyno, Retire};
+use uuid::Uuid;
+
+use super::*;
+
+const APP: AppId = AppId(Uuid::nil());
+
+/// Rows and containers, and a clock that only moves when told.
+struct World {
+    desired: Desired,
+    dynos: Vec<Seen>,
+    now: Timestamp,
+    policy: Policy,
+    next_id: u128,
+    failed: Vec<String>,
+}
+
+fn spec(version: u32, types: &[&str]) -> Spec {
+    let commands = types
+        .iter()
+        .map(|t| (ProcessType::parse(t).unwrap(), format!("run {t}")))
+        .collect();
+    Spec { version, commands }
+}
+
+fn wanted(name: &str, quantity: u32) -> Wanted {
+    Wanted {
+        process_type: ProcessType::parse(name).unwrap(),
+        quantity,
+        size: DynoSize::DEFAULT,
+    }
+}
+
+fn port(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+impl World {
+    fn new(current: Spec, formation: Vec<Wanted>) -> Self {
+        Self {
+            desired: Desired {
+                app: APP,
+                current,
+                candidate: None,
+                formation,
+            },
+            dynos: Vec::new(),
+            now: Timestamp::from_second(1_000_000).unwrap(),
+            policy: Policy::default(),
+            next_id: 1,
+            failed: Vec::new(),
+        }
+    }
+
+    fn plan(&self) -> Plan {
+        plan(&self.desired, &self.dynos, &self.policy, self.now)
+    }
+
+    fn pass(&mut self, seconds: i64) {
+        self.now = self
+            .now
+            .checked_add(SignedDuration::from_secs(seconds))
+            .unwrap();
+    }
+
+    fn find(&mut self, id: DynoId) -> Option<&mut Seen> {
+        self.dynos.iter_mut().find(|one| one.dyno.id == id)
+    }
+
+    fn apply(&mut self, action: Action) {
+        let now = self.now;
+        match action {
+            Action::Create(create) => {
+                let id = DynoId(Uuid::from_u128(self.next_id));
+                self.next_id += 1;
+                let dyno = Dyno {
+                    id,
+                    app: create.app,
+                    name: create.name,
+                    release_version: create.version,
+                    size: create.size,
+                    command: create.command,
+                    state: DynoState::Starting,
+                    reason: None,
+                    crashes: create.crashes,
+                    retire: None,
+                    attached: false,
+                    created_at: now,
+                    updated_at: now,
+                };
+                let seat = Seat::Running { since: now };
+                self.dynos.push(Seen {
+                    dyno,
+                    seat,
+                    listening: vec![],
+                    drained: true,
+                    busy: false,
+                });
+            }
+            Action::Launch { dyno } => {
+                if let Some(one) = self.find(dyno) {
+                    one.seat = Seat::Running { since: now };
+                }
+            }
+            Action::Mark {
+                dyno,
+                state,
+                reason,
+                crashes,
+            } => {
+                if let Some(one) = self.find(dyno) {
+                    one.dyno.state = state;
+                    one.dyno.reason = reason;
+                    one.dyno.crashes = crashes;
+                    one.dyno.updated_at = now;
+                }
+            }
+            Action::Clear { dyno } => {
+                if let Some(one) = self.find(dyno) {
+                    one.seat = Seat::Absent;
+                }
+            }
+            Action::Stop { dyno } | Action::Discard { dyno } => {
+                self.dynos.retain(|one| one.dyno.id != dyno);
+            }
+            Action::Promote { version, .. } => {
+                let candidate = self.desired.candidate.take().unwrap();
+                assert_eq!(candidate.version, version);
+                self.desired.current = candidate;
+            }
+            Action::Fail {
+                version, reason, ..
+            } => {
+                let candidate = self.desired.candidate.take().unwrap();
+                assert_eq!(candidate.version, version);
+                self.failed.push(reason);
+            }
+        }
+    }
+
+    /// One pass; `true` when something was done.
+    fn turn(&mut self) -> bool {
+        let actions = self.plan().actions;
+        let acted = !actions.is_empty();
+        for action in actions {
+            let concludes = matches!(action, Action::Promote { .. } | Action::Fail { .. });
+            self.apply(action);
+            if concludes {
+                break;
+            }
+        }
+        acted
+    }
+
+    fn settle(&mut self) {
+        for _ in 0..200 {
+            if !self.turn() {
+                return;
+            }
+        }
+        panic!("no rest after 200 turns: {:?}", self.plan());
+    }
+
+    /// Every web dyno binds its port.
+    fn bind_all(&mut self) {
+        for one in &mut self.dynos {
+            if matches!(one.seat, Seat::Running { .. }) {
+                one.listening = vec![port("0.0.0.0:5000")];
+            }
+        }
+    }
+
+    fn end(&mut self, name: &str, code: i64) {
+        for one in &mut self.dynos {
+            if one.dyno.name.to_string() == name && matches!(one.seat, Seat::Running { .. }) {
+                one.seat = Seat::Ended {
+                    exit: Exit {
+                        code,
+                        out_of_memory: false,
+                    },
+                };
+            }
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self
+            .dynos
+            .iter()
+            .map(|one| {
+                format!(
+                    "{} v{} {}",
+                    one.dyno.name,
+                    one.dyno.release_version,
+                    one.dyno.state.as_str()
+                )
+            })
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+#[test]
+fn a_formation_is_filled_and_then_left_alone() {
+    let mut world = World::new(
+        spec(2, &["web", "worker"]),
+        vec![wanted("web", 2), wanted("worker", 1)],
+    );
+    world.turn();
+    world.bind_all();
+    world.settle();
+    assert_eq!(
+        world.names(),
+        ["web.1 v2 up", "web.2 v2 up", "worker.1 v2 up"]
+    );
+    assert_eq!(world.plan(), Plan::default());
+}
+
+#[test]
+fn a_deploy_keeps_the_old_dynos_until_every_new_one_is_up() {
+    let mut world = World::new(spec(2, &["web"]), vec![wanted("web", 2)]);
+    world.turn();
+    world.bind_all();
+    world.settle();
+    world.desired.candidate = Some(spec(3, &["web"]));
+    world.settle();
+    assert_eq!(
+        world.names(),
+        [
+            "web.1 v2 up",
+            "web.1 v3 starting",
+            "web.2 v2 up",
+            "web.2 v3 starting"
+        ]
+    );
+    world.bind_all();
+    world.settle();
+    assert_eq!(world.names(), ["web.1 v3 up", "web.2 v3 up"]);
+    assert_eq!(world.desired.current.version, 3);
+}
+
+#[test]
+fn a_deploy_that_crashes_is_reverted_and_says_why() {
+    let mut world = World::new(spec(2, &["web"]), vec![wanted("web", 2)]);
+    world.turn();
+    world.bind_all();
+    world.settle();
+    world.desired.candidate = Some(spec(3, &["web"]));
+    world.settle();
+    for one in &mut world.dynos {
+        if one.dyno.release_version == 3 && one.dyno.name.number == 2 {
+            one.seat = Seat::Ended {
+                exit: Exit {
+                    code: 1,
+                    out_of_memory: false,
+                },
+            };
+        }
+    }
+    world.settle();
+    assert_eq!(world.failed, ["web.2 crashed: exit 1"]);
+    assert_eq!(world.names(), ["web.1 v2 up", "web.2 v2 up"]);
+}
+
+#[test]
+fn a_port_on_loopback_is_no_port_and_the_reason_says_so() {
+    let mut world = World::new(spec(1, &[]), vec![wanted("web", 1)]);
+    world.desired.candidate = Some(spec(2, &["web"]));
+    world.settle();
+    world.dynos[0].listening = vec![port("127.0.0.1:5000")];
+    world.settle();
+    assert_eq!(world.names(), ["web.1 v2 starting"]);
+    assert!(world.plan().wake_at.is_some());
+    world.pass(61);
+    world.settle();
+    assert_eq!(world.failed.len(), 1);
+    assert!(world.failed[0].contains("R10"), "{:?}", world.failed);
+    assert!(
+        world.failed[0].contains("127.0.0.1:5000"),
+        "{:?}",
+        world.failed
+    );
+    assert!(world.dynos.is_empty());
+}
+
+#[test]
+fn the_release_command_runs_once_and_before_any_dyno() {
+    let mut world = World::new(spec(2, &["web"]), vec![wanted("web", 1)]);
+    world.turn();
+    world.bind_all();
+    world.settle();
+    world.desired.candidate = Some(spec(3, &["web", "release"]));
+    world.settle();
+    assert_eq!(world.names(), ["release.3 v3 up", "web.1 v2 up"]);
+    world.end("release.3", 0);
+    world.settle();
+    assert_eq!(
+        world.names(),
+        ["release.3 v3 down", "web.1 v2 up", "web.1 v3 starting"]
+    );
+    world.bind_all();
+    world.settle();
+    assert_eq!(world.names(), ["web.1 v3 up"]);
+
+    world.desired.candidate = Some(spec(4, &["web", "release"]));
+    world.settle();
+    world.end("release.4", 1);
+    world.settle();
+    assert_eq!(world.failed, ["release command failed: exit 1"]);
+    assert_eq!(world.names(), ["web.1 v3 up"]);
+}
+
+#[test]
+fn crashes_restart_at_once_then_back_off() {
+    let mut world = World::new(spec(2, &["web"]), vec![wanted("web", 1)]);
+    world.turn();
+    world.bind_all();
+    world.settle();
+    world.end("web.1", 0);
+    world.settle();
+    assert_eq!(
+        world.names(),
+        ["web.1 v2 starting"],
+        "exit 0 of a web dyno is a crash, restarted at once"
+    );
+    world.end("web.1", 1);
+    world.settle();
+    assert_eq!(world.names(), ["web.1 v2 crashed"]);
+    let wake = world.plan().wake_at.unwrap();
+    let wait = wake.duration_since(world.now).as_secs();
+    assert!((10..=12).contains(&wait), "{wait}");
+    world.now = wake;
+    world.settle();
+    assert_eq!(world.names(), ["web.1 v2 starting"]);
+    assert_eq!(world.dynos[0].dyno.crashes, 2);
+    // Up for long: the next crash counts as the first.
+    world.bind_all();
+    world.settle();
+    world.pass(601);
+    world.end("web.1", 1);
+    world.turn();
+    assert_eq!(world.dynos[0].dyno.crashes, 1);
+}
+
+#[test]
+fn a_restart_boots_the_successor_of_a_web_dyno_first_and_of_a_worker_last() {
+    let mut world = World::new(
+        spec(2, &["web", "clock"]),
+        vec![wanted("web", 1), wanted("clock", 1)],
+    );
+    world.turn();
+    world.bind_all();
+    world.settle();
+    for one in &mut world.dynos {
+        one.dyno.retire = Some(Retire::Replace);
+    }
+    world.turn();
+    assert_eq!(
+        world.names(),
+        ["clock.1 v2 down", "web.1 v2 starting", "web.1 v2 up"]
+    );
+    world.bind_all();
+    world.settle();
+    assert_eq!(world.names(), ["clock.1 v2 up", "web.1 v2 up"]);
+    assert!(world.dynos.iter().all(|one| one.dyno.retire.is_none()));
+}
+
+#[test]
+fn a_dyno_with_requests_in_flight_is_stopped_only_after_the_drain_time() {
+    let mut world = World::new(spec(2, &["web"]), vec![wanted("web", 1)]);
+    world.turn();
+    world.bind_all();
+    world.settle();
+    world.desired.formation = vec![wanted("web", 0)];
+    world.dynos[0].drained = false;
+    world.settle();
+    assert_eq!(world.names(), ["web.1 v2 down"]);
+    world.pass(29);
+    world.settle();
+    assert_eq!(world.dynos.len(), 1);
+    world.pass(2);
+    world.settle();
+    assert!(world.dynos.is_empty());
+}
+
+/// Something that happens to an app or its host.
+#[derive(Debug, Clone)]
+enum Disturbance {
+    Scale {
+        web: u32,
+        worker: u32,
+    },
+    Deploy {
+        release_phase: bool,
+    },
+    Kill {
+        index: usize,
+        code: i64,
+    },
+    Vanish {
+        index: usize,
+    },
+    Bind,
+    Pass {
+        seconds: i64,
+    },
+    Restart {
+        index: usize,
+    },
+    /// The server dies between writing a row and making its container.
+    LoseSeat {
+        index: usize,
+    },
+    Turn,
+}
+
+fn disturbance() -> impl Strategy<Value = Disturbance> {
+    prop_oneof![
+        (0..5u32, 0..3u32).prop_map(|(web, worker)| Disturbance::Scale { web, worker }),
+        any::<bool>().prop_map(|release_phase| Disturbance::Deploy { release_phase }),
+        (0..8usize, 0..2i64).prop_map(|(index, code)| Disturbance::Kill { index, code }),
+        (0..8usize).prop_map(|index| Disturbance::Vanish { index }),
+        Just(Disturbance::Bind),
+        (1..700i64).prop_map(|seconds| Disturbance::Pass { seconds }),
+        (0..8usize).prop_map(|index| Disturbance::Restart { index }),
+        (0..8usize).prop_map(|index| Disturbance::LoseSeat { index }),
+        Just(Disturbance::Turn),
+        Just(Disturbance::Turn),
+    ]
+}
+
+fn disturb(world: &mut World, what: Disturbance, next_version: &mut u32) {
+    match what {
+        Disturbance::Scale { web, worker } => {
+            world.desired.formation = vec![
+                wanted("web", web),
+                wanted("worker", worker),
+                wanted("release", 0),
+            ];
+        }
+        Disturbance::Deploy { release_phase } => {
+            let types: &[&str] = if release_phase {
+                &["web", "worker", "release"]
+            } else {
+                &["web", "worker"]
+            };
+            world.desired.candidate = Some(spec(*next_version, types));
+            *next_version += 1;
+        }
+        Disturbance::Kill { index, code } => {
+            if let Some(one) = world.dynos.get_mut(index)
+                && matches!(one.seat, Seat::Running { .. })
+            {
+                one.seat = Seat::Ended {
+                    exit: Exit {
+                        code,
+                        out_of_memory: false,
+                    },
+                };
+            }
+        }
+        Disturbance::Vanish { index } | Disturbance::LoseSeat { index } => {
+            if let Some(one) = world.dynos.get_mut(index) {
+                one.seat = Seat::Absent;
+            }
+        }
+        Disturbance::Bind => world.bind_all(),
+        Disturbance::Pass { seconds } => world.pass(seconds),
+        Disturbance::Restart { index } => {
+            if let Some(one) = world.dynos.get_mut(index) {
+                one.dyno.retire = Some(Retire::Replace);
+            }
+        }
+        Disturbance::Turn => {
+            world.turn();
+        }
+    }
+}
+
+/// What must hold whatever happens.
+fn check(world: &World, before: &[String]) {
+    let mut by_slot: BTreeMap<(String, u32), usize> = BTreeMap::new();
+    for one in &world.dynos {
+        if one.dyno.state != DynoState::Down && one.dyno.retire.is_none() {
+            let key = (one.dyno.name.to_string(), one.dyno.release_version);
+            *by_slot.entry(key).or_default() += 1;
+        }
+        let name = &one.dyno.name;
+        if name.process_type.as_str() == "worker" {
+            let twins = world
+                .dynos
+                .iter()
+                .filter(|other| other.dyno.name == *name)
+                .count();
+            assert!(
+                twins == 1,
+                "{name} is there {twins} times: {:?}, before: {before:?}",
+                world.names()
+            );
+        }
+    }
+    for (slot, count) in by_slot {
+        assert!(
+            count == 1,
+            "{slot:?} is filled {count} times: {:?}, before: {before:?}",
+            world.names()
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_the_formation_comes_back(
+        events in prop::collection::vec(disturbance(), 1..60)
+    ) {
+        let mut world = World::new(spec(1, &["web", "worker"]), vec![wanted("web", 2), wanted("worker", 1)]);
+        let mut next_version = 2;
+        for event in events {
+            let before = world.names();
+            let serving = |world: &World| {
+                world.dynos.iter().filter(|one| {
+                    one.dyno.name.process_type.is_web()
+                        && one.dyno.release_version == world.desired.current.version
+                        && one.dyno.state == DynoState::Up
+                }).count()
+            };
+            let is_turn = matches!(event, Disturbance::Turn);
+            let (old, was) = (world.desired.current.version, serving(&world));
+            disturb(&mut world, event, &mut next_version);
+            check(&world, &before);
+            let web = world.desired.formation[0].quantity as usize;
+            if is_turn && old != world.desired.current.version && was > 0 && web > 0 {
+                prop_assert!(serving(&world) > 0, "a promotion left nothing serving");
+            }
+        }
+        // Then everything goes well for a while.
+        for _ in 0..40 {
+            world.bind_all();
+            let names: Vec<String> = world.dynos.iter()
+                .filter(|one| one.dyno.name.process_type.as_str() == "release")
+                .map(|one| one.dyno.name.to_string()).collect();
+            for name in names {
+                world.end(&name, 0);
+            }
+            world.pass(30);
+            world.turn();
+            check(&world, &[]);
+        }
+        let mut expected = Vec::new();
+        for wanted in &world.desired.formation {
+            for n in 1..=wanted.quantity {
+                expected.push(format!("{}.{n} v{} up", wanted.process_type, world.desired.current.version));
+            }
+        }
+        expected.sort();
+        prop_assert!(world.desired.candidate.is_none());
+        prop_assert_eq!(world.names(), expected);
+        prop_assert_eq!(world.plan(), Plan::default());
+    }
+}
+
+#[test]
+fn back_off_never_ends_a_restart_loop() {
+    let mut world = World::new(spec(2, &["web"]), vec![wanted("web", 1)]);
+    world.policy.steady_after = Duration::from_secs(600);
+    let mut restarts = 0;
+    for _ in 0..7200 {
+        world.turn();
+        if matches!(
+            world.dynos.first().map(|one| one.seat),
+            Some(Seat::Running { .. })
+        ) {
+            restarts += 1;
+            world.end("web.1", 1);
+        }
+        world.pass(1);
+    }
+    assert!(
+        (10..30).contains(&restarts),
+        "{restarts} restarts in two hours"
+    );
+}

@@ -1,0 +1,371 @@
+//! What the router is told, and what it says back.
+//!
+//! A table is made from each look at the dynos and sent when it differs from the last. The router's answers tell
+//! which dynos can still have requests in flight, and that is what stopping a dyno waits for.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use jiff::Timestamp;
+use ropewalk_api_types::router::{
+    AppRoute, AppStats, MAX_LINE, Table, Target, ToRouter, ToServer, Upstream, WhenEmpty,
+};
+use ropewalk_logs::Logs;
+use ropewalk_model::dyno::PORT;
+use ropewalk_model::log_line::LogSource;
+use ropewalk_model::{AppId, DynoId, DynoState, ProcessType};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
+use tokio_util::codec::{Framed, LinesCodec};
+use tokio_util::sync::CancellationToken;
+
+use crate::observe::{AppWorld, World};
+use crate::plan::Seat;
+
+/// Between two signs of life.
+const PING: Duration = Duration::from_secs(5);
+
+/// Where the platform itself is found.
+#[derive(Debug, Clone)]
+pub struct Platform {
+    /// `example.com` or `localhost`: apps are below it.
+    pub domain: String,
+    /// The socket that serves `api.`, `git.` and `registry.`.
+    pub socket: PathBuf,
+}
+
+/// Host labels of the platform.
+const PLATFORM_HOSTS: [&str; 3] = ["api", "git", "registry"];
+
+/// The route table and the routers that hold it; clones share it.
+#[derive(Debug, Clone)]
+pub struct Routes {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    platform: Platform,
+    logs: Logs,
+    table: watch::Sender<Arc<Table>>,
+    /// Bumped when a router connects, leaves or answers.
+    changes: watch::Sender<u64>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next_connection: u64,
+    routers: HashMap<u64, RouterView>,
+    /// Generation of the first table without this dyno.
+    excluded: HashMap<DynoId, u64>,
+    stats: HashMap<AppId, AppStats>,
+}
+
+/// One connected router.
+#[derive(Debug, Clone, Default)]
+pub struct RouterView {
+    pub pid: u32,
+    pub version: String,
+    /// Generation of the table that it serves by.
+    pub acked: u64,
+    draining: BTreeMap<String, u64>,
+}
+
+impl Routes {
+    pub fn new(platform: Platform, logs: Logs) -> Self {
+        let inner = Inner {
+            platform,
+            logs,
+            table: watch::Sender::new(Arc::new(Table::default())),
+            changes: watch::Sender::new(0),
+            state: Mutex::default(),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Routers that are connected now.
+    pub fn routers(&self) -> Vec<RouterView> {
+        self.lock().routers.values().cloned().collect()
+    }
+
+    /// What an app did in the last second that it had traffic.
+    pub fn stats(&self, app: AppId) -> Option<AppStats> {
+        self.lock().stats.get(&app).cloned()
+    }
+
+    /// Serves routers on a socket until `shutdown`.
+    pub async fn serve(
+        &self,
+        listener: UnixListener,
+        shutdown: CancellationToken,
+    ) -> std::io::Result<()> {
+        loop {
+            let (stream, _) = tokio::select! {
+                accepted = listener.accept() => accepted?,
+                () = shutdown.cancelled() => return Ok(()),
+            };
+            let this = self.clone();
+            let shutdown = shutdown.clone();
+            tokio::spawn(async move { this.serve_one(stream, shutdown).await });
+        }
+    }
+
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.changes.subscribe()
+    }
+
+    /// Whether every connected router serves by the newest table. `false` when none is connected.
+    pub(crate) fn is_acked(&self) -> bool {
+        let generation = self.inner.table.borrow().generation;
+        let state = self.lock();
+        !state.routers.is_empty()
+            && state
+                .routers
+                .values()
+                .all(|router| router.acked >= generation)
+    }
+
+    /// Whether no request is, or can come, in flight to a dyno. Unknown without a router, and then `false`.
+    pub(crate) fn is_drained(&self, dyno: DynoId) -> bool {
+        let id = dyno.to_string();
+        let table = self.inner.table.borrow().clone();
+        let named = table
+            .apps
+            .values()
+            .any(|app| app.upstreams.iter().any(|upstream| upstream.id == id));
+        let state = self.lock();
+        let since = state.excluded.get(&dyno).copied().unwrap_or(1);
+        !named
+            && !state.routers.is_empty()
+            && state
+                .routers
+                .values()
+                .all(|router| router.acked >= since && !router.draining.contains_key(&id))
+    }
+
+    /// Makes the table of what is seen, and sends it if it says anything new.
+    pub(crate) fn publish(&self, world: &World) {
+        let mut table = table(&self.inner.platform, world);
+        let before = self.inner.table.borrow().clone();
+        if before.hosts == table.hosts && before.apps == table.apps && before.generation > 0 {
+            return;
+        }
+        table.generation = before.generation + 1;
+        let mut state = self.lock();
+        let named = |table: &Table, id: &str| {
+            table
+                .apps
+                .values()
+                .any(|app| app.upstreams.iter().any(|upstream| upstream.id == id))
+        };
+        for upstream in before.apps.values().flat_map(|app| &app.upstreams) {
+            if let Ok(id) = upstream.id.parse()
+                && !named(&table, &upstream.id)
+            {
+                state.excluded.insert(id, table.generation);
+            }
+        }
+        let present: std::collections::HashSet<DynoId> = world
+            .apps
+            .iter()
+            .flat_map(|app| app.seen.iter().map(|one| one.dyno.id))
+            .collect();
+        state.excluded.retain(|id, _| present.contains(id));
+        drop(state);
+        self.inner.table.send_replace(Arc::new(table));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.inner
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bump(&self) {
+        self.inner.changes.send_modify(|count| *count += 1);
+    }
+
+    async fn serve_one(&self, stream: UnixStream, shutdown: CancellationToken) {
+        let connection = {
+            let mut state = self.lock();
+            state.next_connection += 1;
+            let connection = state.next_connection;
+            state.routers.insert(connection, RouterView::default());
+            connection
+        };
+        let ended = tokio::select! {
+            ended = self.converse(stream, connection) => ended,
+            () = shutdown.cancelled() => Ok(()),
+        };
+        if let Err(error) = ended {
+            tracing::info!(%error, "A router's connection ended.");
+        }
+        self.lock().routers.remove(&connection);
+        self.bump();
+    }
+
+    async fn converse(
+        &self,
+        stream: UnixStream,
+        connection: u64,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let mut lines = Framed::new(stream, LinesCodec::new_with_max_length(MAX_LINE));
+        let mut tables = self.inner.table.subscribe();
+        tables.mark_changed();
+        let mut ping = tokio::time::interval(PING);
+        loop {
+            tokio::select! {
+                changed = tables.changed() => {
+                    changed?;
+                    let table = tables.borrow_and_update().clone();
+                    // Generation 0 is a server that has not looked yet; the router's own table is better.
+                    if table.generation > 0 {
+                        let message = ToRouter::Table(Table::clone(&table));
+                        lines.send(serde_json::to_string(&message)?).await?;
+                    }
+                }
+                _ = ping.tick() => lines.send(serde_json::to_string(&ToRouter::Ping)?).await?,
+                line = lines.next() => match line {
+                    None => return Ok(()),
+                    Some(line) => self.hear(connection, serde_json::from_str(&line?)?),
+                },
+            }
+        }
+    }
+
+    fn hear(&self, connection: u64, message: ToServer) {
+        match message {
+            ToServer::Hello { pid, version } => {
+                if let Some(router) = self.lock().routers.get_mut(&connection) {
+                    (router.pid, router.version) = (pid, version);
+                }
+                self.bump();
+            }
+            ToServer::Ack {
+                generation,
+                draining,
+            } => {
+                if let Some(router) = self.lock().routers.get_mut(&connection) {
+                    (router.acked, router.draining) = (generation, draining);
+                }
+                self.bump();
+            }
+            ToServer::Log { lines } => {
+                for line in lines {
+                    let at = line.at.parse().unwrap_or_else(|_| Timestamp::now());
+                    if let Ok(app) = line.app.parse::<AppId>() {
+                        self.inner.logs.append(
+                            app,
+                            at,
+                            LogSource::Heroku,
+                            "router",
+                            line.text.as_bytes(),
+                        );
+                    }
+                }
+            }
+            ToServer::Stats { apps } => {
+                let mut state = self.lock();
+                for (app, stats) in apps {
+                    if let Ok(app) = app.parse() {
+                        state.stats.insert(app, stats);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn table(platform: &Platform, world: &World) -> Table {
+    let mut table = Table::default();
+    for label in PLATFORM_HOSTS {
+        let socket = platform.socket.to_string_lossy().into_owned();
+        table.hosts.insert(
+            format!("{label}.{}", platform.domain),
+            Target::Platform { socket },
+        );
+    }
+    for app in &world.apps {
+        let target = Target::App {
+            app: app.app.id.to_string(),
+        };
+        table
+            .hosts
+            .insert(format!("{}.{}", app.app.name, platform.domain), target);
+        table.apps.insert(app.app.id.to_string(), route(app, world));
+    }
+    for domain in &world.domains {
+        let target = Target::App {
+            app: domain.app.to_string(),
+        };
+        table.hosts.entry(domain.hostname.clone()).or_insert(target);
+    }
+    table
+}
+
+fn route(app: &AppWorld, world: &World) -> AppRoute {
+    let serving = app.seen.iter().filter(|one| {
+        one.dyno.name.process_type.is_web()
+            && one.dyno.release_version == app.desired.current.version
+            && one.dyno.state == DynoState::Up
+            && matches!(one.seat, Seat::Running { .. })
+    });
+    let mut upstreams: Vec<Upstream> = serving
+        .filter_map(|one| {
+            let ip = world.containers.get(&one.dyno.id)?.ip?;
+            Some(Upstream {
+                id: one.dyno.id.to_string(),
+                dyno: one.dyno.name.to_string(),
+                addr: std::net::SocketAddr::new(ip, PORT).to_string(),
+            })
+        })
+        .collect();
+    upstreams.sort();
+    AppRoute {
+        name: app.app.name.to_string(),
+        maintenance: app.app.maintenance,
+        error_page_url: app.error_page_url.clone(),
+        maintenance_page_url: app.maintenance_page_url.clone(),
+        when_empty: when_empty(app),
+        upstreams,
+    }
+}
+
+fn when_empty(app: &AppWorld) -> WhenEmpty {
+    let wanted = app
+        .desired
+        .formation
+        .iter()
+        .find(|wanted| wanted.process_type.is_web())
+        .map_or(0, |wanted| wanted.quantity);
+    let web = || {
+        app.seen.iter().filter(|one| {
+            one.dyno.name.process_type.is_web()
+                && one.dyno.release_version == app.desired.current.version
+        })
+    };
+    if app.blank {
+        WhenEmpty::Blank
+    } else if wanted == 0
+        || !app
+            .desired
+            .current
+            .commands
+            .contains_key(&ProcessType::web())
+    {
+        WhenEmpty::NoWebDynos
+    } else if web().any(|one| one.dyno.state == DynoState::Crashed)
+        && !web().any(|one| one.dyno.state == DynoState::Starting && one.dyno.crashes == 0)
+    {
+        WhenEmpty::Crashed
+    } else {
+        WhenEmpty::Booting
+    }
+}

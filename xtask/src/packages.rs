@@ -1,0 +1,74 @@
+//! What the host needs from its distribution, and how it gets it.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::process::{self, exists};
+use crate::step::step;
+
+/// Program that must be there, and the package of Debian and Ubuntu that has it.
+const NEEDED: [(&str, &str); 9] = [
+    ("dockerd", "docker.io"),
+    ("debootstrap", "debootstrap"),
+    ("git", "git"),
+    ("mksquashfs", "squashfs-tools"),
+    ("nft", "nftables"),
+    ("iptables", "iptables"),
+    ("curl", "curl"),
+    ("setsid", "util-linux"),
+    ("docker-init", "tini"),
+];
+
+/// Needed only by the tests.
+const NEEDED_BY_TESTS: [(&str, &str); 2] =
+    [("shellcheck", "shellcheck"), ("busybox", "busybox-static")];
+
+/// Installs what is missing. Needs root only if something is.
+pub fn ensure(tests: bool) -> Result<()> {
+    let extra: &[(&str, &str)] = if tests { &NEEDED_BY_TESTS } else { &[] };
+    let mut missing: Vec<&str> = NEEDED
+        .iter()
+        .chain(extra)
+        .filter(|(program, _)| !exists(program))
+        .map(|(_, package)| *package)
+        .collect();
+    // Another distribution's debootstrap needs Debian's keys.
+    if !std::path::Path::new("/usr/share/keyrings/debian-archive-keyring.gpg").exists() {
+        missing.push("debian-archive-keyring");
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !exists("apt-get") {
+        bail!(
+            "install these first, this is not Debian or Ubuntu: {}",
+            missing.join(" ")
+        );
+    }
+    step(&format!("Installing {}", missing.join(" ")), |line| {
+        line.note("apt-get update");
+        process::quiet("apt-get", &["update", "-q"])?;
+        line.note("apt-get install");
+        let mut args = vec![
+            "install",
+            "-y",
+            "-q",
+            "--no-install-recommends",
+            "ca-certificates",
+            "mount",
+        ];
+        args.extend(&missing);
+        let output = Command::new("apt-get")
+            .args(&args)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .output()?;
+        if !output.status.success() {
+            bail!(
+                "apt-get install failed:\n{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        Ok(())
+    })
+}
