@@ -164,27 +164,40 @@ install_with_yarn() {
         if [[ $NODE_MODULES_CACHE != false && -z $F_vendored && -z $F_workspaces && -d $kept_modules ]]; then
             link_tree "$kept_modules" node_modules
         fi
-        output_line "Installing node modules (yarn.lock)"
+        output_line "Installing node modules (${lock_file:-package.json})"
         YARN_CACHE_FOLDER=$cache/yarn yarn install "${frozen[@]}" --ignore-engines \
             --prefer-offline --non-interactive 2>&1 | indent ||
             fail "yarn install failed." \
                 "If yarn.lock needs to be updated, run yarn install and commit the file."
         return
     fi
-    output_line "Installing packages (yarn.lock)"
-    export YARN_ENABLE_TELEMETRY=0 YARN_ENABLE_GLOBAL_CACHE=true YARN_GLOBAL_FOLDER=$cache/berry
+    export YARN_ENABLE_TELEMETRY=0 YARN_GLOBAL_FOLDER=$cache/berry
     export YARN_HTTPS_CA_FILE_PATH=${YARN_HTTPS_CA_FILE_PATH:-${NODE_EXTRA_CA_CERTS:-}}
     [[ -n $YARN_HTTPS_CA_FILE_PATH ]] || unset YARN_HTTPS_CA_FILE_PATH
     if [[ -n ${NPM_CONFIG_REGISTRY:-} ]]; then
         export YARN_NPM_REGISTRY_SERVER=${YARN_NPM_REGISTRY_SERVER:-${NPM_CONFIG_REGISTRY%/}}
     fi
-    # A committed cache (zero-install) is used where it is.
-    [[ -d .yarn/cache ]] && unset YARN_ENABLE_GLOBAL_CACHE
-    # These belong to other managers; yarn refuses settings it does not know.
+    # yarn refuses settings it does not know.
     unset YARN_PRODUCTION
+    packages_committed=''
+    if [[ -d .yarn/cache ]]; then
+        packages_committed=yes
+    elif [[ $(yarn config get nodeLinker 2>/dev/null) == pnp ]]; then
+        # The app loads packages from these archives when it runs: they must be in the app.
+        export YARN_ENABLE_GLOBAL_CACHE=false YARN_CACHE_FOLDER=$build_dir/.yarn/cache
+        if [[ $NODE_MODULES_CACHE != false && -d $cache/yarn-archives ]]; then
+            link_tree "$cache/yarn-archives" .yarn/cache
+        fi
+    else
+        export YARN_ENABLE_GLOBAL_CACHE=true
+    fi
+    output_line "Installing packages (${lock_file:-package.json})"
     yarn install --immutable 2>&1 | indent ||
         fail "yarn install --immutable failed." \
             "If yarn.lock needs to be updated, run yarn install and commit the file."
+    if [[ -z $packages_committed && -d .yarn/cache ]]; then
+        link_tree .yarn/cache "$cache/yarn-archives"
+    fi
 }
 
 # === pnpm
@@ -196,8 +209,10 @@ install_with_pnpm() {
         warn 'There is no pnpm-lock.yaml: run pnpm install and commit it.'
         frozen=(--no-frozen-lockfile)
     fi
-    output_line "Installing node modules (pnpm-lock.yaml)"
-    pnpm install "${frozen[@]}" --prod=false --prefer-offline --store-dir "$cache/pnpm" 2>&1 | indent ||
+    # On the mount of the app, so that pnpm links from its store instead of copying.
+    export npm_config_store_dir=$cache/pnpm
+    output_line "Installing node modules (${lock_file:-package.json})"
+    pnpm install "${frozen[@]}" --prod=false --prefer-offline 2>&1 | indent ||
         fail "pnpm install failed." \
             "If pnpm-lock.yaml is out of date, run pnpm install and commit the file."
 }
@@ -231,7 +246,7 @@ prune_dependencies() {
                 fail "yarn install --production failed." "Its output is above."
             ;;
         yarn-berry)
-            if [[ -d .yarn/cache ]] || ! yarn workspaces focus --help >/dev/null 2>&1; then
+            if [[ -n $packages_committed ]] || ! yarn workspaces focus --help >/dev/null 2>&1; then
                 output_line 'Skipped: the packages are committed'
             else
                 yarn workspaces focus --all --production 2>&1 | indent ||
@@ -242,7 +257,7 @@ prune_dependencies() {
             if [[ -n $F_workspaces || -f pnpm-workspace.yaml ]]; then
                 output_line 'Skipped: pnpm does not prune workspaces'
             else
-                pnpm prune --prod --ignore-scripts --store-dir "$cache/pnpm" 2>&1 | indent ||
+                pnpm prune --prod --ignore-scripts 2>&1 | indent ||
                     fail "pnpm prune failed." "Its output is above."
             fi
             ;;

@@ -41,7 +41,7 @@ install_with_pipenv() {
     tool pipenv
     VIRTUAL_ENV=$python_home PIPENV_VERBOSITY=-1 PIPENV_NOSPIN=1 PIPENV_YES=1 \
         PIPENV_CACHE_DIR=$cache/pipenv PATH=$python_home/bin:$PATH \
-        "$tool" install --deploy 2>&1 | indent ||
+        "$tool" install --deploy --system 2>&1 | indent ||
         fail 'pipenv could not install Pipfile.lock.' \
             'If it is out of date, run pipenv lock and commit it.' \
             "If it names another Python: the stack has $python_version."

@@ -1,0 +1,507 @@
+//! The straight line: from a commit that git has received to a release that serves.
+//!
+//! Until the release row is written, ending anywhere leaves nothing behind; from then on the release stands by itself
+//! and is only followed.
+
+pub(crate) mod beneath;
+mod buildpacks;
+pub(crate) mod cache;
+mod checkout;
+mod disk;
+mod env_dir;
+mod failure;
+mod fetch;
+pub(crate) mod inherit;
+mod log;
+mod pack;
+mod phases;
+mod process_types;
+pub(crate) mod queue;
+mod recipe;
+mod redact;
+mod results;
+pub(crate) mod sandbox;
+mod site;
+mod slugignore;
+mod verify;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use ropewalk_model::{AppId, BuildId, ReleaseId, SlugId};
+use ropewalk_slug::Image;
+use ropewalk_store::{NewBuild, NewRelease, NewSlug};
+use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use self::buildpacks::Buildpack;
+use self::cache::Lent;
+use self::checkout::{Objects, checkout};
+use self::failure::Failure;
+use self::log::BuildLog;
+use self::phases::Phases;
+use self::process_types::ProcessTypes;
+use self::queue::Place;
+use self::recipe::Recipe;
+use self::results::Results;
+use self::site::Site;
+use crate::context::Context;
+use crate::error::chain;
+use crate::git::push::Push;
+use crate::git::refs::Deploy;
+use crate::{Error, Result};
+
+/// What is to be built, for whom.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) push: Arc<Push>,
+    pub(crate) deploy: Deploy,
+    /// Where git keeps the new objects.
+    pub(crate) quarantine: Option<PathBuf>,
+}
+
+/// Builds and releases. Tells everything to `to`; returns whether git may keep the push. Ends soon after `cancel`,
+/// with everything it made removed, unless the release was made already.
+pub(crate) async fn deploy(
+    context: Arc<Context>,
+    order: Order,
+    to: mpsc::Sender<Bytes>,
+    cancel: CancellationToken,
+) -> bool {
+    let app = &order.push.app;
+    let mut log = BuildLog::new(to);
+    let claim = match context.queue.claim(app.id, &order.push.user.email) {
+        Ok(claim) => claim,
+        Err(busy) => {
+            say(&mut log, &Failure::Busy(busy), &order).await;
+            return false;
+        }
+    };
+    let mut site = Site::new(&context, BuildId(Uuid::new_v4()));
+    let mut phases = Phases::since(order.push.began);
+    phases.end("receive");
+    let outcome = tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(Failure::Cancelled),
+        outcome = straight_line(&context, &order, &mut log, &mut site, &mut phases) => outcome,
+    };
+    let settled = order.push.is_settled();
+    if let Err(failure) = &outcome {
+        report_failure(&context, &order, &site, failure).await;
+        say(&mut log, failure, &order).await;
+    }
+    if site.recorded {
+        keep_report(&context, app.id, &site, &phases).await;
+    }
+    let clean_up = site.clean_up();
+    match &outcome {
+        // Nobody waits for the removal of a folder that is not used any more.
+        Ok(()) => drop(context.tasks.spawn(clean_up)),
+        Err(_) => clean_up.await,
+    }
+    drop(claim);
+    match outcome {
+        Ok(()) => true,
+        // The server stops while the release goes on: the ref must follow the release.
+        Err(Failure::Cancelled) if settled => {
+            log.warning("Ropewalk is being restarted; the release goes on. See: ropewalk releases")
+                .await;
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+async fn straight_line(
+    context: &Arc<Context>,
+    order: &Order,
+    log: &mut BuildLog,
+    site: &mut Site,
+    phases: &mut Phases,
+) -> Result<(), Failure> {
+    let _place = wait_for_place(context, log).await?;
+    phases.end("queue");
+    disk::check(&context.options.data, context.options.limits.disk_floor)?;
+    let commit = order.deploy.commit.as_str();
+    let recipe = Recipe::look_up(context, &order.push.app, commit).await?;
+    begin(context, order, &recipe, log, site).await?;
+    put_source_and_cache(context, order, &recipe, log, site).await?;
+    phases.end("checkout");
+    let results = run_buildpacks(context, order, &recipe, log, site, phases).await?;
+    let types = discover(site, &results, log).await?;
+    let image = pack::pack(context, site, log).await?;
+    phases.end("pack");
+    let version = release(context, order, &recipe, site, &results, &types, image, log).await?;
+    keep_cache(context, order, site).await;
+    let version = verify::follow(context, recipe.app.id, version, log, phases).await?;
+    tell_success(context, order, version, log, phases).await;
+    Ok(())
+}
+
+async fn wait_for_place(
+    context: &Context,
+    log: &mut BuildLog,
+) -> Result<Option<OwnedSemaphorePermit>, Failure> {
+    match context.queue.place() {
+        Place::Free(permit) => Ok(Some(permit)),
+        Place::Full => Err(Failure::LineFull),
+        Place::Line(number, waiting) => {
+            let limit = context.options.limits.builds;
+            log.line(&format!(
+                " !     {limit} builds are going on, as many as this host does at once. This one is number {number} in line."
+            ))
+            .await;
+            Ok(waiting.turn().await)
+        }
+    }
+}
+
+/// The build's row and folder; from here on its output is kept.
+async fn begin(
+    context: &Context,
+    order: &Order,
+    recipe: &Recipe,
+    log: &mut BuildLog,
+    site: &mut Site,
+) -> Result<(), Failure> {
+    let new = NewBuild {
+        id: site.id,
+        app: recipe.app.id,
+        user: order.push.user.id,
+        commit: Some(order.deploy.commit.clone()),
+        stack: recipe.stack.name.clone(),
+    };
+    context
+        .store
+        .write(move |tx| tx.create_build(&new, Timestamp::now()))
+        .await?;
+    site.recorded = true;
+    log.keep(context.outputs.open(recipe.app.id, site.id));
+    log.redaction = redact::Redaction::of(&recipe.config);
+    if recipe.built_before {
+        log.warning(&format!(
+            "The same version of this code has already been built: {}",
+            order.deploy.commit
+        ))
+        .await;
+        log.warning(
+            "It is built once more. To deploy another branch: git push <remote> <branch>:main",
+        )
+        .await;
+    }
+    site.open()?;
+    let (env, config) = (site.env(), recipe.config.clone());
+    tokio::task::spawn_blocking(move || env_dir::write(&env, &config)).await??;
+    Ok(())
+}
+
+/// The pushed files and the clone of the cache, at the same time.
+async fn put_source_and_cache(
+    context: &Context,
+    order: &Order,
+    recipe: &Recipe,
+    log: &mut BuildLog,
+    site: &Site,
+) -> Result<(), Failure> {
+    let app = recipe.app.id;
+    let objects = Objects::new(context.repos.path(app), order.quarantine.clone());
+    let (index, tree) = (site.folder.join("index"), site.app());
+    let limits = &context.options.limits;
+    let most = cache::Most {
+        files: limits.cache_files,
+        bytes: limits.cache_bytes,
+    };
+    let (kept, lent) = (cache::path(context, app), site.cache());
+    let lend = async {
+        let lend = tokio::task::spawn_blocking(move || cache::lend(&kept, &lent, most));
+        Ok::<_, Failure>(lend.await??)
+    };
+    let source = checkout(context, &objects, &order.deploy.commit, &index, &tree);
+    let (lines, lent) = tokio::try_join!(source, lend)?;
+    context
+        .repos
+        .point_head(&context.git, app, order.deploy.branch)
+        .await?;
+    log.line("Compressing source files... done.\nBuilding source:\n")
+        .await;
+    for line in lines {
+        log.detail(&line).await;
+    }
+    if lent == Lent::TooLarge {
+        log.warning("The build cache grew beyond its limits and was thrown away.")
+            .await;
+    }
+    Ok(())
+}
+
+async fn run_buildpacks(
+    context: &Context,
+    order: &Order,
+    recipe: &Recipe,
+    log: &mut BuildLog,
+    site: &mut Site,
+    phases: &mut Phases,
+) -> Result<Results, Failure> {
+    let deadline = Instant::now() + context.options.limits.build;
+    let spec = sandbox::spec(context, site, recipe, &order.deploy.commit);
+    let chosen = buildpacks::chosen(
+        &recipe.known,
+        &recipe.config,
+        &recipe.buildpacks,
+        &site.app(),
+    )?;
+    let chosen: Vec<Buildpack> = chosen.map_err(Failure::Buildpack)?;
+    let folders = fetch::fetch_all(&mut site.sandbox, &spec, &chosen, deadline, log).await?;
+    if !folders.fetched.is_empty() {
+        phases.end("fetch");
+    }
+    let mut spec = spec;
+    spec.command = vec![format!("{}/lib/driver", buildpacks::MOUNT)];
+    match chosen.is_empty() {
+        true => spec.command.push("auto".to_owned()),
+        false => spec.command.extend(folders.arguments),
+    }
+    let began = Instant::now();
+    let exit = site.sandbox.run(spec, deadline, log).await?;
+    let tree = site.tree();
+    let results = tokio::task::spawn_blocking(move || Results::read(&tree)).await??;
+    // What of the container's time the driver did not count is the container's own.
+    let counted = results.phases.iter().map(|(_, taken)| *taken).sum();
+    for (name, taken) in &results.phases {
+        // "release" is what happens to the release.
+        phases.add(
+            if name == "release" {
+                "bin_release"
+            } else {
+                name
+            },
+            *taken,
+        );
+    }
+    phases.restart("container", began.elapsed().saturating_sub(counted));
+    record(context, site, &results).await?;
+    match exit.code {
+        0 => Ok(results),
+        80 => Err(Failure::NothingDetected),
+        81 => Err(Failure::NotApplicable {
+            buildpack: match &results.failed {
+                Some((name, _)) => name.clone(),
+                None => chosen
+                    .first()
+                    .map_or("the buildpack", Buildpack::name)
+                    .to_owned(),
+            },
+        }),
+        83 => Err(Failure::ReleaseScript {
+            display: results.display(),
+        }),
+        137 => {
+            log.warning("The build was killed from outside.").await;
+            Err(Failure::Compile {
+                display: results.display(),
+            })
+        }
+        _ => Err(Failure::Compile {
+            display: results.display(),
+        }),
+    }
+}
+
+/// What was detected and reported goes to the build's row, whether it succeeded or not.
+async fn record(context: &Context, site: &Site, results: &Results) -> Result<(), Failure> {
+    let (id, list) = (site.id, results.buildpacks_json());
+    let reports = json!({ "buildpacks": results.reports });
+    context
+        .store
+        .write(move |tx| {
+            let now = Timestamp::now();
+            tx.set_build_buildpacks(id, &list, now)?;
+            tx.set_build_report(id, &reports, now)
+        })
+        .await?;
+    Ok(())
+}
+
+async fn discover(
+    site: &Site,
+    results: &Results,
+    log: &mut BuildLog,
+) -> Result<ProcessTypes, Failure> {
+    let (tree, release_yml) = (site.app(), results.release_yml.clone());
+    let discovered =
+        tokio::task::spawn_blocking(move || process_types::discover(&tree, &release_yml));
+    let types = discovered.await??;
+    log.header("Discovering process types").await;
+    let declared = types.declared.as_ref().map(|names| names.join(", "));
+    let declared = declared
+        .filter(|names| !names.is_empty())
+        .unwrap_or_else(|| "(none)".to_owned());
+    log.detail(&format!("Procfile declares types     -> {declared}"))
+        .await;
+    if !types.defaults.is_empty() {
+        log.detail(&format!(
+            "Default types for buildpack -> {}",
+            types.defaults.join(", ")
+        ))
+        .await;
+    }
+    for warning in &types.warnings {
+        log.warning(warning).await;
+    }
+    if types.commands.is_empty() {
+        log.warning(
+            "There is no process type, so nothing will run. Add a Procfile, such as: web: ./server",
+        )
+        .await;
+    }
+    log.line("").await;
+    Ok(types)
+}
+
+/// Slug, release and the build's success in one transaction, which a cancelled build does not cut in two.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "everything that was found out comes together here"
+)]
+async fn release(
+    context: &Arc<Context>,
+    order: &Order,
+    recipe: &Recipe,
+    site: &Site,
+    results: &Results,
+    types: &ProcessTypes,
+    image: Image,
+    log: &mut BuildLog,
+) -> Result<u32, Failure> {
+    log.header("Launching...").await;
+    if types.commands.contains_key("release") {
+        log.warning("Release command declared: this new release will not be available until the command succeeds.")
+            .await;
+    }
+    let commit = order.deploy.commit.clone();
+    let (app, build) = (recipe.app.id, site.id);
+    let names: Vec<&str> = results
+        .detected
+        .iter()
+        .map(|(_, display)| display.as_str())
+        .collect();
+    let slug = NewSlug {
+        id: SlugId(Uuid::new_v4()),
+        app,
+        commit: Some(commit.clone()),
+        image_digest: image.digest.to_string(),
+        image_size: image.size,
+        process_types: types.commands.clone(),
+        buildpack_description: (!names.is_empty()).then(|| names.join(", ")),
+        stack: recipe.stack.name.clone(),
+    };
+    let release = NewRelease {
+        id: ReleaseId(Uuid::new_v4()),
+        app,
+        user: order.push.user.id,
+        description: format!("Deploy {}", commit.get(..8).unwrap_or(&commit)),
+        slug: Some(slug.id),
+        config: None,
+        stack: Some((recipe.stack.name.clone(), recipe.stack.version.clone())),
+    };
+    let (inner, push) = (Arc::clone(context), Arc::clone(&order.push));
+    let written = context.tasks.spawn(async move {
+        let written = inner
+            .store
+            .write(move |tx| {
+                let now = Timestamp::now();
+                tx.create_slug(&slug, now)?;
+                let version = tx.create_release(release, now)?.version;
+                tx.succeed_build(build, slug.id, version, now)?;
+                Ok(version)
+            })
+            .await;
+        if written.is_ok() {
+            push.settled.store(true, Ordering::Release);
+            inner.releases.changed();
+        }
+        written
+    });
+    let version = written.await??;
+    log.detail(&format!("Released v{version}")).await;
+    Ok(version)
+}
+
+/// The next build begins with what this one cached. Failing at it costs time, not the deploy.
+async fn keep_cache(context: &Context, order: &Order, site: &Site) {
+    let (from, kept) = (site.cache(), cache::path(context, order.push.app.id));
+    let moved = tokio::task::spawn_blocking(move || cache::keep(&from, &kept)).await;
+    if let Err(error) = moved.map_err(Error::Task).flatten() {
+        tracing::warn!(app = %order.push.app.id, error = chain(&error), "Could not keep a build cache.");
+    }
+}
+
+async fn tell_success(
+    context: &Context,
+    order: &Order,
+    version: u32,
+    log: &mut BuildLog,
+    phases: &Phases,
+) {
+    let name = &order.push.app.name;
+    log.detail(&format!(
+        "{} deployed to Ropewalk",
+        context.options.urls.of(name)
+    ))
+    .await;
+    log.line("\nVerifying deploy... done.").await;
+    tracing::info!(app = %name, version, taken = verify::seconds(phases.total()), "Deployed.");
+}
+
+async fn say(log: &mut BuildLog, failure: &Failure, order: &Order) {
+    for line in failure.lines(&order.push.app.name) {
+        log.line(&line).await;
+    }
+}
+
+async fn report_failure(context: &Context, order: &Order, site: &Site, failure: &Failure) {
+    let app = &order.push.app.name;
+    match failure {
+        Failure::Platform(error) => {
+            tracing::error!(%app, build = %site.id, error = chain(error), "A build failed on the platform's side.")
+        }
+        failure => {
+            tracing::info!(%app, build = %site.id, why = failure.why(), "A push was rejected.")
+        }
+    }
+    if !site.recorded {
+        return;
+    }
+    let (id, why) = (site.id, failure.why());
+    // Of a build that made its slug only the release failed; its row says succeeded and stays.
+    if let Err(error) = context
+        .store
+        .write(move |tx| tx.fail_build(id, &why, Timestamp::now()))
+        .await
+    {
+        tracing::warn!(build = %site.id, error = chain(&error), "Could not record a build's failure; the next start will.");
+    }
+}
+
+/// Adds the milliseconds by phase to what the buildpacks reported.
+async fn keep_report(context: &Context, app: AppId, site: &Site, phases: &Phases) {
+    let id = site.id;
+    let millis = phases.to_json();
+    let kept = context
+        .store
+        .write(move |tx| {
+            let mut report = tx.build(app, id)?.report;
+            report["phases_ms"] = millis;
+            tx.set_build_report(id, &report, Timestamp::now())
+        })
+        .await;
+    if let Err(error) = kept {
+        tracing::warn!(build = %id, error = chain(&error), "Could not keep a build's timings.");
+    }
+}

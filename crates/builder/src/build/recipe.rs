@@ -1,0 +1,68 @@
+//! What the ledger says about a build before it begins.
+
+use ropewalk_model::ConfigVars;
+use ropewalk_store::{App, BuildStatus, Stack};
+
+use super::buildpacks::Known;
+use crate::context::Context;
+use crate::{Error, Result};
+
+/// How many builds back the last successful one is looked for.
+const LOOK_BACK: u32 = 50;
+
+#[derive(Debug)]
+pub(crate) struct Recipe {
+    pub(crate) app: App,
+    pub(crate) stack: Stack,
+    /// Engine's id of the build image.
+    pub(crate) image: String,
+    pub(crate) config: ConfigVars,
+    /// The app's own list; empty means detection.
+    pub(crate) buildpacks: Vec<String>,
+    pub(crate) known: Known,
+    /// The last successful build was of this very commit.
+    pub(crate) built_before: bool,
+}
+
+impl Recipe {
+    pub(crate) async fn look_up(context: &Context, app: &App, commit: &str) -> Result<Self> {
+        let id = app.id;
+        let commit = commit.to_owned();
+        let (app, stack, config, buildpacks, built_before) = context
+            .store
+            .read(move |view| {
+                let app = view.app(id)?;
+                let stack = view.newest_stack(&app.stack)?;
+                let head = view.head_release(&app)?;
+                let config = view.config_vars(id, head.version)?;
+                let last = view
+                    .builds(id, LOOK_BACK)?
+                    .into_iter()
+                    .find(|build| build.status == BuildStatus::Succeeded);
+                let built_before = last.is_some_and(|build| build.commit == Some(commit));
+                Ok((app, stack, config, view.buildpacks(id)?, built_before))
+            })
+            .await?;
+        let stack = stack.ok_or_else(|| Error::NoStack(app.stack.clone()))?;
+        let image = stack.images["build"]["config_digest"]
+            .as_str()
+            .map(str::to_owned);
+        let image = image.ok_or_else(|| Error::NoBuildImage {
+            stack: stack.name.clone(),
+        })?;
+        if !context.engine.has_image(&image).await? {
+            return Err(Error::NoStack(stack.name));
+        }
+        let folder = context.options.buildpacks.clone();
+        let known = tokio::task::spawn_blocking(move || Known::read(&folder)).await??;
+        Ok(Self {
+            app,
+            stack,
+            image,
+            config,
+            buildpacks,
+            known,
+            built_before,
+        })
+    }
+}

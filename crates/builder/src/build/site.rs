@@ -1,0 +1,96 @@
+//! The folder of one build, and what has to go when the build ends in whatever way.
+//!
+//! ```text
+//! builds/<build>/        closed to everybody but the server
+//!   index                git's
+//!   env/                 ENV_DIR, mounted read-only
+//!   slug.squashfs        packed, not yet published
+//!   tree/                mounted at /tmp/build, the build's user owns it
+//!     app/ cache/ home/ result/
+//! ```
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, chown};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ropewalk_model::BuildId;
+use ropewalk_slug::{DYNO_ID, remove_tree};
+
+use super::sandbox::Sandbox;
+use crate::context::Context;
+use crate::error::chain;
+use crate::{Error, Result};
+
+#[derive(Debug)]
+pub(crate) struct Site {
+    context: Arc<Context>,
+    pub(crate) id: BuildId,
+    pub(crate) folder: PathBuf,
+    pub(crate) sandbox: Sandbox,
+    /// The build has a row.
+    pub(crate) recorded: bool,
+}
+
+impl Site {
+    /// Creates nothing yet.
+    pub(crate) fn new(context: &Arc<Context>, id: BuildId) -> Self {
+        Self {
+            context: Arc::clone(context),
+            id,
+            folder: context.options.data.join("builds").join(id.to_string()),
+            sandbox: Sandbox::new(context),
+            recorded: false,
+        }
+    }
+
+    pub(crate) fn open(&self) -> Result<()> {
+        let mut closed = fs::DirBuilder::new();
+        closed.mode(0o700);
+        closed
+            .create(&self.folder)
+            .map_err(Error::io("make", &self.folder))?;
+        let tree = self.tree();
+        // `env` is where ENV_DIR will be mounted.
+        let folders = [
+            tree.clone(),
+            self.app(),
+            tree.join("home"),
+            tree.join("result"),
+            tree.join("env"),
+        ];
+        for folder in &folders {
+            fs::DirBuilder::new()
+                .mode(0o755)
+                .create(folder)
+                .map_err(Error::io("make", folder))?;
+            chown(folder, Some(DYNO_ID), Some(DYNO_ID)).map_err(Error::io("give away", folder))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn tree(&self) -> PathBuf {
+        self.folder.join("tree")
+    }
+
+    pub(crate) fn app(&self) -> PathBuf {
+        self.folder.join("tree/app")
+    }
+
+    pub(crate) fn cache(&self) -> PathBuf {
+        self.folder.join("tree/cache")
+    }
+
+    pub(crate) fn env(&self) -> PathBuf {
+        self.folder.join("env")
+    }
+
+    /// Removes container and folder. The container first, for it writes to the folder.
+    pub(crate) async fn clean_up(mut self) {
+        self.sandbox.clear().await;
+        if let Err(error) = remove_tree(&self.folder).await {
+            tracing::warn!(build = %self.id, error = chain(&error), "Could not remove a build's folder; the next start will.");
+        }
+        drop(self.context);
+    }
+}

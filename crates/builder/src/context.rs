@@ -1,0 +1,114 @@
+//! What all parts of a build share, and the handle that the server holds.
+
+use std::sync::Arc;
+
+use axum::Router;
+use ropewalk_engine::Engine;
+use ropewalk_model::AppId;
+use ropewalk_store::Store;
+use tokio::net::UnixListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::build::cache;
+use crate::build::inherit::Inherited;
+use crate::build::queue::Queue;
+use crate::git::command::Git;
+use crate::git::push::Pushes;
+use crate::git::repo::Repos;
+use crate::{Options, Outputs, Releases, Result, Swept, git, sweep};
+
+/// The builder of one server; clones share it.
+#[derive(Debug, Clone)]
+pub struct Builder(pub(crate) Arc<Context>);
+
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) options: Options,
+    pub(crate) store: Store,
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) releases: Arc<dyn Releases>,
+    pub(crate) outputs: Arc<dyn Outputs>,
+    pub(crate) inherited: Inherited,
+    pub(crate) git: Git,
+    pub(crate) repos: Repos,
+    pub(crate) pushes: Pushes,
+    pub(crate) queue: Queue,
+    pub(crate) push_slots: Arc<Semaphore>,
+    pub(crate) fetch_slots: Arc<Semaphore>,
+    /// Everything that runs on its own: builds, processes being ended, folders being removed.
+    pub(crate) tasks: TaskTracker,
+    /// Ends every push and build.
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl Builder {
+    /// Makes the folders and the git hook below the data directory. Call [`Builder::sweep`] next.
+    pub fn new(
+        options: Options,
+        store: Store,
+        engine: Arc<dyn Engine>,
+        releases: Arc<dyn Releases>,
+        outputs: Arc<dyn Outputs>,
+    ) -> Result<Self> {
+        sweep::make_folders(&options.data)?;
+        let git = Git::new(&options);
+        git::hook_script::install(&git.hooks, &options.hook_command)?;
+        let inherited = match options.inherit {
+            true => Inherited::from_host(&options.environment),
+            false => Inherited::default(),
+        };
+        let limits = &options.limits;
+        Ok(Self(Arc::new(Context {
+            inherited,
+            git,
+            repos: Repos::new(options.data.join("repos")),
+            pushes: Pushes::default(),
+            queue: Queue::new(limits.builds, limits.waiting),
+            push_slots: Arc::new(Semaphore::new(limits.pushes)),
+            fetch_slots: Arc::new(Semaphore::new(limits.fetches)),
+            tasks: TaskTracker::new(),
+            shutdown: CancellationToken::new(),
+            options,
+            store,
+            engine,
+            releases,
+            outputs,
+        })))
+    }
+
+    /// The routes of the host `git.<domain>`.
+    pub fn routes(&self) -> Router {
+        git::http::routes(self.clone())
+    }
+
+    /// Answers git's hooks until [`Builder::stop`]. The socket's folder must be closed to all but the server's user.
+    pub async fn serve_hooks(&self, listener: UnixListener) {
+        git::hook::serve(self.clone(), listener).await;
+    }
+
+    /// Removes what an earlier run of the server left: containers, work folders, half pushes, locks, and marks its
+    /// builds as failed. Only at start, before routes and hooks are served.
+    pub async fn sweep(&self) -> Result<Swept> {
+        sweep::sweep(&self.0).await
+    }
+
+    /// Ends every push and build under way, and waits until nothing of them is left.
+    pub async fn stop(&self) {
+        self.0.shutdown.cancel();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+
+    /// Throws an app's build cache away. A build under way keeps the copy it has, and does not put it back.
+    pub async fn purge_cache(&self, app: AppId) -> Result<()> {
+        cache::purge(&self.0, app).await
+    }
+
+    /// Removes the files of an app that is no more: repository and cache.
+    pub async fn remove_app(&self, app: AppId) -> Result<()> {
+        cache::purge(&self.0, app).await?;
+        self.0.repos.remove(app).await
+    }
+}

@@ -1,0 +1,158 @@
+//! Who may push to or fetch from an app. Credentials are asked for before anything is said about the app, for git
+//! sends none until it is asked, and a stranger must not learn which apps there are.
+
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderMap, StatusCode};
+use jiff::Timestamp;
+use ropewalk_model::AppName;
+use ropewalk_store::{App, StoreError, User};
+
+use super::http::Service;
+use crate::context::Context;
+use crate::error::chain;
+
+/// Longest token text looked up, in bytes.
+const MAX_TOKEN: usize = 512;
+
+/// The app and the user, or the refusal to be sent.
+pub(crate) async fn authorize(
+    context: &Context,
+    headers: &HeaderMap,
+    repo: &str,
+    service: Service,
+) -> Result<(App, User), Response> {
+    let Some(token) = token(headers) else {
+        return Err(unauthorized(
+            "Log in with any user name and your API token as the password.",
+        ));
+    };
+    let name = repo.strip_suffix(".git").map(AppName::parse);
+    let found = context
+        .store
+        .read(move |view| {
+            let Some((user, token)) = view.authenticate(&token, Timestamp::now())? else {
+                return Ok(None);
+            };
+            let Some(Ok(name)) = name else {
+                return Ok(Some((user, token, None)));
+            };
+            let app = match view.find_app(name.as_str()) {
+                Ok(app) => Some(app),
+                Err(StoreError::NotFound(_)) => None,
+                Err(error) => return Err(error),
+            };
+            Ok(Some((user, token, app)))
+        })
+        .await;
+    match found {
+        Ok(None) => Err(unauthorized(
+            "The API token is not valid (any more). Log in again: ropewalk login",
+        )),
+        Ok(Some((user, token, app))) => match app {
+            Some(app) if app.owner == user.id || user.admin => {
+                if !allows(&token.scope, service) {
+                    return Err(plain(
+                        StatusCode::FORBIDDEN,
+                        "This API token may not do that: its scope is too narrow.",
+                    ));
+                }
+                Ok((app, user))
+            }
+            _ => Err(plain(StatusCode::NOT_FOUND, "Couldn't find that app.")),
+        },
+        Err(error) => {
+            tracing::error!(
+                error = chain(&error),
+                "Could not look up a push's credentials."
+            );
+            Err(plain(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "Ropewalk cannot read its ledger right now. Try again.",
+            ))
+        }
+    }
+}
+
+/// A short answer; git shows its body as `remote: …`.
+pub(crate) fn plain(status: StatusCode, text: &str) -> Response {
+    (
+        status,
+        [(CONTENT_TYPE, "text/plain; charset=utf-8")],
+        format!("{text}\n"),
+    )
+        .into_response()
+}
+
+fn unauthorized(text: &str) -> Response {
+    let mut response = plain(StatusCode::UNAUTHORIZED, text);
+    let challenge = http::HeaderValue::from_static("Basic realm=\"Ropewalk\", charset=\"UTF-8\"");
+    response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    response
+}
+
+/// The password of Basic credentials, whatever the user name; `Bearer` is taken too.
+fn token(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, rest) = value.split_once(' ')?;
+    let rest = rest.trim();
+    let token = match scheme.to_ascii_lowercase().as_str() {
+        "basic" => {
+            let decoded = String::from_utf8(STANDARD.decode(rest).ok()?).ok()?;
+            decoded.split_once(':')?.1.to_owned()
+        }
+        "bearer" => rest.to_owned(),
+        _ => return None,
+    };
+    (1..=MAX_TOKEN).contains(&token.len()).then_some(token)
+}
+
+/// Heroku's scopes: `global`, `write` and `write-protected` may push, the reading ones may fetch.
+fn allows(scope: &str, service: Service) -> bool {
+    scope.split([' ', ',']).any(|word| match (word, service) {
+        ("global" | "write" | "write-protected", _) => true,
+        ("read" | "read-protected", Service::Upload) => true,
+        _ => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token_of(value: &str) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, value.parse().unwrap());
+        token(&headers)
+    }
+
+    #[test]
+    fn any_user_with_the_token_as_password() {
+        let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
+        assert_eq!(token_of(&basic("x:secret")), Some("secret".into()));
+        assert_eq!(token_of(&basic("me@example.com:a:b")), Some("a:b".into()));
+        assert_eq!(token_of("bearer secret"), Some("secret".into()));
+        for bad in [
+            "Basic",
+            "Basic !!!",
+            &basic("nocolon"),
+            &basic("x:"),
+            "Digest a",
+            &basic(&format!("x:{}", "y".repeat(600))),
+        ] {
+            assert_eq!(token_of(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn narrow_scopes_do_not_push() {
+        assert!(allows("global", Service::Receive));
+        assert!(allows("identity write", Service::Receive));
+        assert!(allows("read", Service::Upload));
+        for scope in ["read", "identity", "", "globally"] {
+            assert!(!allows(scope, Service::Receive), "{scope}");
+        }
+    }
+}

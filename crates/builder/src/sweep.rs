@@ -1,0 +1,103 @@
+//! What an earlier run of the server left behind is removed before anything new begins.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+
+use jiff::Timestamp;
+use ropewalk_slug::{remove_tree, staging};
+
+use crate::build::sandbox::{KIND, LABEL_KIND};
+use crate::context::Context;
+use crate::{Error, Result};
+
+/// Folders of the data directory that are ours to fill.
+const FOLDERS: [&str; 5] = ["repos", "slugs", "builds", "cache", "hooks"];
+
+/// How much was left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Swept {
+    /// Builds marked as failed.
+    pub builds: usize,
+    pub containers: usize,
+    /// Work folders of builds, and caches that were being removed.
+    pub folders: usize,
+    /// Half received pushes and locks in repositories.
+    pub repositories: usize,
+    /// Slug images that no slug names.
+    pub slugs: usize,
+}
+
+pub(crate) fn make_folders(data: &Path) -> Result<()> {
+    for name in FOLDERS {
+        let path = data.join(name);
+        fs::create_dir_all(&path).map_err(Error::io("make", &path))?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn sweep(context: &Context) -> Result<Swept> {
+    let builds = context
+        .store
+        .write(|tx| tx.fail_interrupted_builds(Timestamp::now()))
+        .await?;
+    let containers = containers(context).await?;
+    let data = &context.options.data;
+    let folders = all_in(&data.join("builds"), |_| true).await?
+        + all_in(&data.join("cache"), |name| name.starts_with('.')).await?;
+    let swept = Swept {
+        builds,
+        containers,
+        folders,
+        repositories: context.repos.sweep().await?,
+        slugs: slugs(context).await?,
+    };
+    if swept != Swept::default() {
+        tracing::info!(?swept, "Removed what interrupted builds left behind.");
+    }
+    Ok(swept)
+}
+
+async fn containers(context: &Context) -> Result<usize> {
+    let mut removed = 0;
+    for container in context.engine.list().await? {
+        if container
+            .labels
+            .get(LABEL_KIND)
+            .is_some_and(|kind| kind == KIND)
+        {
+            context.engine.remove(&container.id).await?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+async fn all_in(folder: &Path, which: impl Fn(&str) -> bool) -> Result<usize> {
+    let mut removed = 0;
+    for entry in fs::read_dir(folder).map_err(Error::io("list", folder))? {
+        let entry = entry.map_err(Error::io("list", folder))?;
+        if which(&entry.file_name().to_string_lossy()) {
+            remove_tree(&entry.path()).await?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+/// A build may end between the image and its row.
+async fn slugs(context: &Context) -> Result<usize> {
+    let folder = context.options.data.join("slugs");
+    let named = context.store.read(|view| view.slug_images()).await?;
+    let named: HashSet<String> = named
+        .iter()
+        .filter_map(|digest| digest.strip_prefix("sha256:"))
+        .map(|hex| format!("{hex}.squashfs"))
+        .collect();
+    let unfinished = staging::sweep(&folder)?;
+    let unnamed = all_in(&folder, |name| {
+        name.ends_with(".squashfs") && !named.contains(name)
+    })
+    .await?;
+    Ok(unfinished + unnamed)
+}

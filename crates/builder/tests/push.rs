@@ -1,0 +1,569 @@
+//! What a push does, seen from a developer's git.
+
+#![allow(clippy::unwrap_used)] // support code of tests
+
+mod support;
+
+use std::sync::Arc;
+
+use ropewalk_builder::{ReleaseEvent, ReleaseOutcome, ReleasePhase};
+use ropewalk_model::release::ReleaseStatus;
+use ropewalk_store::BuildStatus;
+use tokio::sync::Notify;
+
+use support::client::{Client, interrupt};
+use support::engine::exit;
+use support::{Rig, count, until};
+
+#[test]
+fn git_hook_entry() {
+    support::hook_entry();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_to_main_becomes_a_release() {
+    let rig = Rig::new().await;
+    let client = Client::new().await;
+    let head = client.git(&["rev-parse", "HEAD"]).await;
+    let said = client.push(&rig.url(), &["main"]).await;
+    assert!(said.ok, "{}", said.text);
+    let wanted = [
+        "Compressing source files... done.",
+        "Building source:",
+        "-----> Node.js app detected",
+        "-----> Discovering process types",
+        "       Procfile declares types     -> web",
+        "       Default types for buildpack -> console",
+        "-----> Compressing...",
+        "       Done: ",
+        "-----> Launching...",
+        "       Released v2",
+        "       http://demo.localhost:8080/ deployed to Ropewalk",
+        "Verifying deploy... done.",
+    ];
+    let mut rest = said.text.as_str();
+    for line in wanted {
+        let at = rest
+            .find(line)
+            .unwrap_or_else(|| panic!("{line:?} is missing in {}", said.text));
+        rest = &rest[at + line.len()..];
+    }
+    assert_eq!(rig.server_ref("refs/heads/main"), Some(head.clone()));
+
+    let app = rig.app;
+    let (release, slug, build) = rig
+        .store
+        .read(move |view| {
+            let release = view.current_release(&view.app(app)?)?;
+            let slug = view.slug(release.slug.unwrap())?;
+            Ok((release, slug, view.builds(app, 1)?.remove(0)))
+        })
+        .await
+        .unwrap();
+    assert_eq!(
+        (release.version, release.status),
+        (2, ReleaseStatus::Succeeded)
+    );
+    assert_eq!(release.description, format!("Deploy {}", &head[..8]));
+    assert_eq!(release.stack_version.as_deref(), Some("sha256:stack"));
+    assert_eq!(slug.process_types["web"], "node app.js");
+    assert_eq!(slug.process_types["console"], "node");
+    let hex = slug.image_digest.strip_prefix("sha256:").unwrap();
+    assert!(rig.data().join(format!("slugs/{hex}.squashfs")).is_file());
+    assert_eq!(build.status, BuildStatus::Succeeded);
+    assert_eq!(build.commit, Some(head));
+    assert_eq!(build.report["phases_ms"]["compile"], 20);
+    assert!(build.report["phases_ms"]["receive"].is_u64());
+    until(5, "nothing of the build is left", || {
+        rig.builds_left() == 0 && rig.engine.containers() == 0
+    })
+    .await;
+    assert!(rig.output.text().contains("Released v2"));
+
+    let spec = rig.engine.last_spec();
+    assert_eq!(spec.user, "20000:20000");
+    assert_eq!(spec.command, ["/buildpacks/lib/driver", "auto"]);
+    assert!(spec.limits.memory > 0 && spec.limits.pids > 0);
+
+    let again = client.push(&rig.url(), &["main"]).await;
+    assert!(
+        again.ok && again.text.contains("Everything up-to-date"),
+        "{}",
+        again.text
+    );
+    let clone = client
+        .try_git(&["clone", "-q", &rig.url(), "../clone"])
+        .await;
+    assert!(clone.ok, "{}", clone.text);
+    assert!(client.dir.path().join("clone/app.js").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_build_rejects_the_push_and_changes_nothing() {
+    let rig = Rig::new().await;
+    let client = Client::new().await;
+    rig.engine.play(async |job| {
+        job.node();
+        job.say("       npm ERR! it broke\n");
+        exit(82)
+    });
+    let said = client.push(&rig.url(), &["main"]).await;
+    assert!(!said.ok);
+    for line in [
+        "npm ERR! it broke",
+        " !     Push rejected, failed to compile Node.js app.",
+        " !     Push failed",
+        "!\tPush rejected to demo.",
+        "pre-receive hook declined",
+    ] {
+        assert!(
+            said.text.contains(line),
+            "{line:?} is missing in {}",
+            said.text
+        );
+    }
+    assert_eq!(rig.server_ref("refs/heads/main"), None);
+    let app = rig.app;
+    let (releases, build) = rig
+        .store
+        .read(move |view| {
+            Ok((
+                view.releases(app, 10)?.len(),
+                view.builds(app, 1)?.remove(0),
+            ))
+        })
+        .await
+        .unwrap();
+    assert_eq!(releases, 1);
+    assert_eq!(
+        build.failure.as_deref(),
+        Some("failed to compile Node.js app")
+    );
+    assert_eq!(
+        (rig.builds_left(), count(&rig.data().join("slugs"))),
+        (0, 0)
+    );
+    assert_eq!(rig.quarantines(), 0);
+
+    // The next push works.
+    rig.engine.play(async |job| {
+        job.node();
+        exit(0)
+    });
+    assert!(client.push(&rig.url(), &["main"]).await.ok);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_name_themselves() {
+    let rig = Rig::with(|options| options.limits.build = std::time::Duration::from_secs(1)).await;
+    let client = Client::new().await;
+    rig.engine.play(async |job| {
+        job.node();
+        ropewalk_engine::Exit {
+            code: 137,
+            out_of_memory: true,
+        }
+    });
+    let said = client.push(&rig.url(), &["main"]).await;
+    assert!(
+        said.text
+            .contains("The build ran out of memory: it may use"),
+        "{}",
+        said.text
+    );
+    rig.engine.play(async |_job| std::future::pending().await);
+    let said = client.push(&rig.url(), &["main"]).await;
+    assert!(
+        said.text.contains("The build took longer than"),
+        "{}",
+        said.text
+    );
+    until(5, "the container is gone", || rig.engine.containers() == 0).await;
+
+    let full = Rig::with(|options| options.limits.disk_floor = u64::MAX).await;
+    let said = client.push(&full.url(), &["main"]).await;
+    assert!(
+        said.text.contains("The disk of this host is nearly full"),
+        "{}",
+        said.text
+    );
+    assert!(full.engine.made.lock().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_branches_and_tags_are_kept_and_not_built() {
+    let rig = Rig::new().await;
+    let client = Client::new().await;
+    let said = client.push(&rig.url(), &["main:feature"]).await;
+    assert!(
+        said.ok
+            && said
+                .text
+                .contains("Pushed to branch feature; only main or master deploys."),
+        "{}",
+        said.text
+    );
+    client.git(&["tag", "v1"]).await;
+    let said = client.push(&rig.url(), &["v1"]).await;
+    assert!(said.ok && !said.text.contains("deploys"), "{}", said.text);
+    for name in ["--upload-pack=x", "$(id)", ";id", "-x", "a'b\"c"] {
+        let target = format!("main:refs/heads/{name}");
+        let said = client.push(&rig.url(), &[&target]).await;
+        assert!(
+            said.ok && said.text.contains(&format!("Pushed to branch {name};")),
+            "{}",
+            said.text
+        );
+        assert!(rig.server_ref(&format!("refs/heads/{name}")).is_some());
+    }
+    assert!(rig.engine.made.lock().unwrap().is_empty());
+
+    let said = client.push(&rig.url(), &["main", "main:master"]).await;
+    assert!(
+        !said.ok && said.text.contains("Both main and master were pushed"),
+        "{}",
+        said.text
+    );
+    assert!(client.push(&rig.url(), &["main"]).await.ok);
+    let said = client.push(&rig.url(), &[":main"]).await;
+    assert!(
+        !said.ok && said.text.contains("The branch main cannot be deleted"),
+        "{}",
+        said.text
+    );
+    assert!(client.push(&rig.url(), &[":feature"]).await.ok);
+
+    // The same commit under the other name is built again, with a note.
+    let said = client.push(&rig.url(), &["main:master"]).await;
+    assert!(
+        said.ok
+            && said
+                .text
+                .contains("The same version of this code has already been built"),
+        "{}",
+        said.text
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_push_during_a_build_is_told_who_is_building() {
+    let rig = Rig::new().await;
+    let client = Client::new().await;
+    let (go, began) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (inner_go, inner_began) = (Arc::clone(&go), Arc::clone(&began));
+    rig.engine.play(move |job| {
+        let (go, began) = (Arc::clone(&inner_go), Arc::clone(&inner_began));
+        async move {
+            job.node();
+            began.notify_one();
+            go.notified().await;
+            exit(0)
+        }
+    });
+    let mut first = client.start_push(&rig.url(), "main");
+    began.notified().await;
+    let said = client.push(&rig.url(), &["main"]).await;
+    assert!(!said.ok);
+    assert!(
+        said.text
+            .contains("Another push to demo is being built: owner@example.com began it"),
+        "{}",
+        said.text
+    );
+    assert!(
+        client.push(&rig.url(), &["main:feature"]).await.ok,
+        "other branches are not held up"
+    );
+    go.notify_one();
+    assert!(first.wait().await.unwrap().success());
+    let app = rig.app;
+    assert_eq!(
+        rig.store
+            .read(move |view| view.releases(app, 10))
+            .await
+            .unwrap()
+            .len(),
+        2
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn builds_beyond_the_hosts_limit_wait_in_line() {
+    let rig = Rig::with(|options| options.limits.builds = 0).await;
+    let client = Client::new().await;
+    let mut push = client.start_push(&rig.url(), "main");
+    until(10, "the push waits", || rig.repo().join("HEAD").exists()).await;
+    interrupt(&push);
+    push.wait().await.unwrap();
+    assert!(rig.engine.made.lock().unwrap().is_empty());
+
+    let full = Rig::with(|options| {
+        options.limits.builds = 0;
+        options.limits.waiting = 0;
+    })
+    .await;
+    let said = client.push(&full.url(), &["main"]).await;
+    assert!(
+        !said.ok && said.text.contains("Too many builds wait on this host"),
+        "{}",
+        said.text
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_ends_the_build_within_five_seconds() {
+    let rig = Rig::new().await;
+    let client = Client::new().await;
+    let began = Arc::new(Notify::new());
+    let inner = Arc::clone(&began);
+    rig.engine.play(move |job| {
+        let began = Arc::clone(&inner);
+        async move {
+            job.node();
+            began.notify_one();
+            std::future::pending().await
+        }
+    });
+    let mut push = client.start_push(&rig.url(), "main");
+    began.notified().await;
+    interrupt(&push);
+    assert!(!push.wait().await.unwrap().success());
+    until(5, "everything is gone", || {
+        rig.engine.containers() == 0 && rig.builds_left() == 0 && rig.quarantines() == 0
+    })
+    .await;
+    let app = rig.app;
+    let build = rig
+        .store
+        .read(move |view| Ok(view.builds(app, 1)?.remove(0)))
+        .await
+        .unwrap();
+    assert_eq!(
+        (build.status, build.failure.as_deref()),
+        (BuildStatus::Failed, Some("cancelled"))
+    );
+    assert_eq!(rig.server_ref("refs/heads/main"), None);
+    rig.engine.play(async |job| {
+        job.node();
+        exit(0)
+    });
+    let said = client.push(&rig.url(), &["main"]).await;
+    assert!(
+        said.ok && said.text.contains("Released v2"),
+        "{}",
+        said.text
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_while_its_release_boots_does_not_undo_it() {
+    let rig = Rig::new().await;
+    let client = Client::new().await;
+    let (go, waiting) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    rig.releases
+        .play(|_| vec![ReleaseEvent::Phase(ReleasePhase::Boot)]);
+    let mut push = client.start_push(&rig.url(), "main");
+    let changes = Arc::clone(&rig.releases);
+    until(20, "the release is made", || {
+        changes.changes.load(std::sync::atomic::Ordering::SeqCst) > 0
+    })
+    .await;
+    drop((go, waiting));
+    interrupt(&push);
+    push.wait().await.unwrap();
+    // The server stops later: the release stands, so the ref follows it.
+    rig.builder.stop().await;
+    assert!(rig.server_ref("refs/heads/main").is_some());
+    let app = rig.app;
+    let release = rig
+        .store
+        .read(move |view| view.release(app, 2))
+        .await
+        .unwrap();
+    assert_eq!(release.status, ReleaseStatus::Pending);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_fails_shows_why_and_rejects_the_push() {
+    let rig = Rig::new().await;
+    let client = Client::new().await;
+    assert!(client.push(&rig.url(), &["main"]).await.ok);
+    let first = rig.server_ref("refs/heads/main");
+    client.write("app.js", "throw 1\n");
+    client.commit("second").await;
+    rig.releases.play(|_| {
+        vec![ReleaseEvent::Done(ReleaseOutcome::Failed {
+            reason: "web.1 listens on port 3000, not on $PORT (5000)".into(),
+            log_tail: vec!["Error: boom".into(), "    at app.js:1".into()],
+        })]
+    });
+    let said = client.push(&rig.url(), &["main"]).await;
+    assert!(!said.ok);
+    for line in [
+        "Released v3",
+        "Verifying deploy... failed.",
+        "       Error: boom",
+        " !     web.1 listens on port 3000, not on $PORT (5000)",
+        "release v3 failed; v2 keeps serving.",
+    ] {
+        assert!(
+            said.text.contains(line),
+            "{line:?} is missing in {}",
+            said.text
+        );
+    }
+    assert!(!said.text.contains("deployed to Ropewalk"));
+    assert_eq!(rig.server_ref("refs/heads/main"), first);
+    // Its build's output is complete, and its build succeeded.
+    let app = rig.app;
+    let build = rig
+        .store
+        .read(move |view| Ok(view.builds(app, 1)?.remove(0)))
+        .await
+        .unwrap();
+    assert_eq!(build.status, BuildStatus::Succeeded);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_command_is_heard_and_an_overtaken_release_followed() {
+    let rig = Rig::new().await;
+    let client = Client::new().await;
+    client.write("Procfile", "web: node app.js\nrelease: ./migrate\n");
+    client.commit("with release").await;
+    let store = rig.store.clone();
+    let (app, owner) = {
+        let id = rig.app;
+        let app = store.read(move |view| view.app(id)).await.unwrap();
+        (app.id, app.owner)
+    };
+    // Somebody sets a config var while the release command runs.
+    let handle = tokio::runtime::Handle::current();
+    rig.releases.play(move |version| match version {
+        2 => {
+            let store = store.clone();
+            tokio::task::block_in_place(|| {
+                handle.block_on(store.write(move |tx| {
+                    let release = ropewalk_store::NewRelease {
+                        id: ropewalk_model::ReleaseId(uuid::Uuid::new_v4()),
+                        app,
+                        user: owner,
+                        description: "Set A config vars".into(),
+                        slug: None,
+                        config: None,
+                        stack: None,
+                    };
+                    tx.create_release(release, jiff::Timestamp::now())
+                        .map(|_| ())
+                }))
+            })
+            .unwrap();
+            vec![
+                ReleaseEvent::Phase(ReleasePhase::Command),
+                ReleaseEvent::Output("migrating\n".into()),
+                ReleaseEvent::Done(ReleaseOutcome::Superseded { by: 3 }),
+            ]
+        }
+        _ => vec![
+            ReleaseEvent::Phase(ReleasePhase::Boot),
+            ReleaseEvent::Done(ReleaseOutcome::Succeeded),
+        ],
+    });
+    let said = client.push(&rig.url(), &["main"]).await;
+    assert!(said.ok, "{}", said.text);
+    for line in [
+        "Release command declared",
+        "Released v2",
+        "Running release command...",
+        "migrating",
+        "Release v3 took the place of v2",
+        "Verifying deploy... done.",
+    ] {
+        assert!(
+            said.text.contains(line),
+            "{line:?} is missing in {}",
+            said.text
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_are_struck_out_of_the_build_log_and_given_as_files() {
+    let rig = Rig::new().await;
+    let client = Client::new().await;
+    let (app, owner) = {
+        let id = rig.app;
+        let app = rig.store.read(move |view| view.app(id)).await.unwrap();
+        (app.id, app.owner)
+    };
+    let vars = [("API_SECRET", "hunter2hunter2")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+    rig.store
+        .write(move |tx| {
+            let release = ropewalk_store::NewRelease {
+                id: ropewalk_model::ReleaseId(uuid::Uuid::new_v4()),
+                app,
+                user: owner,
+                description: "Set API_SECRET config vars".into(),
+                slug: None,
+                config: Some(ropewalk_model::ConfigVars(vars.into())),
+                stack: None,
+            };
+            tx.create_release(release, jiff::Timestamp::now())
+        })
+        .await
+        .unwrap();
+    rig.engine.play(async |job| {
+        job.node();
+        let env = job
+            .spec
+            .mounts
+            .iter()
+            .find(|mount| mount.target == "/tmp/build/env")
+            .unwrap();
+        assert!(env.read_only);
+        let value = std::fs::read_to_string(env.source.join("API_SECRET")).unwrap();
+        job.say(&format!("       the secret is {value}!\n"));
+        assert!(!job.spec.env.iter().any(|(name, _)| name == "API_SECRET"));
+        exit(0)
+    });
+    let said = client.push(&rig.url(), &["main"]).await;
+    assert!(
+        said.ok && said.text.contains("the secret is [REDACTED]!"),
+        "{}",
+        said.text
+    );
+    assert!(!rig.output.text().contains("hunter2"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cache_lasts_between_successful_builds() {
+    let rig = Rig::new().await;
+    let client = Client::new().await;
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let inner = Arc::clone(&seen);
+    rig.engine.play(move |job| {
+        let seen = Arc::clone(&inner);
+        async move {
+            job.node();
+            let file = job.tree.join("cache/count");
+            let count: u32 = std::fs::read_to_string(&file).map_or(0, |text| text.parse().unwrap());
+            seen.lock().unwrap().push(count);
+            let _ = std::fs::remove_file(&file);
+            std::fs::write(&file, (count + 1).to_string()).unwrap();
+            exit(if count == 1 { 82 } else { 0 })
+        }
+    });
+    for (number, ok) in [(1, true), (2, false), (3, false)] {
+        client.write("app.js", format!("{number}"));
+        client.commit("x").await;
+        assert_eq!(client.push(&rig.url(), &["main"]).await.ok, ok);
+    }
+    assert_eq!(
+        *seen.lock().unwrap(),
+        [0, 1, 1],
+        "a failed build keeps nothing"
+    );
+    rig.builder.purge_cache(rig.app).await.unwrap();
+    client.commit("y").await;
+    assert!(client.push(&rig.url(), &["main"]).await.ok);
+    assert_eq!(seen.lock().unwrap()[3], 0);
+}
