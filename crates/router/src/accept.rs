@@ -125,6 +125,7 @@ where
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header)
             .max_headers(limits.headers)
+            .max_header_size(limits.head)
             .max_buf_size(limits.head)
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
