@@ -1,4 +1,5 @@
 //! Bodies, tunnels and protocols: nothing is buffered, everything passes both ways.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod rig;
 
@@ -142,6 +143,31 @@ async fn an_upload_streams_and_a_slow_dyno_slows_the_client() {
     }
     let answer = read_all(&mut client).await;
     assert_eq!(body(&answer), (SIZE * 7).to_string());
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_gives_its_place_back() {
+    let dyno = raw_dyno(|mut stream| async move {
+        let mut head = BufReader::new(&mut stream);
+        read_head(&mut head).await;
+        let size = 64 << 20;
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n");
+        let _ = stream.write_all(head.as_bytes()).await;
+        let _ = stream.write_all(&vec![b'x'; size]).await;
+    })
+    .await;
+    let limits = Limits {
+        idle: Duration::from_millis(200),
+        ..Limits::default()
+    };
+    let rig = Rig::fixed(table(1, app(&[dyno])), limits).await;
+    let mut client = TcpStream::connect(rig.addr).await.unwrap();
+    client
+        .write_all(get("app.test", "/").as_bytes())
+        .await
+        .unwrap();
+    rig.log.with("code=H27").await;
+    assert_eq!(rig.counters.snapshot().in_flight, 0);
 }
 
 #[tokio::test]

@@ -153,7 +153,7 @@ pub(crate) async fn read_all(stream: &mut TcpStream) -> String {
     // A reset after the answer is an answer too.
     let _ = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut bytes))
         .await
-        .expect("the answer ends");
+        .unwrap();
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
@@ -186,7 +186,7 @@ pub(crate) fn status(answer: &str) -> u16 {
 }
 
 pub(crate) fn body(answer: &str) -> &str {
-    answer.split_once("\r\n\r\n").expect("a head").1
+    answer.split_once("\r\n\r\n").unwrap().1
 }
 
 /// A header's value, lower-case name.
