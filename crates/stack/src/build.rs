@@ -1,6 +1,6 @@
 //! The straight line from a description to two images: debootstrap, run packages, layer, build packages, layer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Write;
@@ -42,6 +42,8 @@ const INSTALL: Step = Step {
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 const WORK_PREFIX: &str = "work-";
+/// How many versions of a stack the cache keeps: the one in use and the one before.
+const RESULTS: usize = 2;
 /// Every how many packages the progress says how many there are.
 const PACE: usize = 100;
 /// The clock of file systems is coarser than the system's.
@@ -94,6 +96,7 @@ pub async fn build(
     let mut stack = make(spec, &kept, &cache, progress).await?;
     stack.seconds = begun.elapsed().as_secs_f64();
     remember(&record, &stack)?;
+    prune(&cache, &kept)?;
     share(&stack, &kept, blobs).await?;
     progress(&summary(&stack));
     Ok(stack)
@@ -515,6 +518,40 @@ fn remember(record: &Path, stack: &Stack) -> Result<()> {
     let path = staged.path();
     fs::write(path, serde_json::to_vec_pretty(stack)?).map_err(Error::io("write", path))?;
     Ok(staged.publish()?)
+}
+
+/// Forgets all but the last few results of each stack, and the blobs that none of those has.
+fn prune(cache: &Path, kept: &BlobStore) -> Result<()> {
+    let mut records = Vec::new();
+    for entry in fs::read_dir(cache).map_err(Error::io("list", cache))? {
+        let path = entry.map_err(Error::io("list", cache))?.path();
+        if path.extension().is_some_and(|end| end == "json") {
+            let facts = fs::metadata(&path).and_then(|facts| facts.modified());
+            records.push((facts.map_err(Error::io("look at", &path))?, path));
+        }
+    }
+    records.sort_unstable();
+    let mut counts = BTreeMap::<String, usize>::new();
+    let mut wanted = BTreeSet::new();
+    for (_, path) in records.into_iter().rev() {
+        let stack = recall(&path, kept)?;
+        let count = stack
+            .as_ref()
+            .map(|stack| counts.entry(stack.name.clone()).or_default());
+        match (stack, count) {
+            (Some(stack), Some(count)) if *count < RESULTS => {
+                *count += 1;
+                wanted.extend(blobs_of(&stack));
+            }
+            _ => fs::remove_file(&path).map_err(Error::io("remove", &path))?,
+        }
+    }
+    for digest in kept.list()? {
+        if !wanted.contains(&digest) {
+            kept.remove(&digest)?;
+        }
+    }
+    Ok(())
 }
 
 async fn share(stack: &Stack, kept: &BlobStore, blobs: &BlobStore) -> Result<()> {
