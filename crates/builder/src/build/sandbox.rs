@@ -157,11 +157,6 @@ pub(crate) fn spec(context: &Context, site: &Site, recipe: &Recipe, commit: &str
         working_dir: ROOT.to_owned(),
         hostname: "build".to_owned(),
         mounts: mounts(context, site),
-        tmpfs: vec![Tmpfs {
-            target: "/app".to_owned(),
-            size_mib: 64,
-            exec: true,
-        }],
         network: Some(format!("rwb-{}", options.instance)),
         limits: ContainerLimits {
             memory: memory(options.limits.memory),
@@ -208,6 +203,8 @@ fn mounts(context: &Context, site: &Site) -> Vec<Mount> {
         mount(&site.tree(), ROOT, false),
         mount(&site.env(), &format!("{ROOT}/env"), true),
         mount(&context.options.buildpacks, MOUNT, true),
+        // Not a tmpfs: older engines give one the owner root and the mode of the image's folder.
+        mount(&site.dyno_home(), "/app", false),
     ];
     if let Some(bundle) = &context.inherited.ca_bundle {
         mounts.push(mount(bundle, Inherited::ca_target(), true));

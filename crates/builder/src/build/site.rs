@@ -4,6 +4,7 @@
 //! builds/<build>/        closed to everybody but the server
 //!   index                git's
 //!   env/                 ENV_DIR, mounted read-only
+//!   dyno-home/           mounted at /app, empty: some buildpacks install through the path that dynos will have
 //!   slug.squashfs        packed, not yet published
 //!   tree/                mounted at /tmp/build, the build's user owns it
 //!     app/ cache/ home/ result/
@@ -53,6 +54,7 @@ impl Site {
         let tree = self.tree();
         // `env` is where ENV_DIR will be mounted.
         let folders = [
+            self.dyno_home(),
             tree.clone(),
             self.app(),
             tree.join("home"),
@@ -75,6 +77,10 @@ impl Site {
 
     pub(crate) fn app(&self) -> PathBuf {
         self.folder.join("tree/app")
+    }
+
+    pub(crate) fn dyno_home(&self) -> PathBuf {
+        self.folder.join("dyno-home")
     }
 
     pub(crate) fn cache(&self) -> PathBuf {

@@ -1,10 +1,16 @@
 //! A builder with a real ledger, real git and a real listener; the engine and the scheduler are played here.
 
-#![allow(clippy::unwrap_used, dead_code)] // support code of tests
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "support code of tests; each test binary uses its part"
+)]
 
 pub mod client;
 pub mod engine;
 pub mod releases;
+pub mod rootfs;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
