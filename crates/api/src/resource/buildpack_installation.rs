@@ -109,16 +109,21 @@ fn normal(asked: &str) -> ApiResult<String> {
     }
 }
 
+/// As clients see it.
+pub(crate) fn url(kept: &str) -> String {
+    match kept.contains("://") {
+        true => kept.to_owned(),
+        false => format!("{URN}{kept}"),
+    }
+}
+
 fn wire(kept: Vec<String>) -> Vec<BuildpackInstallation> {
     kept.into_iter()
         .zip(0..)
         .map(|(name, ordinal)| BuildpackInstallation {
             ordinal,
             buildpack: InstalledBuildpack {
-                url: match name.contains("://") {
-                    true => name.clone(),
-                    false => format!("{URN}{name}"),
-                },
+                url: url(&name),
                 name,
             },
         })
