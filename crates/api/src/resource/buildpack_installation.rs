@@ -140,8 +140,8 @@ mod tests {
             ("heroku/nodejs", Some("heroku/nodejs")),
             ("urn:buildpack:heroku/nodejs", Some("heroku/nodejs")),
             (
-                "https://github.com/x/y.git#main",
-                Some("https://github.com/x/y.git#main"),
+                "https://git.example.com/x/y.git#main",
+                Some("https://git.example.com/x/y.git#main"),
             ),
             ("http://example.com/b.tgz", Some("http://example.com/b.tgz")),
             ("nodejs", None),

@@ -184,6 +184,7 @@ async fn owners_and_administrators_get_through_every_door() {
 #[tokio::test]
 async fn a_token_is_taken_in_every_form_clients_send() {
     let rig = Rig::new().await;
+    rig.set_password().await;
     for header in [
         format!("Bearer {DEV}"),
         basic(&format!(":{DEV}")),
@@ -203,6 +204,7 @@ async fn a_token_is_taken_in_every_form_clients_send() {
 #[tokio::test]
 async fn a_password_makes_a_token_and_the_token_ends() {
     let rig = Rig::new().await;
+    rig.set_password().await;
     let login = basic(&format!("Dev@Example.com:{PASSWORD}"));
     let path = "/oauth/authorizations";
     let body = r#"{"description":"CLI login","expires_in":2592000,"scope":["global"]}"#;
@@ -236,6 +238,7 @@ async fn a_password_makes_a_token_and_the_token_ends() {
 #[tokio::test]
 async fn wrong_passwords_are_refused_and_counted() {
     let rig = Rig::new().await;
+    rig.set_password().await;
     let path = "/oauth/authorizations";
     for who in ["dev@example.com", "nobody@example.com", "admin@example.com"] {
         let wrong = basic(&format!("{who}:wrong"));

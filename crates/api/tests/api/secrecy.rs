@@ -44,6 +44,7 @@ async fn config_vars_tokens_passwords_and_addresses_are_never_logged() {
     tracing::subscriber::set_global_default(subscriber).unwrap();
 
     let rig = Rig::new().await;
+    rig.set_password().await;
     let app = rig.app("demo").await;
     let secret = "hunter2-hunter2";
     rig.call("PATCH", "/apps/demo/config-vars", json!({"KEY": secret}))
