@@ -97,14 +97,15 @@ impl Server {
             network: data.dyno_network(),
             policy: Policy::default(),
         };
-        let scheduler = Scheduler::new(
+        let scheduler = Scheduler::new(ropewalk_scheduler::Parts {
             config,
-            store.clone(),
-            engine.clone(),
-            mounts.clone(),
-            logs.clone(),
-            routes.clone(),
-        );
+            store: store.clone(),
+            engine: engine.clone(),
+            mounts: mounts.clone(),
+            logs: logs.clone(),
+            outputs: outputs.clone(),
+            routes: routes.clone(),
+        });
         let deploys = Deploys {
             scheduler: scheduler.clone(),
             logs: logs.clone(),
@@ -237,7 +238,8 @@ impl Server {
             },
             signing_key: SigningKey::derive(&std::fs::read(data.path("key"))?),
             default_stack: "debian-13".to_owned(),
-            rate: Rate::default(),
+            rate: Rate::REQUESTS,
+            login_rate: Rate::LOGINS,
         });
         let catalog = catalog::Releases {
             store: parts.store.clone(),
