@@ -189,7 +189,8 @@ fn spec(shared: &Shared, recipe: &Recipe, terminal: Terminal) -> ContainerSpec {
             pids: dyno.size.pids,
             io_weight: 0,
             shm_mib: 64,
-            open_files: 65_536,
+            // The engine's own limit: what is above the daemon's would be refused.
+            open_files: 0,
         },
         tty: terminal == Terminal::Attached { tty: true },
         open_stdin: terminal != Terminal::None,
