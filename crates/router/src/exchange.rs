@@ -34,15 +34,16 @@ pub(crate) enum Fault {
     Final(Code),
 }
 
-/// Sends `request` and waits for the head of the response.
+/// Sends `request` and waits for the head of the response. Gives the connection back while it lives.
 pub(crate) async fn exchange(
-    sender: &mut Sender,
+    mut sender: Sender,
     request: Request<Upload>,
     patience: Patience,
-) -> Result<Response<Incoming>, Fault> {
+) -> Result<(Response<Incoming>, Option<Sender>), Fault> {
     let progress = request.body().progress();
     let begun = clock::millis();
-    let mut reply = pin!(sender.try_send_request(request));
+    let mut reply = pin!(sender.send(request));
+    let mut sender = Some(sender);
     loop {
         let due = due(progress.as_deref(), begun, patience);
         let overdue = async {
@@ -53,9 +54,25 @@ pub(crate) async fn exchange(
                 None => std::future::pending().await,
             }
         };
+        let ended = async {
+            match &mut sender {
+                Some(sender) => sender.ended().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
-            reply = &mut reply => return reply.map_err(|error| fault(error, progress.as_ref())),
+            reply = &mut reply => {
+                return match reply {
+                    Ok(response) => Ok((response, sender)),
+                    Err(error) => Err(fault(error, progress.as_ref())),
+                };
+            }
+            // The reply, if there is one, is on its way; if not, this brings the request back.
+            () = ended => {
+                sender = None;
+                continue;
+            }
             () = overdue => {}
         }
         // Bytes may have moved while we slept; only a deadline that still holds counts.

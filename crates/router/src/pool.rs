@@ -4,15 +4,19 @@
 //! before (then a request without a body may be repeated), must drop all of an upstream's
 //! connections at once, and must tell a refusal from a timeout.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hyper::client::conn::http1;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use crate::upload::Upload;
@@ -24,7 +28,13 @@ pub(crate) enum Address {
     Unix(PathBuf),
 }
 
-pub(crate) type Sender = http1::SendRequest<Upload>;
+/// An open connection, on which requests are sent one after the other.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    requests: http1::SendRequest<Upload>,
+    /// Ends when the connection's task has ended.
+    ended: oneshot::Receiver<Infallible>,
+}
 
 /// Why no connection could be made.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +63,31 @@ struct Idle {
     since: Instant,
 }
 
+impl Sender {
+    /// Hands over a request; the future is its reply.
+    pub(crate) fn send(
+        &mut self,
+        request: Request<Upload>,
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Upload>>>> + use<>
+    {
+        self.requests.try_send_request(request)
+    }
+
+    /// Completes when the connection is gone. A request handed over at that very moment may lie
+    /// where nobody will ever take it, and comes back only when the sender is dropped.
+    pub(crate) async fn ended(&mut self) {
+        let _ = (&mut self.ended).await;
+    }
+
+    fn is_ready(&self) -> bool {
+        self.requests.is_ready()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.requests.is_closed()
+    }
+}
+
 impl Pool {
     /// An open connection that was idle for less than `max_idle`.
     pub(crate) async fn checkout(&self, max_idle: Duration) -> Option<Sender> {
@@ -60,7 +95,7 @@ impl Pool {
         if sender.is_ready() {
             return Some(sender);
         }
-        match timeout(SETTLE, sender.ready()).await {
+        match timeout(SETTLE, sender.requests.ready()).await {
             Ok(Ok(())) => Some(sender),
             Ok(Err(_)) | Err(_) => None,
         }
@@ -147,17 +182,19 @@ async fn drive<S>(stream: S) -> io::Result<Sender>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
-    let (sender, connection) = http1::Builder::new()
+    let (requests, connection) = http1::Builder::new()
         .max_buf_size(BUFFER)
         .max_header_size(BUFFER)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(io::Error::other)?;
+    let (end, ended) = oneshot::channel();
     tokio::spawn(async move {
         // Whatever ends it is told to the request in flight; an idle connection may just close.
         if let Err(error) = connection.with_upgrades().await {
             tracing::trace!(%error, "Connection to an upstream ended.");
         }
+        drop(end);
     });
-    Ok(sender)
+    Ok(Sender { requests, ended })
 }

@@ -142,6 +142,7 @@ async fn to_app(
     let mut hold = Hold::new(limits.boot);
     let mut tried: Vec<Arc<Upstream>> = Vec::new();
     let mut fault = Code::H99;
+    let mut returned = 0;
     // An upgrade takes its connection with it, so it brings a new one.
     let mut reuse = outgoing.upgrade.is_none();
     loop {
@@ -158,7 +159,7 @@ async fn to_app(
             false => None,
         };
         let reused = pooled.is_some();
-        let mut sender = match pooled {
+        let sender = match pooled {
             Some(sender) => {
                 visit.connected(0);
                 sender
@@ -183,12 +184,15 @@ async fn to_app(
         let spare = (reused && outgoing.repeatable).then(|| outgoing.copy());
         let upload = outgoing.request.body().progress();
         visit.sending();
-        match exchange(&mut sender, outgoing.request, patience).await {
-            Ok(response) => {
+        match exchange(sender, outgoing.request, patience).await {
+            Ok((response, sender)) => {
                 let upgrade = outgoing.upgrade;
                 return respond(router, response, visit, sender, upload, upgrade, patience);
             }
-            Err(Fault::NotSent(request)) if reused => outgoing.request = *request,
+            Err(Fault::NotSent(request)) if returned < ATTEMPTS => {
+                returned += 1;
+                outgoing.request = *request;
+            }
             Err(Fault::Closed) if spare.is_some() => {
                 outgoing.request = spare.unwrap_or_default();
             }
@@ -272,7 +276,7 @@ async fn to_platform(
             false => None,
         };
         let reused = pooled.is_some();
-        let mut sender = match pooled {
+        let sender = match pooled {
             Some(sender) => sender,
             None => match connect(router, socket, &mut visit).await {
                 Ok(sender) => sender,
@@ -290,8 +294,8 @@ async fn to_platform(
         let spare = (reused && outgoing.repeatable).then(|| outgoing.copy());
         let upload = outgoing.request.body().progress();
         visit.sending();
-        match exchange(&mut sender, outgoing.request, patience).await {
-            Ok(response) => {
+        match exchange(sender, outgoing.request, patience).await {
+            Ok((response, sender)) => {
                 let upgrade = outgoing.upgrade;
                 return respond(router, response, visit, sender, upload, upgrade, patience);
             }
@@ -310,7 +314,7 @@ fn respond(
     router: &Router,
     response: Response<Incoming>,
     visit: Visit,
-    sender: Sender,
+    sender: Option<Sender>,
     upload: Option<Arc<crate::upload::Progress>>,
     upgrade: Option<OnUpgrade>,
     patience: Patience,

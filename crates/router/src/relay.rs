@@ -53,12 +53,12 @@ pub(crate) enum RelayError {
 }
 
 impl Relay {
-    /// `sender` is the connection the response comes over, `upload` the request's body if it had one.
+    /// `sender` is the connection the response comes over if it can be used again, `upload` the request's body if it had one.
     pub(crate) fn new(
         inner: Incoming,
         status: u16,
         visit: Visit,
-        sender: Sender,
+        sender: Option<Sender>,
         upload: Option<Arc<Progress>>,
         idle: Option<Duration>,
     ) -> Relay {
@@ -66,7 +66,7 @@ impl Relay {
             inner,
             visit,
             status,
-            sender: Some(sender),
+            sender,
             upload,
             idle,
             last: clock::millis(),

@@ -160,21 +160,20 @@ pub(crate) async fn read_all(stream: &mut TcpStream) -> String {
 /// Reads until `end` has come.
 pub(crate) async fn read_until(stream: &mut TcpStream, end: &str) -> String {
     let mut bytes = Vec::new();
-    tokio::time::timeout(DEADLINE, async {
-        while !String::from_utf8_lossy(&bytes).contains(end) {
-            let mut chunk = [0; 4096];
-            let count = stream.read(&mut chunk).await.unwrap();
-            assert!(
-                count > 0,
-                "ended early: {}",
-                String::from_utf8_lossy(&bytes)
-            );
-            bytes.extend_from_slice(&chunk[..count]);
+    let deadline = tokio::time::Instant::now() + DEADLINE;
+    loop {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if text.contains(end) {
+            return text;
         }
-    })
-    .await
-    .unwrap_or_else(|_| panic!("no {end:?}"));
-    String::from_utf8_lossy(&bytes).into_owned()
+        let mut chunk = [0; 4096];
+        let count = tokio::time::timeout_at(deadline, stream.read(&mut chunk))
+            .await
+            .unwrap_or_else(|_| panic!("no {end:?} in {text:?}"))
+            .unwrap();
+        assert!(count > 0, "ended early: {text:?}");
+        bytes.extend_from_slice(&chunk[..count]);
+    }
 }
 
 pub(crate) fn status(answer: &str) -> u16 {
@@ -249,14 +248,17 @@ impl Dyno {
                 let (reply, counted, seen) = (reply.clone(), counted.clone(), seen.clone());
                 clients.spawn(async move {
                     let mut stream = BufReader::new(stream);
+                    // A connection that brought nothing yet is not idle but new.
+                    let mut linger_now = None;
                     loop {
-                        let head = match linger {
+                        let head = match linger_now {
                             None => read_head(&mut stream).await,
                             Some(limit) => tokio::time::timeout(limit, read_head(&mut stream))
                                 .await
                                 .unwrap_or(None),
                         };
                         let Some(head) = head else { return };
+                        linger_now = linger;
                         let length: usize = header(&head, "content-length")
                             .and_then(|value| value.parse().ok())
                             .unwrap_or(0);
