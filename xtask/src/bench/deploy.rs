@@ -94,7 +94,7 @@ impl Deploy {
                     kind,
                     &place.root.join("examples"),
                     &work,
-                    &docker.base(),
+                    &docker.base_line(),
                 )
             })?;
             for number in 1..=self.runs {
@@ -155,7 +155,7 @@ fn one_run(
         });
     }
     platform.destroy(&name)?;
-    docker.remove(app.kind.name())
+    docker.clear()
 }
 
 /// What the figures were measured on.
