@@ -181,8 +181,14 @@ fn warn_about(folder: &Path, what: &str) {
 
 fn is_without_journal(folder: &Path) -> Result<bool> {
     let mut find = Command::new("findmnt");
-    find.args(["--noheadings", "--output", "FSTYPE,SOURCE", "--target"])
-        .arg(folder);
+    find.args([
+        "--noheadings",
+        "--nofsroot",
+        "--output",
+        "FSTYPE,SOURCE",
+        "--target",
+    ])
+    .arg(folder);
     let found = run(&mut find, Duration::from_secs(10))?;
     let Some(("ext4", device)) = found.trim().split_once(char::is_whitespace) else {
         return Ok(false);
