@@ -101,7 +101,7 @@ impl Builder {
         self.0.tasks.wait().await;
     }
 
-    /// Throws an app's build cache away. A build under way keeps the copy it has, and does not put it back.
+    /// Throws an app's build cache away. A build under way has a copy, which is kept when it succeeds.
     pub async fn purge_cache(&self, app: AppId) -> Result<()> {
         cache::purge(&self.0, app).await
     }

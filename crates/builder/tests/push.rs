@@ -359,7 +359,6 @@ async fn ctrl_c_ends_the_build_within_five_seconds() {
 async fn a_client_that_leaves_while_its_release_boots_does_not_undo_it() {
     let rig = Rig::new().await;
     let client = Client::new().await;
-    let (go, waiting) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     rig.releases
         .play(|_| vec![ReleaseEvent::Phase(ReleasePhase::Boot)]);
     let mut push = client.start_push(&rig.url(), "main");
@@ -368,7 +367,6 @@ async fn a_client_that_leaves_while_its_release_boots_does_not_undo_it() {
         changes.changes.load(std::sync::atomic::Ordering::SeqCst) > 0
     })
     .await;
-    drop((go, waiting));
     interrupt(&push);
     push.wait().await.unwrap();
     // The server stops later: the release stands, so the ref follows it.

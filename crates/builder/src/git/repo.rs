@@ -10,10 +10,14 @@ use ropewalk_model::AppId;
 use ropewalk_slug::remove_tree;
 
 use super::command::{Git, run};
+use crate::context::Context;
+use crate::error::chain;
 use crate::{Error, Result};
 
 /// Longest time that making a repository or setting a ref may take.
 const SHORT: Duration = Duration::from_secs(30);
+/// Longest time for packing a repository.
+const LONG: Duration = Duration::from_secs(1800);
 
 #[derive(Debug)]
 pub(crate) struct Repos {
@@ -80,6 +84,21 @@ impl Repos {
             return Ok(());
         }
         remove_leftovers(&self.path(app)).await.map(|_| ())
+    }
+
+    /// Packs the repository once it holds many small files or packs. Ends with the server.
+    pub(crate) async fn maintain(&self, context: &Context, app: AppId) {
+        // A push that is cut off meanwhile must not tidy away what is being packed.
+        let _in_use = self.enter(app);
+        let mut command = context.git.command(&self.path(app));
+        command.args(["gc", "--auto", "--quiet"]);
+        let packed = tokio::select! {
+            () = context.shutdown.cancelled() => return,
+            packed = run(&mut command, "gc", LONG) => packed,
+        };
+        if let Err(error) = packed {
+            tracing::warn!(%app, error = chain(&error), "Could not pack a repository.");
+        }
     }
 
     /// Lets a clone without arguments find the branch that was deployed.
