@@ -84,6 +84,16 @@ replace_tree() {
     rm -rf "$old"
 }
 
+# unshare FILE...: gives a file of a linked tree a life of its own, for tools that write in place.
+unshare() {
+    local file
+    for file in "$@"; do
+        [[ -f $file ]] || continue
+        cp -p "$file" "$file.own.$$"
+        mv -T "$file.own.$$" "$file"
+    done
+}
+
 # cache_key PART...: one checksum over words and files; a file is written as @PATH, and one
 # that is missing counts as such.
 cache_key() {

@@ -1,8 +1,13 @@
 # shellcheck shell=bash
 # The shared library.
 
-test_env_dir_never_breaks_the_build() {
+load() {
+    # shellcheck source=../common.sh
     source "$home/lib/common.sh"
+}
+
+test_env_dir_never_breaks_the_build() {
+    load
     config PATH /evil
     config BUILD_DIR /evil
     config LD_PRELOAD /evil
@@ -17,18 +22,21 @@ test_env_dir_never_breaks_the_build() {
 }
 
 test_linked_trees_share_files_and_replace_whole() {
-    source "$home/lib/common.sh"
+    load
     mkdir -p a/b c
     echo 1 >a/b/f
     touch c/left-over
     link_tree a c
     equal "$(stat -c %i a/b/f)" "$(stat -c %i c/b/f)"
     test ! -e c/left-over
+    unshare c/b/f c/none
+    echo 2 >c/b/f
+    equal "$(<a/b/f)" 1
     equal "$(find . -name '*.new.*' -o -name '*.old.*')" ''
 }
 
 test_cache_key_sees_words_files_and_their_absence() {
-    source "$home/lib/common.sh"
+    load
     echo 1 >f
     one=$(cache_key x @f)
     equal "$one" "$(cache_key x @f)"
@@ -40,7 +48,7 @@ test_cache_key_sees_words_files_and_their_absence() {
 }
 
 test_download_checks_the_checksum() {
-    source "$home/lib/common.sh"
+    load
     echo content >source
     sum=$(sha256sum <source | cut -d' ' -f1)
     download_with_integrity "file://$PWD/source" "$sum" got

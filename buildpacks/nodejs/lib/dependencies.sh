@@ -43,6 +43,12 @@ install_dependencies() {
     restore_cache_directories
 }
 
+# link_modules FROM TO: what package managers note about a tree, they rewrite when they prune it.
+link_modules() {
+    link_tree "$1" "$2"
+    unshare "$2/.package-lock.json" "$2/.yarn-integrity"
+}
+
 # === npm
 
 # Everything that decides what an installation by npm contains.
@@ -72,7 +78,7 @@ install_with_npm() {
     if can_reuse; then
         reused=yes
         output_line "Reusing node_modules: ${lock_file:-package.json} and Node.js are unchanged"
-        link_tree "$kept_modules" node_modules
+        link_modules "$kept_modules" node_modules
         run_install_scripts_again
         return
     fi
@@ -86,7 +92,7 @@ install_with_npm() {
             'Run npm install and commit package-lock.json.'
         # What was chosen before stays chosen while package.json allows it.
         if [[ $NODE_MODULES_CACHE != false && -d $kept_modules && -z $F_workspaces ]]; then
-            link_tree "$kept_modules" node_modules
+            link_modules "$kept_modules" node_modules
         fi
         output_line 'Installing node modules (npm install, package.json)'
         npm_or_fail install --no-package-lock --prefer-offline ||
@@ -162,7 +168,7 @@ install_with_yarn() {
         local frozen=()
         [[ -z $lock_file ]] || frozen=(--frozen-lockfile)
         if [[ $NODE_MODULES_CACHE != false && -z $F_vendored && -z $F_workspaces && -d $kept_modules ]]; then
-            link_tree "$kept_modules" node_modules
+            link_modules "$kept_modules" node_modules
         fi
         output_line "Installing node modules (${lock_file:-package.json})"
         YARN_CACHE_FOLDER=$cache/yarn yarn install "${frozen[@]}" --ignore-engines \
@@ -224,7 +230,7 @@ save_dependencies() {
     [[ $NODE_MODULES_CACHE != false && -z $F_workspaces && -d node_modules ]] || return 0
     case $manager-$yarn_kind in npm- | yarn-classic) ;; *) return 0 ;; esac
     [[ $reused == '' ]] || return 0
-    link_tree node_modules "$kept_modules"
+    link_modules node_modules "$kept_modules"
     modules_key >"$kept_modules.key"
 }
 

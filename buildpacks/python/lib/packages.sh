@@ -14,7 +14,7 @@ install_packages() {
 install_with_pip() {
     # pip of the environment: programs get the environment's path in their first line.
     "$python_home/bin/python" -m pip install --no-compile -r requirements.txt 2>&1 |
-        grep -v --line-buffered -E '^(  )?(Using cached|Downloading) .*\.metadata' | indent ||
+        sed -u -E '/^ *(Using cached|Downloading) .*\.metadata/d' | indent ||
         fail 'pip could not install requirements.txt.' \
             'Its messages are above: a version that does not exist, or one that does not' \
             "support Python $python_version, are the usual reasons."

@@ -97,6 +97,13 @@ test_online_requirements_and_reuse() {
     expect '       after'
 }
 
+test_online_nothing_required() {
+    file requirements.txt </dev/null
+    build
+    expect_status 0
+    on_dyno 'python -m pip --version'
+}
+
 test_online_requirement_that_does_not_exist() {
     file requirements.txt <<<'itsdangerous==99'
     build
