@@ -22,7 +22,11 @@ fn main() -> io::Result<()> {
     }
     archive.into_inner()?;
     let digest = Sha256::digest(fs::read(out.join("bundle.tar"))?);
-    let hex: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let hex: String = digest
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     fs::write(out.join("bundle.digest"), hex)
 }
 

@@ -28,6 +28,8 @@ pub struct Context {
     pub default_stack: String,
     /// Requests an account may make.
     pub rate: Rate,
+    /// Passwords that may be tried for one account.
+    pub login_rate: Rate,
 }
 
 impl fmt::Debug for Context {

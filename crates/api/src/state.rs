@@ -6,15 +6,10 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use crate::context::Context;
-use crate::transport::quota::{Quota, Rate};
+use crate::transport::quota::Quota;
 
 /// Passwords checked at the same time; each takes 19 MiB and tens of milliseconds.
 const PASSWORD_CHECKS: usize = 2;
-/// Passwords that may be tried for one account.
-const LOGINS: Rate = Rate {
-    burst: 10,
-    per_minute: 10,
-};
 
 /// Shared by all handlers.
 #[derive(Debug, Clone)]
@@ -34,7 +29,7 @@ impl State {
     pub(crate) fn new(ctx: Context) -> Self {
         Self(Arc::new(Inner {
             quota: Quota::new(ctx.rate),
-            logins: Quota::new(LOGINS),
+            logins: Quota::new(ctx.login_rate),
             password_checks: Semaphore::new(PASSWORD_CHECKS),
             ctx,
         }))

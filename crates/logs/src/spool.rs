@@ -83,7 +83,7 @@ pub(crate) fn apps(dir: &Path) -> io::Result<HashSet<AppId>> {
     let mut apps = HashSet::new();
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();
-        let app = name
+        let app: Option<AppId> = name
             .to_str()
             .and_then(|name| name.strip_suffix(".1").unwrap_or(name).strip_suffix(".log"))
             .and_then(|id| id.parse().ok());

@@ -20,7 +20,7 @@ pub struct BlobStore {
 }
 
 impl BlobStore {
-    /// Makes the folder and removes what a crash left half-written. To be called once per process, before writing.
+    /// Makes the folder and removes what a crash left half-written.
     pub fn open(dir: &Path) -> Result<Self> {
         let folder = dir.join("sha256");
         fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
@@ -226,7 +226,7 @@ mod tests {
         drop(writer);
         let blobs = folder.path().join("sha256");
         assert_eq!(fs::read_dir(&blobs).unwrap().count(), 0);
-        fs::write(blobs.join(format!("{}9-9", staging::PREFIX)), "half").unwrap();
+        fs::write(blobs.join(format!("{}4194305-1", staging::PREFIX)), "half").unwrap();
         BlobStore::open(folder.path()).unwrap();
         assert_eq!(fs::read_dir(&blobs).unwrap().count(), 0);
     }

@@ -19,6 +19,7 @@ use crate::proxy;
 use crate::request::Peer;
 use crate::router::Router;
 use crate::sniff;
+use crate::stall::Stall;
 
 /// Pause after a failed accept (most often: no file descriptors left).
 const BREATH: Duration = Duration::from_millis(50);
@@ -100,6 +101,7 @@ where
 {
     let stopping = router.stopping.clone();
     let limits = router.limits.clone();
+    let stream = TokioIo::new(Stall::new(stream, limits.idle));
     let service =
         service_fn(move |request| proxy::serve(Arc::clone(&router), Arc::clone(&peer), request));
     // How it ended is in the records of its requests; a connection may end at any time.
@@ -111,7 +113,7 @@ where
             .initial_connection_window_size(4 * WINDOW)
             .max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX))
             .keep_alive_interval(limits.header)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(stream, service);
         let mut connection = pin!(connection);
         tokio::select! {
             _ = connection.as_mut() => {}
@@ -125,8 +127,9 @@ where
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header)
             .max_headers(limits.headers)
+            .max_header_size(limits.head)
             .max_buf_size(limits.head)
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(stream, service)
             .with_upgrades();
         let mut connection = pin!(connection);
         tokio::select! {

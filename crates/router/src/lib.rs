@@ -1,7 +1,7 @@
 //! The data plane: takes every request of every app, finds its dyno, and streams both ways.
 //!
 //! # Layout
-//! A request goes through `accept` (sockets, HTTP/1 and 2; `tls`, `sniff`), `proxy` (the straight
+//! A request goes through `accept` (sockets, HTTP/1 and 2; `tls`, `sniff`, `stall`), `proxy` (the straight
 //! line), `request` (its head), `table` (host to app), `hold` (while an app boots), `balance` (which
 //! dyno), `pool` (a connection), `exchange` (one attempt), `relay` and `upload` (the bodies) or
 //! `tunnel` (after an upgrade), and ends in `access` (its record) or `pages` (our own answer, with
@@ -31,6 +31,7 @@ mod request;
 mod router;
 mod saved;
 mod sniff;
+mod stall;
 mod stats;
 mod table;
 mod tls;

@@ -149,6 +149,7 @@ where
 {
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(BUFFER)
+        .max_header_size(BUFFER)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(io::Error::other)?;

@@ -19,7 +19,7 @@ mod sweep;
 
 pub use error::SchedulerError;
 pub use plan::Policy;
-pub use reconcile::{Config, Scheduler, Status};
+pub use reconcile::{Config, Parts, Scheduler, Status};
 pub use release::{Outcome, Progress};
 pub use routes::{Platform, RouterView, Routes};
 pub use runs::{Attachment, NewRun, Started};

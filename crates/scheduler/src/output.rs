@@ -22,9 +22,13 @@ pub(crate) async fn follow(
     if shared.is_followed(id) {
         return Ok(());
     }
-    let dyno = shared
+    let (dyno, release) = shared
         .store
-        .read(move |view| view.dyno(id)?.ok_or(StoreError::NotFound("dyno")))
+        .read(move |view| {
+            let dyno = view.dyno(id)?.ok_or(StoreError::NotFound("dyno"))?;
+            let release = view.release(dyno.app, dyno.release_version)?;
+            Ok((dyno, release))
+        })
         .await?;
     if dyno.attached {
         return Ok(());
@@ -44,10 +48,18 @@ pub(crate) async fn follow(
         .filter(|at| *at > dyno.created_at)
         .map(|at| (at.as_second(), at.subsec_nanosecond() + 1_000));
     let mut stream = shared.engine.logs(container, since, true).await?;
+    // A release command's output is also kept by itself, for those who ask for the release's.
+    let mut kept = match dyno.name.process_type.as_str() {
+        "release" => shared.outputs.create(release.id.0).ok(),
+        _ => None,
+    };
     let shared_task = shared.clone();
     let task = async move {
         let mut lines = Lines::default();
         while let Some(Ok(chunk)) = stream.next().await {
+            if let Some(kept) = &mut kept {
+                kept.write(&chunk.bytes);
+            }
             lines.take(&chunk, |at, text| {
                 shared_task
                     .logs

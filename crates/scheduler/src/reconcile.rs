@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use ropewalk_engine::Engine;
-use ropewalk_logs::Logs;
+use ropewalk_logs::{Logs, Outputs};
 use ropewalk_model::{DynoId, InstanceId};
 use ropewalk_slug::Mounts;
 use ropewalk_store::Store;
@@ -46,6 +46,19 @@ pub struct Config {
     pub policy: Policy,
 }
 
+/// What a scheduler is made of.
+#[derive(Debug)]
+pub struct Parts {
+    pub config: Config,
+    pub store: Store,
+    pub engine: Arc<dyn Engine>,
+    pub mounts: Mounts,
+    pub logs: Logs,
+    /// Where release commands' output is kept.
+    pub outputs: Outputs,
+    pub routes: Routes,
+}
+
 /// What every part of the scheduler works with.
 #[derive(Clone)]
 pub(crate) struct Shared(Arc<Inner>);
@@ -56,6 +69,7 @@ pub(crate) struct Inner {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) mounts: Mounts,
     pub(crate) logs: Logs,
+    pub(crate) outputs: Outputs,
     pub(crate) routes: Routes,
     pub(crate) runs: Runs,
     pub(crate) parallel: Semaphore,
@@ -149,20 +163,23 @@ impl Inner {
 }
 
 impl Scheduler {
-    pub fn new(
-        config: Config,
-        store: Store,
-        engine: Arc<dyn Engine>,
-        mounts: Mounts,
-        logs: Logs,
-        routes: Routes,
-    ) -> Self {
+    pub fn new(parts: Parts) -> Self {
+        let Parts {
+            config,
+            store,
+            engine,
+            mounts,
+            logs,
+            outputs,
+            routes,
+        } = parts;
         let shared = Shared(Arc::new(Inner {
             config,
             store,
             engine,
             mounts,
             logs,
+            outputs,
             routes,
             runs: Runs::default(),
             parallel: Semaphore::new(PARALLEL),

@@ -15,7 +15,10 @@ pub enum Outcome {
     /// It serves.
     Succeeded,
     /// `reason` is for the user; `process` is the dyno whose log tells more, as `web.1`.
-    Failed { reason: String, process: Option<String> },
+    Failed {
+        reason: String,
+        process: Option<String>,
+    },
     /// A newer release took its place before it could take effect.
     Superseded { by: u32 },
     /// The app is gone.
@@ -60,10 +63,18 @@ impl Scheduler {
             let seen = self
                 .shared
                 .store
-                .read(move |view| Ok((view.app(app)?, view.release(app, version)?, view.dynos(app)?)))
+                .read(move |view| {
+                    Ok((
+                        view.app(app)?,
+                        view.release(app, version)?,
+                        view.dynos(app)?,
+                    ))
+                })
                 .await;
             match seen {
-                Err(StoreError::NotFound(_)) => return told.tell(Progress::Done(Outcome::Gone)).await,
+                Err(StoreError::NotFound(_)) => {
+                    return told.tell(Progress::Done(Outcome::Gone)).await;
+                }
                 Err(error) => tracing::warn!(%app, version, %error, "A release could not be read."),
                 Ok((owner, release, dynos)) => match outcome(&owner, &release) {
                     None => told.tell(at(&release, &dynos)).await,
@@ -127,7 +138,11 @@ fn at(release: &Release, dynos: &[Dyno]) -> Progress {
             && dyno.release_version == release.version
             && matches!(dyno.state, DynoState::Starting | DynoState::Up)
     });
-    if command { Progress::Command } else { Progress::Boot }
+    if command {
+        Progress::Command
+    } else {
+        Progress::Boot
+    }
 }
 
 fn outcome(owner: &App, release: &Release) -> Option<Outcome> {
@@ -136,11 +151,14 @@ fn outcome(owner: &App, release: &Release) -> Option<Outcome> {
         ReleaseStatus::Succeeded => Some(Outcome::Succeeded),
         ReleaseStatus::Failed => {
             let reason = release.failure.clone().unwrap_or_default();
-            Some(Outcome::Failed { process: process_of(&reason, release.version), reason })
+            Some(Outcome::Failed {
+                process: process_of(&reason, release.version),
+                reason,
+            })
         }
-        ReleaseStatus::Expired => {
-            Some(Outcome::Superseded { by: owner.candidate_version.unwrap_or(owner.current_version) })
-        }
+        ReleaseStatus::Expired => Some(Outcome::Superseded {
+            by: owner.candidate_version.unwrap_or(owner.current_version),
+        }),
     }
 }
 
@@ -149,5 +167,7 @@ fn process_of(reason: &str, version: u32) -> Option<String> {
     if reason.starts_with("release command") {
         return Some(format!("release.{version}"));
     }
-    reason.split_once(" crashed").map(|(process, _)| process.to_owned())
+    reason
+        .split_once(" crashed")
+        .map(|(process, _)| process.to_owned())
 }

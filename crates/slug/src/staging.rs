@@ -4,8 +4,12 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::{Error, Result};
+
+/// Nothing is under way for longer.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// How the names of unfinished files begin; [`sweep`] removes them after a crash.
 pub const PREFIX: &str = ".staging-";
@@ -71,8 +75,9 @@ pub fn sync_folder(folder: &Path) -> Result<()> {
         .map_err(Error::io("write to the disk", folder))
 }
 
-/// Removes what a crash left unfinished in a folder; a folder that is not there is empty. Only to be called
-/// while nobody writes into it, that is at start. Returns how many files went.
+/// Removes what a crash left unfinished in a folder; a folder that is not there is empty. Files of processes that
+/// live are kept, so that a command beside a running server takes nothing from it; a day-old file has no such
+/// process, only one that got its number. Returns how many files went.
 pub fn sweep(folder: &Path) -> Result<usize> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -82,12 +87,30 @@ pub fn sweep(folder: &Path) -> Result<usize> {
     let mut removed = 0;
     for entry in entries {
         let entry = entry.map_err(Error::io("list", folder))?;
-        if entry.file_name().to_string_lossy().starts_with(PREFIX) {
-            fs::remove_file(entry.path()).map_err(Error::io("remove", entry.path()))?;
-            removed += 1;
+        if is_left(&entry) {
+            match fs::remove_file(entry.path()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(Error::io("remove", entry.path())(error));
+                }
+                _ => removed += 1,
+            }
         }
     }
     Ok(removed)
+}
+
+fn is_left(entry: &fs::DirEntry) -> bool {
+    let name = entry.file_name();
+    let Some(writer) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else {
+        return false;
+    };
+    let process = writer.split('-').next().unwrap_or_default();
+    let lives = Path::new("/proc").join(process).exists();
+    let age = entry
+        .metadata()
+        .and_then(|facts| facts.modified())
+        .map(|time| time.elapsed().unwrap_or_default());
+    !lives || age.is_ok_and(|age| age > LONGEST)
 }
 
 #[cfg(test)]
@@ -108,8 +131,12 @@ mod tests {
         staged.publish().unwrap();
         assert_eq!(fs::read_to_string(&destination).unwrap(), "whole");
 
-        fs::write(folder.path().join(format!("{PREFIX}1-1")), "old").unwrap();
+        // No process has this number: it is above the kernel's largest.
+        let dead = folder.path().join(format!("{PREFIX}4194305-1"));
+        fs::write(dead, "left").unwrap();
+        let live = Staged::beside(&destination);
+        fs::write(live.path(), "under way").unwrap();
         assert_eq!(sweep(folder.path()).unwrap(), 1);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 }

@@ -14,7 +14,7 @@ use crate::tree::{Entry, Limits, walk};
 use crate::{DYNO_ID, Digest, Error, FIXED_TIME, HashWriter, Result};
 
 /// Level of the compression: with zlib-rs, level 6 takes half as long again and saves a twentieth.
-const LEVEL: u32 = 3;
+pub const LEVEL: u32 = 3;
 
 /// A written archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub struct Travel {
 pub fn write_tgz(tree: &Path, out: &Path) -> Result<Travel> {
     let staged = Staged::beside(out);
     let file = File::create_new(staged.path()).map_err(Error::io("create", staged.path()))?;
-    let mut archive = Archive::new(GzipHasher::new(BufWriter::new(file)));
+    let mut archive = Archive::new(GzipHasher::new(BufWriter::new(file), LEVEL));
     let written = Error::io("write", staged.path());
     let mut name = Vec::new();
     archive
@@ -53,12 +53,13 @@ pub fn write_tgz(tree: &Path, out: &Path) -> Result<Travel> {
 pub struct GzipHasher<W: Write>(HashWriter<GzEncoder<HashWriter<W>>>);
 
 impl<W: Write> GzipHasher<W> {
-    pub fn new(inner: W) -> Self {
+    /// `level` from 1 (fast) to 9 (small).
+    pub fn new(inner: W, level: u32) -> Self {
         // No time and no operating system in the header: the bytes depend on the content alone.
         let gzip = GzBuilder::new()
             .mtime(0)
             .operating_system(255)
-            .write(HashWriter::new(inner), Compression::new(LEVEL));
+            .write(HashWriter::new(inner), Compression::new(level));
         Self(HashWriter::new(gzip))
     }
 

@@ -8,11 +8,14 @@
 
 pub mod archive;
 pub mod build;
+mod cache;
 mod chroot;
 mod error;
+mod files;
 mod layer;
 mod mirror;
 mod normalise;
+mod packages;
 pub mod spec;
 
 pub use archive::docker_archive;

@@ -42,6 +42,18 @@ fn can_run() -> bool {
     false
 }
 
+/// The smallest stack's folder, with one file for each image.
+fn tiny(folder: &Path) -> PathBuf {
+    let stack = folder.join("rwslug-tiny");
+    let launch = "files/run/usr/lib/ropewalk/launch";
+    fs::create_dir_all(stack.join(launch).parent().unwrap()).unwrap();
+    fs::create_dir_all(stack.join("files/build/etc")).unwrap();
+    fs::copy(project("stacks/debian-13").join(launch), stack.join(launch)).unwrap();
+    fs::write(stack.join("files/build/etc/of-the-build"), "").unwrap();
+    fs::write(stack.join("stack.toml"), TINY).unwrap();
+    stack
+}
+
 fn project(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../..")
@@ -102,17 +114,7 @@ async fn the_same_packages_give_the_same_stack_and_it_runs() {
         .prefix("rwslug-stack-")
         .tempdir()
         .unwrap();
-    let stack_folder = folder.path().join("rwslug-tiny");
-    let launch = "files/run/usr/lib/ropewalk/launch";
-    fs::create_dir_all(stack_folder.join(launch).parent().unwrap()).unwrap();
-    fs::create_dir_all(stack_folder.join("files/build/etc")).unwrap();
-    fs::copy(
-        project("stacks/debian-13").join(launch),
-        stack_folder.join(launch),
-    )
-    .unwrap();
-    fs::write(stack_folder.join("files/build/etc/of-the-build"), "").unwrap();
-    fs::write(stack_folder.join("stack.toml"), TINY).unwrap();
+    let stack_folder = tiny(folder.path());
     let spec = Spec::load(&stack_folder).unwrap();
     let blobs = BlobStore::open(&folder.path().join("blobs")).unwrap();
     let cache = folder.path().join("cache");
@@ -165,8 +167,109 @@ async fn the_same_packages_give_the_same_stack_and_it_runs() {
         run("rwslug-tiny:build", &["ls", "/etc/of-the-build"]),
         "/etc/of-the-build"
     );
-    let setuid = ["find", "/", "-xdev", "-perm", "/6000"];
-    assert_eq!(run("rwslug-tiny:build", &setuid), "");
+    a_dyno_runs_on_its_view_of_a_slug(folder.path()).await;
+    let setuid = [
+        "run",
+        "--rm",
+        "--network=none",
+        "--user=0:0",
+        "rwslug-tiny:build",
+    ];
+    let find = ["find", "/", "-xdev", "-perm", "/6000"];
+    assert_eq!(docker(&[setuid.as_slice(), &find].concat()), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_build_leaves_no_process_and_no_mount() {
+    if !can_run() {
+        return;
+    }
+    let folder = tempfile::Builder::new()
+        .prefix("rwslug-stack-")
+        .tempdir()
+        .unwrap();
+    let spec = Spec::load(&tiny(folder.path())).unwrap();
+    let blobs = BlobStore::open(&folder.path().join("blobs")).unwrap();
+    let cache = folder.path().join("cache");
+    let building = tokio::spawn(async move { build(&spec, &blobs, &cache, false, &|_| ()).await });
+    until(|| processes_with(folder.path()) > 2).await;
+    building.abort();
+    assert!(building.await.unwrap_err().is_cancelled());
+    until(|| processes_with(folder.path()) == 0).await;
+    assert!(
+        ropewalk_slug::mountinfo::below(folder.path())
+            .unwrap()
+            .is_empty()
+    );
+}
+
+/// How many processes name the folder among their arguments.
+fn processes_with(folder: &Path) -> usize {
+    let name = folder.to_str().unwrap();
+    let lines = fs::read_dir("/proc").unwrap().flatten();
+    let lines = lines.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    lines
+        .filter(|line| String::from_utf8_lossy(line).contains(name))
+        .count()
+}
+
+async fn until(mut condition: impl FnMut() -> bool) {
+    let wait = async {
+        while !condition() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), wait)
+        .await
+        .unwrap();
+}
+
+/// All of it together: stack image, slug image, overlay, launcher, an unprivileged user.
+async fn a_dyno_runs_on_its_view_of_a_slug(folder: &Path) {
+    let tree = folder.join("tree");
+    fs::create_dir_all(tree.join(".profile.d")).unwrap();
+    fs::write(tree.join(".profile.d/a.sh"), "export A=one; set -- lost\n").unwrap();
+    fs::write(tree.join(".profile"), "export B=\"$A two\"\n").unwrap();
+    let image = folder.join("slug.squashfs");
+    let digest = ropewalk_slug::pack(&tree, &image).await.unwrap().digest;
+    let mounts = Mounted(
+        ropewalk_slug::Mounts::open(&folder.join("mnt")).unwrap(),
+        folder,
+    );
+    let dyno = "6c1c6e4c-7d0f-4b0c-8a55-0d6a54a0f1aa".parse().unwrap();
+    mounts.0.slug(&digest, &image).await.unwrap();
+    let merged = mounts.0.overlay(dyno, &digest).await.unwrap();
+
+    let volume = format!("--volume={}:/app", merged.display());
+    let command = "echo $B > new && cat new && rm .profile && ls -A";
+    let dyno_run = [
+        "run",
+        "--rm",
+        "--network=none",
+        "--cap-drop=ALL",
+        &volume,
+        "rwslug-tiny:run",
+        "/usr/lib/ropewalk/launch",
+        command,
+    ];
+    assert_eq!(docker(&dyno_run), "one two\n.profile.d\nnew");
+    mounts.0.remove_overlay(dyno).await.unwrap();
+    mounts.0.remove_slug(&digest).await.unwrap();
+}
+
+/// Unmounts what a failed assertion leaves.
+struct Mounted<'a>(ropewalk_slug::Mounts, &'a Path);
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        let left = ropewalk_slug::mountinfo::below(self.1).unwrap_or_default();
+        for mount in left.iter().rev() {
+            let _ = Command::new("umount")
+                .arg("--lazy")
+                .arg(&mount.point)
+                .status();
+        }
+    }
 }
 
 /// Slow: the whole default stack. `ROPEWALK_STACK_CACHE` keeps its package files between runs.

@@ -1,1 +1,384 @@
-//! (to be written)
+//! A whole Ropewalk for a test: its own data directory, port and instance, on the real engine, gone at the end.
+//!
+//! A test reads as what a person does: `rig.create("demo")`, `rig.push(&work)`, `rig.get("demo", "/")`. Whatever
+//! happens, the rig's processes, containers, networks, mounts and files are removed when it is dropped.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // support code of tests
+
+pub mod load;
+pub mod repo;
+pub mod terminal;
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+pub use load::Load;
+pub use repo::Repo;
+
+/// The program under test: what `cargo xtask test` built.
+pub fn binary() -> PathBuf {
+    std::env::var_os("ROPEWALK_TEST_BINARY").map_or_else(
+        || workspace().join("target/release/ropewalk"),
+        PathBuf::from,
+    )
+}
+
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap()
+}
+
+pub struct Rig {
+    pub data: PathBuf,
+    pub port: u16,
+    pub token: String,
+    supervise: Child,
+}
+
+/// What a program that was run came to.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Fails the test, with everything that was printed, unless the exit code was 0.
+    #[track_caller]
+    pub fn good(self) -> Self {
+        assert_eq!(
+            self.code, 0,
+            "it failed\n--- stdout\n{}\n--- stderr\n{}",
+            self.stdout, self.stderr
+        );
+        self
+    }
+
+    /// Fails the test unless it failed.
+    #[track_caller]
+    pub fn bad(self) -> Self {
+        assert_ne!(
+            self.code, 0,
+            "it passed\n--- stdout\n{}\n--- stderr\n{}",
+            self.stdout, self.stderr
+        );
+        self
+    }
+
+    pub fn all(&self) -> String {
+        format!("{}{}", self.stdout, self.stderr)
+    }
+}
+
+impl Rig {
+    /// Starts a platform and waits until it can run dynos.
+    pub fn start() -> Self {
+        assert!(
+            binary().exists(),
+            "{} is missing: run `cargo xtask test`",
+            binary().display()
+        );
+        let data = PathBuf::from(format!(
+            "/var/lib/ropewalk-test-{}",
+            hex::encode(rand::random::<[u8; 4]>())
+        ));
+        std::fs::create_dir_all(data.join("run")).unwrap();
+        let cache =
+            std::env::var_os("ROPEWALK_TEST_CACHE").unwrap_or_else(|| "/var/cache/ropewalk".into());
+        let mut stack = Command::new(binary());
+        stack
+            .args(["stacks:build", "debian-13", "--data"])
+            .arg(&data)
+            .arg("--cache")
+            .arg(cache);
+        Ran::of(stack.output().unwrap()).good();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let supervise = Self::supervise(&data, port);
+        let mut rig = Self {
+            data,
+            port,
+            token: String::new(),
+            supervise,
+        };
+        rig.wait(
+            "the platform to be ready",
+            Duration::from_secs(120),
+            |rig| {
+                rig.get_host("api.localhost", "/ropewalk/health")
+                    .is_some_and(|(status, _)| status == 200)
+            },
+        );
+        rig.token = std::fs::read_to_string(rig.data.join("admin-token"))
+            .unwrap()
+            .trim()
+            .to_owned();
+        rig
+    }
+
+    fn supervise(data: &Path, port: u16) -> Child {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(data.join("ropewalk.log"))
+            .unwrap();
+        Command::new(binary())
+            .arg("supervise")
+            .arg("--data")
+            .arg(data)
+            .args(["--listen", &format!("127.0.0.1:{port}")])
+            .env("ROPEWALK_LOG", "info")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap()
+    }
+
+    pub fn url(&self, label: &str) -> String {
+        format!("http://{label}.localhost:{}", self.port)
+    }
+
+    /// A command of the CLI, to be run in `folder`.
+    pub fn command(&self, folder: &Path, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        let path = std::env::var("PATH").unwrap_or_default();
+        command
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .env(
+                "PATH",
+                format!("{}:{path}", binary().parent().unwrap().display()),
+            )
+            .env("HOME", &self.data)
+            .env("ROPEWALK_URL", self.url("api"))
+            .env("ROPEWALK_TOKEN", &self.token)
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_CONFIG_COUNT", "3")
+            .env(
+                "GIT_CONFIG_KEY_0",
+                format!("credential.{}.helper", self.url("git")),
+            )
+            .env("GIT_CONFIG_VALUE_0", "!ropewalk git:credentials")
+            .env("GIT_CONFIG_KEY_1", "user.name")
+            .env("GIT_CONFIG_VALUE_1", "Dev")
+            .env("GIT_CONFIG_KEY_2", "user.email")
+            .env("GIT_CONFIG_VALUE_2", "dev@localhost");
+        command
+    }
+
+    /// Runs `ropewalk …`.
+    pub fn cli(&self, args: &[&str]) -> Ran {
+        Ran::of(
+            self.command(&self.data, binary())
+                .args(args)
+                .output()
+                .unwrap(),
+        )
+    }
+
+    /// Makes an app and returns its name, which no other test has.
+    #[track_caller]
+    pub fn create(&self, stem: &str) -> String {
+        let name = format!("{stem}-{}", hex::encode(rand::random::<[u8; 3]>()));
+        self.cli(&["create", &name]).good();
+        name
+    }
+
+    /// `git push` of the repository's main branch to the app.
+    pub fn push(&self, repo: &Repo, app: &str) -> Ran {
+        let url = format!("{}/{app}.git", self.url("git"));
+        Ran::of(
+            self.command(repo.path(), "git")
+                .args(["push", "-f", &url, "main"])
+                .output()
+                .unwrap(),
+        )
+    }
+
+    /// Starts a push and leaves it running.
+    pub fn push_later(&self, repo: &Repo, app: &str) -> Child {
+        let url = format!("{}/{app}.git", self.url("git"));
+        self.command(repo.path(), "git")
+            .args(["push", "-f", &url, "main"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// `GET` of an app's path: status and body.
+    pub fn get(&self, app: &str, path: &str) -> (u16, String) {
+        self.get_host(&format!("{app}.localhost"), path)
+            .unwrap_or((0, "no answer".to_owned()))
+    }
+
+    pub fn get_host(&self, host: &str, path: &str) -> Option<(u16, String)> {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        stream
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .ok()?;
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n").ok()?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).ok()?;
+        let answer = String::from_utf8_lossy(&answer);
+        let status = answer.split(' ').nth(1)?.parse().ok()?;
+        Some((
+            status,
+            answer.split_once("\r\n\r\n")?.1.trim_end().to_owned(),
+        ))
+    }
+
+    /// Waits for a condition, or fails the test saying what was waited for and what the platform's log says.
+    #[track_caller]
+    pub fn wait(&self, what: &str, limit: Duration, mut is: impl FnMut(&Self) -> bool) {
+        let began = Instant::now();
+        while !is(self) {
+            assert!(
+                began.elapsed() < limit,
+                "waited {} s for {what}\n{}",
+                limit.as_secs(),
+                self.log()
+            );
+            std::thread::park_timeout(Duration::from_millis(25));
+        }
+    }
+
+    /// The last lines of the platform's own log.
+    pub fn log(&self) -> String {
+        let text = std::fs::read_to_string(self.data.join("ropewalk.log")).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+
+    /// Dynos as `ps --json` shows them: name and state.
+    pub fn dynos(&self, app: &str) -> Vec<(String, String)> {
+        let ran = self.cli(&["ps", "--json", "--app", app]);
+        let list: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap_or_default();
+        let text =
+            |one: &serde_json::Value, key: &str| one[key].as_str().unwrap_or_default().to_owned();
+        list.as_array()
+            .into_iter()
+            .flatten()
+            .map(|one| (text(one, "name"), text(one, "state")))
+            .collect()
+    }
+
+    /// Waits until exactly so many dynos of the app are there, and all are up.
+    #[track_caller]
+    pub fn wait_up(&self, app: &str, count: usize) {
+        self.wait(
+            &format!("{count} dynos of {app}"),
+            Duration::from_secs(60),
+            |rig| {
+                let dynos = rig.dynos(app);
+                dynos.len() == count && dynos.iter().all(|(_, state)| state == "up")
+            },
+        );
+    }
+
+    pub fn pid(&self, process: &str) -> i32 {
+        let text = std::fs::read_to_string(self.data.join(format!("run/{process}.pid"))).unwrap();
+        text.trim().parse().unwrap()
+    }
+
+    /// kill -9 of the server or router; the supervisor starts it again.
+    pub fn kill(&self, process: &str) {
+        let before = self.pid(process);
+        let pid = rustix::process::Pid::from_raw(before).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        self.wait("another process", Duration::from_secs(20), |rig| {
+            rig.pid(process) != before
+        });
+    }
+
+    /// Waits until the server answers (again).
+    pub fn wait_ready(&self) {
+        self.wait("the server to be ready", Duration::from_secs(30), |rig| {
+            rig.get_host("api.localhost", "/ropewalk/health")
+                .is_some_and(|(status, _)| status == 200)
+        });
+    }
+
+    pub fn instance(&self) -> String {
+        std::fs::read_to_string(self.data.join("instance"))
+            .unwrap()
+            .trim()
+            .to_owned()
+    }
+
+    /// Names of this instance's containers of a kind (`dyno`, `build`).
+    pub fn containers(&self, kind: &str) -> Vec<String> {
+        let output = Command::new("docker")
+            .args(["ps", "-a", "--format", "{{.Names}}"])
+            .args([
+                "--filter",
+                &format!("label=ropewalk.instance={}", self.instance()),
+            ])
+            .args(["--filter", &format!("label=ropewalk.kind={kind}")])
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Folders below the data directory's folder of that name.
+    pub fn entries(&self, folder: &str) -> Vec<String> {
+        let list = std::fs::read_dir(self.data.join(folder));
+        let mut names: Vec<String> = list
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the platform's log\n{}", self.log());
+        }
+        if let Some(pid) = rustix::process::Pid::from_raw(self.supervise.id().cast_signed()) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        let _ = self.supervise.wait();
+        let teardown = Command::new(binary())
+            .args(["teardown", "--data"])
+            .arg(&self.data)
+            .output();
+        if let Ok(output) = teardown
+            && !output.status.success()
+        {
+            eprintln!(
+                "teardown failed: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        let _ = std::fs::remove_dir_all(&self.data);
+    }
+}

@@ -10,7 +10,7 @@ use ropewalk_store::View;
 use crate::authorise::{Actor, Verb};
 use crate::context::Context;
 use crate::resource::path::Path;
-use crate::resource::{app, output};
+use crate::resource::{app, buildpack_installation, output};
 use crate::state::State;
 use crate::transport::body::ok;
 use crate::transport::error::{ApiError, ApiResult};
@@ -114,6 +114,7 @@ fn wire(
     })
 }
 
+/// Either of name and address stands for the other where only one was noted.
 fn buildpacks(row: &store::Build) -> Vec<Buildpack> {
     let text = |value: &serde_json::Value, key: &str| {
         value
@@ -125,9 +126,14 @@ fn buildpacks(row: &store::Build) -> Vec<Buildpack> {
         .as_array()
         .into_iter()
         .flatten()
-        .map(|value| Buildpack {
-            url: text(value, "url"),
-            name: text(value, "name"),
+        .map(|value| {
+            let (name, url) = (text(value, "name"), text(value, "url"));
+            Buildpack {
+                url: url
+                    .clone()
+                    .or_else(|| name.as_deref().map(buildpack_installation::url)),
+                name: name.or(url),
+            }
         })
         .collect()
 }

@@ -109,16 +109,21 @@ fn normal(asked: &str) -> ApiResult<String> {
     }
 }
 
+/// As clients see it.
+pub(crate) fn url(kept: &str) -> String {
+    match kept.contains("://") {
+        true => kept.to_owned(),
+        false => format!("{URN}{kept}"),
+    }
+}
+
 fn wire(kept: Vec<String>) -> Vec<BuildpackInstallation> {
     kept.into_iter()
         .zip(0..)
         .map(|(name, ordinal)| BuildpackInstallation {
             ordinal,
             buildpack: InstalledBuildpack {
-                url: match name.contains("://") {
-                    true => name.clone(),
-                    false => format!("{URN}{name}"),
-                },
+                url: url(&name),
                 name,
             },
         })
@@ -135,8 +140,8 @@ mod tests {
             ("heroku/nodejs", Some("heroku/nodejs")),
             ("urn:buildpack:heroku/nodejs", Some("heroku/nodejs")),
             (
-                "https://github.com/x/y.git#main",
-                Some("https://github.com/x/y.git#main"),
+                "https://git.example.com/x/y.git#main",
+                Some("https://git.example.com/x/y.git#main"),
             ),
             ("http://example.com/b.tgz", Some("http://example.com/b.tgz")),
             ("nodejs", None),

@@ -38,7 +38,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
             Err(_) => return Err(ApiError::bad_request("The request's body broke off.")),
         };
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+        let is_object = text.trim_ascii_start().starts_with(b"{");
         match serde_json::from_slice(text) {
+            // A list would be read as an object's values in order.
+            Ok(_) if !is_object => Err(ApiError::invalid("The request's JSON must be an object.")),
             Ok(value) => Ok(Self(value)),
             Err(error) if error.classify() == Category::Data => Err(ApiError::invalid(format!(
                 "The request's JSON does not fit: {error}."

@@ -15,14 +15,17 @@ pub struct Rate {
     pub per_minute: u32,
 }
 
-impl Default for Rate {
-    /// Heroku's burst; the machine is one's own, so it fills faster.
-    fn default() -> Self {
-        Self {
-            burst: 4_500,
-            per_minute: 1_200,
-        }
-    }
+impl Rate {
+    /// For requests: Heroku's burst; the machine is one's own, so it fills faster.
+    pub const REQUESTS: Self = Self {
+        burst: 4_500,
+        per_minute: 1_200,
+    };
+    /// For passwords.
+    pub const LOGINS: Self = Self {
+        burst: 10,
+        per_minute: 10,
+    };
 }
 
 /// One bucket a key.

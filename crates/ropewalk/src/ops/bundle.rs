@@ -10,17 +10,24 @@ const BUNDLE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/bundle.tar"));
 const DIGEST: &str = include_str!(concat!(env!("OUT_DIR"), "/bundle.digest"));
 
 /// The folder that holds `buildpacks/` and `stacks/` of this version. Unpacked once; folders of other versions go.
-pub fn unpacked(data: &Path) -> Result<PathBuf> {
+pub(crate) fn unpacked(data: &Path) -> Result<PathBuf> {
     let parent = data.join("bundle");
     let folder = parent.join(DIGEST);
     if folder.is_dir() {
         return Ok(folder);
     }
     std::fs::create_dir_all(&parent)?;
-    let staged = tempfile::Builder::new().prefix("new-").tempdir_in(&parent)?;
-    tar::Archive::new(BUNDLE).unpack(staged.path()).context("the bundle could not be unpacked")?;
+    let staged = tempfile::Builder::new()
+        .prefix("new-")
+        .tempdir_in(&parent)?;
+    tar::Archive::new(BUNDLE)
+        .unpack(staged.path())
+        .context("the bundle could not be unpacked")?;
     // Builds read it as the dyno user.
-    std::fs::set_permissions(staged.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    std::fs::set_permissions(
+        staged.path(),
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )?;
     match std::fs::rename(staged.path(), &folder) {
         Ok(()) => {
             let _ = staged.keep();

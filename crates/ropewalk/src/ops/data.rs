@@ -11,20 +11,27 @@ use ropewalk_model::InstanceId;
 const MAX_SOCKET_PATH: usize = 107;
 
 #[derive(Debug, Clone)]
-pub struct Data {
-    pub root: PathBuf,
-    pub instance: InstanceId,
+pub(crate) struct Data {
+    pub(crate) root: PathBuf,
+    pub(crate) instance: InstanceId,
     /// Sockets and pid files.
-    pub run: PathBuf,
+    pub(crate) run: PathBuf,
 }
 
 impl Data {
     /// Opens the directory, making what is missing.
-    pub fn open(root: &Path) -> Result<Self> {
-        fs::create_dir_all(root).with_context(|| format!("{} could not be made", root.display()))?;
+    pub(crate) fn open(root: &Path) -> Result<Self> {
+        fs::create_dir_all(root)
+            .with_context(|| format!("{} could not be made", root.display()))?;
         let root = root.canonicalize()?;
-        if root.to_str().is_none_or(|text| text.contains([',', ':', '\\', ' '])) {
-            bail!("{} cannot be a data directory: mounts need a path without , : \\ or spaces", root.display());
+        if root
+            .to_str()
+            .is_none_or(|text| text.contains([',', ':', '\\', ' ']))
+        {
+            bail!(
+                "{} cannot be a data directory: mounts need a path without , : \\ or spaces",
+                root.display()
+            );
         }
         let file = root.join("instance");
         let instance = match fs::read_to_string(&file) {
@@ -42,7 +49,11 @@ impl Data {
         }
         fs::create_dir_all(&run)?;
         fs::set_permissions(&run, fs::Permissions::from_mode(0o700))?;
-        let this = Self { root, instance, run };
+        let this = Self {
+            root,
+            instance,
+            run,
+        };
         for folder in ["slugs", "stacks", "router", "logs"] {
             fs::create_dir_all(this.path(folder))?;
         }
@@ -50,28 +61,31 @@ impl Data {
     }
 
     /// Opens a directory that must be there already.
-    pub fn existing(root: &Path) -> Result<Self> {
+    pub(crate) fn existing(root: &Path) -> Result<Self> {
         if !root.join("instance").exists() {
-            bail!("{} is not a data directory of Ropewalk; name it with --data", root.display());
+            bail!(
+                "{} is not a data directory of Ropewalk; name it with --data",
+                root.display()
+            );
         }
         Self::open(root)
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
 
-    pub fn socket(&self, name: &str) -> PathBuf {
+    pub(crate) fn socket(&self, name: &str) -> PathBuf {
         self.run.join(name)
     }
 
     /// The bridge that dynos are on.
-    pub fn dyno_network(&self) -> String {
+    pub(crate) fn dyno_network(&self) -> String {
         format!("rw-{}", self.instance)
     }
 
     /// The bridge that builds are on.
-    pub fn build_network(&self) -> String {
+    pub(crate) fn build_network(&self) -> String {
         format!("rwb-{}", self.instance)
     }
 }

@@ -18,7 +18,7 @@ const MEMORY_GOAL: u64 = 50 << 20;
 const DISK_FLOOR: u64 = 5 << 30;
 
 #[derive(Debug, Args)]
-pub struct Doctor {
+pub(crate) struct Doctor {
     #[command(flatten)]
     data: DataArg,
     /// As JSON
@@ -37,7 +37,7 @@ struct Finding {
 }
 
 impl Doctor {
-    pub async fn run(self) -> Result<ExitCode> {
+    pub(crate) async fn run(self) -> Result<ExitCode> {
         let data = Data::existing(&self.data.data)?;
         let mut findings = vec![engine(&data).await];
         findings.extend(programs());
@@ -58,12 +58,21 @@ impl Doctor {
                 }
             }
         }
-        Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if good {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
     }
 }
 
 fn finding(check: &'static str, good: bool, detail: String, hint: &'static str) -> Finding {
-    Finding { check, good, detail, hint: (!good).then_some(hint) }
+    Finding {
+        check,
+        good,
+        detail,
+        hint: (!good).then_some(hint),
+    }
 }
 
 async fn engine(data: &Data) -> Finding {
@@ -80,7 +89,11 @@ async fn engine(data: &Data) -> Finding {
                 info.api_version,
                 info.storage_driver,
                 info.cgroup_version,
-                if info.live_restore { "on" } else { "off: a restart of the engine stops dynos" }
+                if info.live_restore {
+                    "on"
+                } else {
+                    "off: a restart of the engine stops dynos"
+                }
             );
             finding("engine", true, detail, hint)
         }
@@ -106,7 +119,12 @@ fn programs() -> Vec<Finding> {
         .into_iter()
         .map(|(name, hint)| {
             let good = there(name);
-            finding(name, good, if good { "found" } else { "not found" }.to_owned(), hint)
+            finding(
+                name,
+                good,
+                if good { "found" } else { "not found" }.to_owned(),
+                hint,
+            )
         })
         .collect()
 }
@@ -114,11 +132,24 @@ fn programs() -> Vec<Finding> {
 fn squashfs() -> Finding {
     let known = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
     let module = std::fs::read_to_string("/proc/sys/kernel/osrelease").is_ok_and(|release| {
-        Path::new(&format!("/lib/modules/{}/kernel/fs/squashfs", release.trim())).exists()
+        Path::new(&format!(
+            "/lib/modules/{}/kernel/fs/squashfs",
+            release.trim()
+        ))
+        .exists()
     });
     let good = known.split_whitespace().any(|word| word == "squashfs") || module;
-    let detail = if good { "the kernel mounts squashfs" } else { "the kernel has no squashfs" };
-    finding("kernel", good, detail.to_owned(), "boot a kernel with CONFIG_SQUASHFS and CONFIG_SQUASHFS_LZ4")
+    let detail = if good {
+        "the kernel mounts squashfs"
+    } else {
+        "the kernel has no squashfs"
+    };
+    finding(
+        "kernel",
+        good,
+        detail.to_owned(),
+        "boot a kernel with CONFIG_SQUASHFS and CONFIG_SQUASHFS_LZ4",
+    )
 }
 
 fn disk(root: &Path) -> Finding {
@@ -126,7 +157,11 @@ fn disk(root: &Path) -> Finding {
     match rustix::fs::statvfs(root) {
         Ok(facts) => {
             let free = facts.f_bavail * facts.f_frsize;
-            let detail = format!("{:.1} GiB free at {}", free as f64 / (1u64 << 30) as f64, root.display());
+            let detail = format!(
+                "{:.1} GiB free at {}",
+                free as f64 / (1u64 << 30) as f64,
+                root.display()
+            );
             finding("disk", free >= DISK_FLOOR, detail, hint)
         }
         Err(error) => finding("disk", false, format!("{}: {error}", root.display()), hint),
@@ -138,8 +173,10 @@ fn stacks(data: &Data) -> Finding {
     match super::stacks::built(data) {
         Ok(stacks) if stacks.is_empty() => finding("stacks", false, "none built".to_owned(), hint),
         Ok(stacks) => {
-            let names: Vec<String> =
-                stacks.iter().map(|stack| format!("{} {}", stack.name, stack.version)).collect();
+            let names: Vec<String> = stacks
+                .iter()
+                .map(|stack| format!("{} {}", stack.name, stack.version))
+                .collect();
             finding("stacks", true, names.join(", "), hint)
         }
         Err(error) => finding("stacks", false, error.to_string(), hint),
@@ -153,19 +190,32 @@ fn processes(data: &Data) -> Vec<Finding> {
         let memory = std::fs::read_to_string(data.socket(file))
             .ok()
             .and_then(|text| text.trim().parse().ok())
-            .and_then(ropewalk_telemetry::process::rss_bytes);
+            .and_then(ropewalk_telemetry::rss_bytes);
         total += memory.unwrap_or(0);
         let detail = match memory {
-            Some(bytes) => format!("runs, {:.1} MiB resident", bytes as f64 / f64::from(1 << 20)),
+            Some(bytes) => format!(
+                "runs, {:.1} MiB resident",
+                bytes as f64 / f64::from(1 << 20)
+            ),
             None => "does not run".to_owned(),
         };
-        findings.push(finding(name, memory.is_some(), detail, "start it: `ropewalk supervise`, or its unit"));
+        findings.push(finding(
+            name,
+            memory.is_some(),
+            detail,
+            "start it: `ropewalk supervise`, or its unit",
+        ));
     }
     let detail = format!(
         "{:.1} MiB resident together (goal: at most {} MiB)",
         total as f64 / f64::from(1 << 20),
         MEMORY_GOAL >> 20
     );
-    findings.push(finding("memory", total <= MEMORY_GOAL, detail, "restart the larger one, and report it"));
+    findings.push(finding(
+        "memory",
+        total <= MEMORY_GOAL,
+        detail,
+        "restart the larger one, and report it",
+    ));
     findings
 }

@@ -6,14 +6,16 @@ use std::process::ExitCode;
 use clap::Args;
 
 #[derive(Debug, Args)]
-pub struct GitHook {
+pub(crate) struct GitHook {
     /// The server's socket
     #[arg(long, value_name = "SOCKET")]
     socket: PathBuf,
 }
 
 impl GitHook {
-    pub async fn run(self) -> anyhow::Result<ExitCode> {
-        Ok(ExitCode::from(ropewalk_builder::hook_main(&self.socket).await))
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        Ok(ExitCode::from(
+            ropewalk_builder::hook_main(&self.socket).await,
+        ))
     }
 }

@@ -31,7 +31,7 @@ const PACKAGES: [&str; 9] = [
 ];
 
 #[derive(Debug, Args)]
-pub struct Install {
+pub(crate) struct Install {
     /// Apps are APP.DOMAIN; *.DOMAIN must point here. Without it, a name made of this server's address
     #[arg(long)]
     domain: Option<String>,
@@ -47,7 +47,7 @@ pub struct Install {
 }
 
 impl Install {
-    pub async fn run(self) -> Result<ExitCode> {
+    pub(crate) async fn run(self) -> Result<ExitCode> {
         let printer = Printer::for_process();
         let staged = self.root.clone();
         if staged.is_none() {
@@ -55,7 +55,9 @@ impl Install {
                 bail!("run it as root: sudo ropewalk install");
             }
             if !Path::new("/run/systemd/system").exists() {
-                bail!("no systemd runs here; `ropewalk supervise` runs server and router without it");
+                bail!(
+                    "no systemd runs here; `ropewalk supervise` runs server and router without it"
+                );
             }
             printer.line("-----> Installing packages")?;
             packages()?;
@@ -80,28 +82,43 @@ impl Install {
         loud(Command::new(BINARY).args(["stacks:build", "debian-13"]))?;
         printer.line("-----> Starting")?;
         loud(Command::new("systemctl").arg("daemon-reload"))?;
-        let sockets = if tls { vec!["ropewalk-http.socket", "ropewalk-https.socket"] } else { vec!["ropewalk-http.socket"] };
+        let sockets = if tls {
+            vec!["ropewalk-http.socket", "ropewalk-https.socket"]
+        } else {
+            vec!["ropewalk-http.socket"]
+        };
         let mut enable = Command::new("systemctl");
-        loud(enable.args(["enable", "--now", "docker.service"]).args(sockets).args([
-            "ropewalk-server.service",
-            "ropewalk-router.service",
-        ]))?;
+        loud(
+            enable
+                .args(["enable", "--now", "docker.service"])
+                .args(sockets)
+                .args(["ropewalk-server.service", "ropewalk-router.service"]),
+        )?;
         let scheme = if tls { "https" } else { "http" };
         printer.line("")?;
-        printer.line(&format!("Ropewalk runs. Apps get names like {scheme}://APP.{domain}/."))?;
-        printer.line(&format!("The administrator's token is in {DEFAULT_DATA}/admin-token. Log in with:"))?;
-        printer.line(&format!("    ROPEWALK_URL={scheme}://api.{domain} ropewalk login --token"))?;
+        printer.line(&format!(
+            "Ropewalk runs. Apps get names like {scheme}://APP.{domain}/."
+        ))?;
+        printer.line(&format!(
+            "The administrator's token is in {DEFAULT_DATA}/admin-token. Log in with:"
+        ))?;
+        printer.line(&format!(
+            "    ROPEWALK_URL={scheme}://api.{domain} ropewalk login --token"
+        ))?;
         Ok(ExitCode::SUCCESS)
     }
 
     /// Puts the certificate where the router reads it.
     fn tls(&self, below: &dyn Fn(&str) -> PathBuf) -> Result<bool> {
-        let (Some(cert), Some(key)) = (&self.cert, &self.key) else { return Ok(false) };
+        let (Some(cert), Some(key)) = (&self.cert, &self.key) else {
+            return Ok(false);
+        };
         let folder = below("/etc/ropewalk");
         fs::create_dir_all(&folder)?;
         for (from, to) in [(cert, "cert.pem"), (key, "key.pem")] {
             let target = folder.join(to);
-            fs::copy(from, &target).with_context(|| format!("{} could not be copied", from.display()))?;
+            fs::copy(from, &target)
+                .with_context(|| format!("{} could not be copied", from.display()))?;
             fs::set_permissions(&target, fs::Permissions::from_mode(0o600))?;
         }
         Ok(true)
@@ -110,7 +127,9 @@ impl Install {
 
 fn packages() -> Result<()> {
     let mut install = Command::new("apt-get");
-    install.args(["install", "-y", "-q", "--no-install-recommends"]).args(PACKAGES);
+    install
+        .args(["install", "-y", "-q", "--no-install-recommends"])
+        .args(PACKAGES);
     install.env("DEBIAN_FRONTEND", "noninteractive");
     loud(Command::new("apt-get").args(["update", "-q"]))?;
     loud(&mut install)
@@ -118,7 +137,9 @@ fn packages() -> Result<()> {
 
 fn loud(command: &mut Command) -> Result<()> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let status = command.status().with_context(|| format!("{name} could not be run"))?;
+    let status = command
+        .status()
+        .with_context(|| format!("{name} could not be run"))?;
     if !status.success() {
         bail!("{name} failed ({status})");
     }
@@ -153,7 +174,9 @@ fn checked_domain(domain: &str) -> Result<String> {
     let domain = domain.trim_end_matches('.').to_ascii_lowercase();
     let label = |label: &str| {
         (1..=63).contains(&label.len())
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
@@ -167,19 +190,30 @@ fn checked_domain(domain: &str) -> Result<String> {
 fn domain_of_address() -> Result<String> {
     // The address that a packet to the outside would carry; nothing is sent.
     let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
-    socket.connect("192.0.2.1:9").context("this server has no route; name a domain with --domain")?;
+    socket
+        .connect("192.0.2.1:9")
+        .context("this server has no route; name a domain with --domain")?;
     match socket.local_addr()?.ip() {
-        IpAddr::V4(address) if !address.is_loopback() => {
-            Ok(format!("{}.sslip.io", address.to_string().replace('.', "-")))
-        }
+        IpAddr::V4(address) if !address.is_loopback() => Ok(format!(
+            "{}.sslip.io",
+            address.to_string().replace('.', "-")
+        )),
         _ => bail!("this server has no IPv4 address of its own; name a domain with --domain"),
     }
 }
 
 fn units(domain: &str, tls: bool) -> Vec<(&'static str, String)> {
     let https = if tls { " --https --port 443" } else { "" };
-    let cert = if tls { " --cert /etc/ropewalk/cert.pem --key /etc/ropewalk/key.pem" } else { "" };
-    let sockets = if tls { "ropewalk-http.socket ropewalk-https.socket" } else { "ropewalk-http.socket" };
+    let cert = if tls {
+        " --cert /etc/ropewalk/cert.pem --key /etc/ropewalk/key.pem"
+    } else {
+        ""
+    };
+    let sockets = if tls {
+        "ropewalk-http.socket ropewalk-https.socket"
+    } else {
+        "ropewalk-http.socket"
+    };
     let mut units = vec![
         (
             "ropewalk-server.service",
@@ -252,7 +286,10 @@ mod tests {
 
     #[test]
     fn domains_are_checked_before_they_reach_a_unit_file() {
-        assert_eq!(checked_domain("Apps.Example.com.").unwrap(), "apps.example.com");
+        assert_eq!(
+            checked_domain("Apps.Example.com.").unwrap(),
+            "apps.example.com"
+        );
         for bad in ["", "a b", "a\nExecStart=x", "-a.com", "a..b", "a_b.com"] {
             assert!(checked_domain(bad).is_err(), "{bad:?}");
         }
@@ -261,8 +298,16 @@ mod tests {
     #[test]
     fn sockets_are_held_by_systemd_and_the_router_restarts_at_once() {
         let units = units("example.com", true);
-        let router = &units.iter().find(|(name, _)| *name == "ropewalk-router.service").unwrap().1;
+        let router = &units
+            .iter()
+            .find(|(name, _)| *name == "ropewalk-router.service")
+            .unwrap()
+            .1;
         assert!(router.contains("Sockets=ropewalk-http.socket ropewalk-https.socket"));
-        assert!(units.iter().any(|(_, text)| text.contains("FileDescriptorName=https")));
+        assert!(
+            units
+                .iter()
+                .any(|(_, text)| text.contains("FileDescriptorName=https"))
+        );
     }
 }

@@ -18,18 +18,18 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 /// Where an installation by `ropewalk install` keeps its data.
-pub const DEFAULT_DATA: &str = "/var/lib/ropewalk";
+pub(crate) const DEFAULT_DATA: &str = "/var/lib/ropewalk";
 
 #[derive(Debug, Args)]
-pub struct DataArg {
+pub(crate) struct DataArg {
     /// Data directory
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA, env = "ROPEWALK_DATA")]
-    pub data: PathBuf,
+    pub(crate) data: PathBuf,
 }
 
 /// What an operator runs on the host.
 #[derive(Debug, Subcommand)]
-pub enum OpsCommand {
+pub(crate) enum OpsCommand {
     /// Look after the health of the platform on this host
     Doctor(doctor::Doctor),
     /// Run the control plane: API, git, builds, dynos
@@ -51,7 +51,7 @@ pub enum OpsCommand {
 }
 
 /// Runs one of them.
-pub async fn run(command: OpsCommand) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(command: OpsCommand) -> anyhow::Result<ExitCode> {
     match command {
         OpsCommand::Doctor(command) => command.run().await,
         OpsCommand::Server(command) => command.run().await,
@@ -67,8 +67,12 @@ pub async fn run(command: OpsCommand) -> anyhow::Result<ExitCode> {
 /// Completes at SIGTERM or Ctrl-C.
 async fn asked_to_end() {
     use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut term) = signal(SignalKind::terminate()) else { return };
-    let Ok(mut interrupt) = signal(SignalKind::interrupt()) else { return };
+    let Ok(mut term) = signal(SignalKind::terminate()) else {
+        return;
+    };
+    let Ok(mut interrupt) = signal(SignalKind::interrupt()) else {
+        return;
+    };
     tokio::select! {
         _ = term.recv() => {}
         _ = interrupt.recv() => {}

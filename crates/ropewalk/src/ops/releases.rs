@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 /// Lines of a failed dyno that whoever pushed is shown.
 const TAIL: usize = 20;
 
-pub struct Deploys {
-    pub scheduler: Scheduler,
-    pub logs: Logs,
+pub(crate) struct Deploys {
+    pub(crate) scheduler: Scheduler,
+    pub(crate) logs: Logs,
 }
 
 impl fmt::Debug for Deploys {
@@ -41,7 +41,9 @@ impl Releases for Deploys {
             began: Timestamp::now(),
         };
         tokio::spawn(follower.run(version));
-        Box::pin(futures_util::stream::poll_fn(move |cx| received.poll_recv(cx)))
+        Box::pin(futures_util::stream::poll_fn(move |cx| {
+            received.poll_recv(cx)
+        }))
     }
 }
 
@@ -87,14 +89,17 @@ impl Follower {
 
     /// What the release command prints, to whoever pushed.
     fn pass_output_on(&self, version: u32, done: CancellationToken) -> tokio::task::JoinHandle<()> {
-        let (logs, app, events, began) = (self.logs.clone(), self.app, self.events.clone(), self.began);
+        let (logs, app, events, began) =
+            (self.logs.clone(), self.app, self.events.clone(), self.began);
         tokio::spawn(async move {
             let filter = Filter {
                 lines: None,
                 source: Some(LogSource::App),
                 process: Some(format!("release.{version}")),
             };
-            let Ok(lines) = logs.follow(app, filter, None).await else { return };
+            let Ok(lines) = logs.follow(app, filter, None).await else {
+                return;
+            };
             let mut lines = Box::pin(lines.into_stream());
             loop {
                 let line = tokio::select! {
@@ -109,7 +114,12 @@ impl Follower {
                 };
                 let Some(line) = line else { return };
                 let text = format!("{}\n", line.text);
-                if line.at >= began && events.send(ReleaseEvent::Output(text.into())).await.is_err() {
+                if line.at >= began
+                    && events
+                        .send(ReleaseEvent::Output(text.into()))
+                        .await
+                        .is_err()
+                {
                     return;
                 }
             }
@@ -120,9 +130,10 @@ impl Follower {
         match outcome {
             Outcome::Succeeded => ReleaseOutcome::Succeeded,
             Outcome::Superseded { by } => ReleaseOutcome::Superseded { by },
-            Outcome::Gone => {
-                ReleaseOutcome::Failed { reason: "the app was deleted".to_owned(), log_tail: Vec::new() }
-            }
+            Outcome::Gone => ReleaseOutcome::Failed {
+                reason: "the app was deleted".to_owned(),
+                log_tail: Vec::new(),
+            },
             Outcome::Failed { reason, process } => {
                 let log_tail = match process {
                     // Its output was shown as it came.
@@ -136,8 +147,16 @@ impl Follower {
     }
 
     async fn tail(&self, process: String) -> Vec<String> {
-        let filter = Filter { lines: Some(TAIL), source: Some(LogSource::App), process: Some(process) };
+        let filter = Filter {
+            lines: Some(TAIL),
+            source: Some(LogSource::App),
+            process: Some(process),
+        };
         let entries = self.logs.read(self.app, &filter).await.unwrap_or_default();
-        entries.iter().filter(|entry| entry.at >= self.began).map(|entry| entry.text.to_string()).collect()
+        entries
+            .iter()
+            .filter(|entry| entry.at >= self.began)
+            .map(|entry| entry.text.to_string())
+            .collect()
     }
 }

@@ -14,7 +14,7 @@ use super::DataArg;
 use super::data::Data;
 
 #[derive(Debug, Args)]
-pub struct RouterCommand {
+pub(crate) struct RouterCommand {
     #[command(flatten)]
     data: DataArg,
     /// Listen for HTTP here (sockets held by systemd are used when there are any)
@@ -38,20 +38,31 @@ pub struct RouterCommand {
 }
 
 impl RouterCommand {
-    pub async fn run(self) -> Result<ExitCode> {
-        ropewalk_telemetry::log::init(ropewalk_telemetry::log::Format::Human)?;
+    pub(crate) async fn run(self) -> Result<ExitCode> {
+        ropewalk_telemetry::init(ropewalk_telemetry::Format::Human)?;
         let listeners = self.listeners()?;
         let source = if self.upstreams.is_empty() {
             let data = Data::open(&self.data.data)?;
-            Source::Link { socket: data.socket("router.sock"), table_file: data.path("router/table.json") }
+            Source::Link {
+                socket: data.socket("router.sock"),
+                table_file: data.path("router/table.json"),
+            }
         } else {
             Source::Fixed {
                 table: fixed_table(&self.upstreams),
                 log: Some(Box::new(std::io::BufWriter::new(std::io::stdout()))),
             }
         };
-        let tls = self.cert.zip(self.key).map(|(cert, key)| TlsFiles { cert, key });
-        let config = Config { source, tls, limits: Limits::default(), counters: Arc::new(Counters::default()) };
+        let tls = self
+            .cert
+            .zip(self.key)
+            .map(|(cert, key)| TlsFiles { cert, key });
+        let config = Config {
+            source,
+            tls,
+            limits: Limits::default(),
+            counters: Arc::new(Counters::default()),
+        };
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         ropewalk_router::run(config, listeners, super::asked_to_end()).await?;
         Ok(ExitCode::SUCCESS)
@@ -60,7 +71,10 @@ impl RouterCommand {
     fn listeners(&self) -> Result<Listeners> {
         if self.listen_stdin {
             let socket = std::io::stdin().as_fd().try_clone_to_owned()?;
-            return Ok(Listeners { plain: vec![TcpListener::from(socket)], tls: Vec::new() });
+            return Ok(Listeners {
+                plain: vec![TcpListener::from(socket)],
+                tls: Vec::new(),
+            });
         }
         let mut listeners = Listeners::inherited()?;
         let own = Listeners::bind(&self.listen, &self.tls_listen)?;

@@ -5,6 +5,7 @@ mod catalog;
 mod host;
 mod platform;
 mod prepare;
+mod repo_size;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -33,7 +34,7 @@ use super::{DataArg, bundle, stacks};
 const GRACE: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Args)]
-pub struct Server {
+pub(crate) struct Server {
     #[command(flatten)]
     data: DataArg,
     /// Apps are APP.DOMAIN, the API is api.DOMAIN
@@ -57,8 +58,8 @@ pub struct Server {
 }
 
 impl Server {
-    pub async fn run(self) -> Result<ExitCode> {
-        ropewalk_telemetry::log::init(ropewalk_telemetry::log::Format::Human)?;
+    pub(crate) async fn run(self) -> Result<ExitCode> {
+        ropewalk_telemetry::init(ropewalk_telemetry::Format::Human)?;
         let data = Data::open(&self.data.data)?;
         let _only = host::only_one(&data)?;
         let parts = self.parts(&data).await?;
@@ -85,8 +86,10 @@ impl Server {
         let outputs = Outputs::open(&data.path("logs"))?;
         let engine: Arc<dyn Engine> = Arc::new(DockerEngine::connect(None, data.instance.clone())?);
         let mounts = Mounts::open(&data.path("mnt"))?;
-        let platform =
-            ropewalk_scheduler::Platform { domain: self.domain.clone(), socket: data.socket("platform.sock") };
+        let platform = ropewalk_scheduler::Platform {
+            domain: self.domain.clone(),
+            socket: data.socket("platform.sock"),
+        };
         let routes = Routes::new(platform, logs.clone());
         let config = Config {
             instance: data.instance.clone(),
@@ -94,9 +97,19 @@ impl Server {
             network: data.dyno_network(),
             policy: Policy::default(),
         };
-        let scheduler =
-            Scheduler::new(config, store.clone(), engine.clone(), mounts.clone(), logs.clone(), routes.clone());
-        let deploys = Deploys { scheduler: scheduler.clone(), logs: logs.clone() };
+        let scheduler = Scheduler::new(ropewalk_scheduler::Parts {
+            config,
+            store: store.clone(),
+            engine: engine.clone(),
+            mounts: mounts.clone(),
+            logs: logs.clone(),
+            outputs: outputs.clone(),
+            routes: routes.clone(),
+        });
+        let deploys = Deploys {
+            scheduler: scheduler.clone(),
+            logs: logs.clone(),
+        };
         let builder = Builder::new(
             self.build_options(data)?,
             store.clone(),
@@ -105,7 +118,17 @@ impl Server {
             Arc::new(platform::BuildOutputs(outputs.clone())),
         )?;
         let blobs = Arc::new(BlobStore::open(&data.path("blobs"))?);
-        Ok(Parts { store, logs, outputs, engine, mounts, routes, scheduler, builder, blobs })
+        Ok(Parts {
+            store,
+            logs,
+            outputs,
+            engine,
+            mounts,
+            routes,
+            scheduler,
+            builder,
+            blobs,
+        })
     }
 
     fn build_options(&self, data: &Data) -> Result<Options> {
@@ -116,11 +139,23 @@ impl Server {
             data: data.root.clone(),
             instance: data.instance.clone(),
             buildpacks: bundle::unpacked(&data.root)?.join("buildpacks"),
-            hook_command: vec![text(&program), "git-hook".to_owned(), "--socket".to_owned(), text(&socket)],
-            urls: AppUrls { scheme: self.scheme().to_owned(), suffix: self.suffix() },
+            hook_command: vec![
+                text(&program),
+                "git-hook".to_owned(),
+                "--socket".to_owned(),
+                text(&socket),
+            ],
+            urls: AppUrls {
+                scheme: self.scheme().to_owned(),
+                suffix: self.suffix(),
+            },
             environment: std::env::vars().collect::<BTreeMap<_, _>>(),
             inherit: !self.no_inherit,
-            limits: Limits { builds: self.builds, disk_floor: self.disk_floor << 20, ..Limits::default() },
+            limits: Limits {
+                builds: self.builds,
+                disk_floor: self.disk_floor << 20,
+                ..Limits::default()
+            },
         })
     }
 
@@ -130,7 +165,11 @@ impl Server {
 
     fn suffix(&self) -> String {
         let own = if self.https { 443 } else { 80 };
-        if self.port == own { self.domain.clone() } else { format!("{}:{}", self.domain, self.port) }
+        if self.port == own {
+            self.domain.clone()
+        } else {
+            format!("{}:{}", self.domain, self.port)
+        }
     }
 
     async fn start(
@@ -144,7 +183,8 @@ impl Server {
         let listen = |name: &str| -> Result<UnixListener> {
             let path = data.socket(name);
             let _ = std::fs::remove_file(&path);
-            UnixListener::bind(&path).with_context(|| format!("{} could not be listened on", path.display()))
+            UnixListener::bind(&path)
+                .with_context(|| format!("{} could not be listened on", path.display()))
         };
         // The router first: it may be waiting with requests.
         let router = listen("router.sock")?;
@@ -156,17 +196,21 @@ impl Server {
         });
         let ready = prepared.subscribe();
         prepare::start(data, parts, tasks, prepared);
-        let (scheduler, mut wait) = (parts.scheduler.clone(), ready.clone());
+        let (scheduler, wait) = (parts.scheduler.clone(), ready.clone());
         tasks.supervise("scheduler", move |token| {
             let (scheduler, mut ready) = (scheduler.clone(), wait.clone());
             async move {
-                tokio::select! {
-                    _ = ready.wait_for(|ready| *ready) => scheduler.run(token).await,
-                    () = token.cancelled() => Ok(()),
+                let is_ready = tokio::select! {
+                    ready = ready.wait_for(|ready| *ready) => ready.is_ok(),
+                    () = token.cancelled() => false,
+                };
+                if is_ready {
+                    scheduler.run(token).await
+                } else {
+                    Ok(())
                 }
             }
         });
-        wait.mark_unchanged();
         parts.builder.sweep().await?;
         let (builder, hooks) = (parts.builder.clone(), listen("hook.sock")?);
         tasks.spawn("git hooks", async move { builder.serve_hooks(hooks).await });
@@ -179,6 +223,7 @@ impl Server {
             logs: parts.logs.clone(),
             engine: parts.engine.clone(),
             tasks: tasks.clone(),
+            repo_sizes: repo_size::RepoSizes::new(data.path("repos")),
         };
         let own_port = if self.https { 443 } else { 80 };
         let api = ropewalk_api::routes(Context {
@@ -191,9 +236,10 @@ impl Server {
                 domain: self.domain.clone(),
                 port: (self.port != own_port).then_some(self.port),
             },
-            signing_key: SigningKey::open(&data.path("signing-key"))?,
+            signing_key: SigningKey::derive(&std::fs::read(data.path("key"))?),
             default_stack: "debian-13".to_owned(),
-            rate: Rate::default(),
+            rate: Rate::REQUESTS,
+            login_rate: Rate::LOGINS,
         });
         let catalog = catalog::Releases {
             store: parts.store.clone(),

@@ -17,7 +17,7 @@ use super::data::Data;
 use super::{DataArg, bundle};
 
 #[derive(Debug, Args)]
-pub struct StacksBuild {
+pub(crate) struct StacksBuild {
     /// Name of a stack that comes with Ropewalk, or the folder of another's description
     #[arg(default_value = "debian-13")]
     stack: PathBuf,
@@ -32,14 +32,19 @@ pub struct StacksBuild {
 }
 
 impl StacksBuild {
-    pub async fn run(self) -> Result<ExitCode> {
+    pub(crate) async fn run(self) -> Result<ExitCode> {
         let data = Data::open(&self.data.data)?;
         let folder = match self.stack.components().count() {
-            1 => bundle::unpacked(&data.root)?.join("stacks").join(&self.stack),
+            1 => bundle::unpacked(&data.root)?
+                .join("stacks")
+                .join(&self.stack),
             _ => self.stack.clone(),
         };
         if !folder.is_dir() {
-            bail!("there is no stack {}; `stacks/` of the bundle has the names", self.stack.display());
+            bail!(
+                "there is no stack {}; `stacks/` of the bundle has the names",
+                self.stack.display()
+            );
         }
         let spec = Spec::load(&folder)?;
         let blobs = BlobStore::open(&data.path("blobs"))?;
@@ -47,7 +52,8 @@ impl StacksBuild {
         printer.line(&format!("-----> Stack {}", spec.description.name))?;
         // A terminal that went away does not stop a build.
         let progress = |text: &str| drop(printer.line(&format!("       {text}")));
-        let stack = ropewalk_stack::build(&spec, &blobs, &self.cache, self.fresh, &progress).await?;
+        let stack =
+            ropewalk_stack::build(&spec, &blobs, &self.cache, self.fresh, &progress).await?;
         let file = data.path("stacks").join(format!("{}.json", stack.name));
         let staged = file.with_extension("new");
         fs::write(&staged, serde_json::to_vec_pretty(&stack)?)?;
@@ -58,7 +64,7 @@ impl StacksBuild {
 }
 
 /// Stacks that were built for this data directory.
-pub fn built(data: &Data) -> Result<Vec<Stack>> {
+pub(crate) fn built(data: &Data) -> Result<Vec<Stack>> {
     let mut stacks = Vec::new();
     for entry in fs::read_dir(data.path("stacks"))?.flatten() {
         if entry.path().extension().is_some_and(|end| end == "json") {
@@ -72,22 +78,30 @@ pub fn built(data: &Data) -> Result<Vec<Stack>> {
 }
 
 /// Ids of their images in the engine.
-pub fn images(data: &Data) -> Result<Vec<String>> {
+pub(crate) fn images(data: &Data) -> Result<Vec<String>> {
     // Build images first: they hold on to the layers of run images.
     Ok(built(data)?
         .iter()
-        .flat_map(|stack| [stack.build.config_digest.to_string(), stack.run.config_digest.to_string()])
+        .flat_map(|stack| {
+            [
+                stack.build.config_digest.to_string(),
+                stack.run.config_digest.to_string(),
+            ]
+        })
         .collect())
 }
 
 /// Notes every built stack in the ledger, so that builds and releases can name it.
-pub async fn register(data: &Data, store: &Store) -> Result<()> {
+pub(crate) async fn register(data: &Data, store: &Store) -> Result<()> {
     for stack in built(data)? {
         let images = serde_json::to_value(&stack)?;
         store
             .write(move |tx| {
                 let version = stack.version.to_string();
-                if tx.newest_stack(&stack.name)?.is_some_and(|newest| newest.version == version) {
+                if tx
+                    .newest_stack(&stack.name)?
+                    .is_some_and(|newest| newest.version == version)
+                {
                     return Ok(());
                 }
                 tx.put_stack(&stack.name, &version, &images, Timestamp::now())
@@ -98,18 +112,28 @@ pub async fn register(data: &Data, store: &Store) -> Result<()> {
 }
 
 /// Loads every built stack's images that the engine does not have yet.
-pub async fn load(data: &Data, engine: &dyn Engine) -> Result<()> {
+pub(crate) async fn load(data: &Data, engine: &dyn Engine) -> Result<()> {
     for stack in built(data)? {
-        let (run, build) = (stack.run.config_digest.to_string(), stack.build.config_digest.to_string());
+        let (run, build) = (
+            stack.run.config_digest.to_string(),
+            stack.build.config_digest.to_string(),
+        );
         if engine.has_image(&run).await? && engine.has_image(&build).await? {
             continue;
         }
         let blobs = BlobStore::open(&data.path("blobs"))?;
-        let staged = tempfile::Builder::new().prefix("stack-").suffix(".tar").tempfile_in(&data.root)?;
+        let staged = tempfile::Builder::new()
+            .prefix("stack-")
+            .suffix(".tar")
+            .tempfile_in(&data.root)?;
         let file = staged.as_file().try_clone()?;
         tokio::task::spawn_blocking(move || {
             let mut out = BufWriter::new(file);
-            ropewalk_stack::docker_archive(&[(&stack.run, None), (&stack.build, None)], &blobs, &mut out)?;
+            ropewalk_stack::docker_archive(
+                &[(&stack.run, None), (&stack.build, None)],
+                &blobs,
+                &mut out,
+            )?;
             std::io::Write::flush(&mut out).map_err(anyhow::Error::from)
         })
         .await??;

@@ -26,7 +26,7 @@ const HEALTHY_RUN: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(40);
 
 #[derive(Debug, Args)]
-pub struct Supervise {
+pub(crate) struct Supervise {
     #[command(flatten)]
     data: DataArg,
     /// Where clients connect
@@ -38,7 +38,8 @@ pub struct Supervise {
 }
 
 impl Supervise {
-    pub async fn run(self) -> Result<ExitCode> {
+    pub(crate) async fn run(self) -> Result<ExitCode> {
+        ropewalk_telemetry::init(ropewalk_telemetry::Format::Human)?;
         let data = Data::open(&self.data.data)?;
         let listener = TcpListener::bind(self.listen)
             .with_context(|| format!("{} could not be listened on", self.listen))?;
@@ -47,7 +48,10 @@ impl Supervise {
         std::fs::write(&pid_file, std::process::id().to_string())?;
         if data.run != data.path("run") {
             std::fs::create_dir_all(data.path("run"))?;
-            std::fs::write(data.path("run/supervise.pid"), std::process::id().to_string())?;
+            std::fs::write(
+                data.path("run/supervise.pid"),
+                std::process::id().to_string(),
+            )?;
         }
         let stop = CancellationToken::new();
         let program = std::env::current_exe()?;
@@ -56,7 +60,9 @@ impl Supervise {
             stop.clone(),
             || {
                 let mut command = child(&program, "server", &data.root);
-                command.args(["--domain", &self.domain, "--port", &port.to_string()]).stdin(Stdio::null());
+                command
+                    .args(["--domain", &self.domain, "--port", &port.to_string()])
+                    .stdin(Stdio::null());
                 Ok(command)
             },
             data.socket("server.pid"),
@@ -66,7 +72,9 @@ impl Supervise {
             stop.clone(),
             || {
                 let mut command = child(&program, "router", &data.root);
-                command.arg("--listen-stdin").stdin(Stdio::from(OwnedFd::from(listener.try_clone()?)));
+                command
+                    .arg("--listen-stdin")
+                    .stdin(Stdio::from(OwnedFd::from(listener.try_clone()?)));
                 Ok(command)
             },
             data.socket("router.pid"),
@@ -104,7 +112,9 @@ async fn keep(
     let mut wait = FIRST_WAIT;
     while !stop.is_cancelled() {
         let began = Instant::now();
-        let mut running: Child = make()?.spawn().with_context(|| format!("{name} could not be started"))?;
+        let mut running: Child = make()?
+            .spawn()
+            .with_context(|| format!("{name} could not be started"))?;
         if let Some(pid) = running.id() {
             std::fs::write(&pid_file, pid.to_string())?;
         }
@@ -113,7 +123,11 @@ async fn keep(
             return Ok(());
         }
         tracing::warn!(%name, %status, "A child ended and is started again.");
-        wait = if began.elapsed() > HEALTHY_RUN { FIRST_WAIT } else { (wait * 2).min(LONGEST_WAIT) };
+        wait = if began.elapsed() > HEALTHY_RUN {
+            FIRST_WAIT
+        } else {
+            (wait * 2).min(LONGEST_WAIT)
+        };
         tokio::time::sleep(wait).await;
     }
     Ok(())
@@ -123,7 +137,13 @@ async fn keep(
 async fn end_children(data: &Data) {
     let pids: Vec<rustix::process::Pid> = ["router.pid", "server.pid"]
         .iter()
-        .filter_map(|file| std::fs::read_to_string(data.socket(file)).ok()?.trim().parse().ok())
+        .filter_map(|file| {
+            std::fs::read_to_string(data.socket(file))
+                .ok()?
+                .trim()
+                .parse()
+                .ok()
+        })
         .filter_map(rustix::process::Pid::from_raw)
         .collect();
     for pid in &pids {
@@ -131,7 +151,8 @@ async fn end_children(data: &Data) {
     }
     let deadline = Instant::now() + GRACE;
     let is_gone = |pid: &rustix::process::Pid| {
-        rustix::process::waitpid(Some(*pid), rustix::process::WaitOptions::NOHANG).map_or(true, |x| x.is_some())
+        rustix::process::waitpid(Some(*pid), rustix::process::WaitOptions::NOHANG)
+            .map_or(true, |x| x.is_some())
     };
     let mut left = pids;
     while Instant::now() < deadline {

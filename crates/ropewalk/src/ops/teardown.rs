@@ -13,7 +13,7 @@ use super::data::Data;
 use super::stacks;
 
 #[derive(Debug, Args)]
-pub struct Teardown {
+pub(crate) struct Teardown {
     #[command(flatten)]
     data: DataArg,
     /// Remove the stack images from the engine too
@@ -22,19 +22,28 @@ pub struct Teardown {
 }
 
 impl Teardown {
-    pub async fn run(self) -> Result<ExitCode> {
+    pub(crate) async fn run(self) -> Result<ExitCode> {
         let data = Data::existing(&self.data.data)?;
         if std::os::unix::net::UnixStream::connect(data.socket("platform.sock")).is_ok() {
-            bail!("the server still runs on {}; stop it first", data.root.display());
+            bail!(
+                "the server still runs on {}; stop it first",
+                data.root.display()
+            );
         }
         let engine = DockerEngine::connect(None, data.instance.clone())?;
-        for container in engine.list().await.context("containers could not be listed")? {
+        for container in engine
+            .list()
+            .await
+            .context("containers could not be listed")?
+        {
             engine.remove(&container.id).await?;
         }
         for network in engine.networks().await? {
             engine.remove_network(&network).await?;
         }
-        let firewall = Firewall { instance: data.instance.clone() };
+        let firewall = Firewall {
+            instance: data.instance.clone(),
+        };
         firewall.remove().await?;
         let mounts = Mounts::open(&data.path("mnt"))?;
         mounts.sweep(&BTreeSet::new(), &BTreeSet::new()).await?;

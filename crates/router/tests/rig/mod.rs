@@ -21,22 +21,23 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// Every wait of a test ends here.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
-pub const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+pub(crate) const ANY: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 /// A running router; stops when dropped.
-pub struct Rig {
-    pub addr: SocketAddr,
-    pub counters: Arc<Counters>,
-    pub log: Log,
-    pub stop: Option<oneshot::Sender<()>>,
-    pub done: JoinHandle<()>,
+pub(crate) struct Rig {
+    pub(crate) addr: SocketAddr,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) log: Log,
+    pub(crate) stop: Option<oneshot::Sender<()>>,
+    pub(crate) done: JoinHandle<()>,
 }
 
 /// The router log of a fixed table.
 #[derive(Clone, Default)]
-pub struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -49,7 +50,7 @@ impl Write for Log {
 }
 
 impl Log {
-    pub fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
         // Without the time.
         text.lines()
@@ -58,7 +59,7 @@ impl Log {
     }
 
     /// The first line that contains `part`, once there is one.
-    pub async fn with(&self, part: &str) -> String {
+    pub(crate) async fn with(&self, part: &str) -> String {
         until(&format!("a log line with {part}"), || {
             self.lines().into_iter().find(|line| line.contains(part))
         })
@@ -67,7 +68,7 @@ impl Log {
 }
 
 impl Rig {
-    pub async fn fixed(table: Table, limits: Limits) -> Rig {
+    pub(crate) async fn fixed(table: Table, limits: Limits) -> Rig {
         let log = Log::default();
         let source = Source::Fixed {
             table,
@@ -76,7 +77,7 @@ impl Rig {
         Rig::start(source, limits, log)
     }
 
-    pub fn linked(server: &Server, limits: Limits) -> Rig {
+    pub(crate) fn linked(server: &Server, limits: Limits) -> Rig {
         let source = Source::Link {
             socket: server.socket.clone(),
             table_file: server.table_file.clone(),
@@ -90,7 +91,7 @@ impl Rig {
         Rig::run(source, limits, log, listeners, None, addr)
     }
 
-    pub fn run(
+    pub(crate) fn run(
         source: Source,
         limits: Limits,
         log: Log,
@@ -123,7 +124,7 @@ impl Rig {
     }
 
     /// Stops accepting and waits until everything in flight is done.
-    pub async fn shut_down(mut self) {
+    pub(crate) async fn shut_down(mut self) {
         drop(self.stop.take());
         tokio::time::timeout(DEADLINE, &mut self.done)
             .await
@@ -132,32 +133,32 @@ impl Rig {
     }
 
     /// Sends a request that ends its connection; the whole answer as text.
-    pub async fn send(&self, request: &str) -> String {
+    pub(crate) async fn send(&self, request: &str) -> String {
         let mut stream = TcpStream::connect(self.addr).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         read_all(&mut stream).await
     }
 
-    pub async fn get(&self, host: &str, path: &str) -> String {
+    pub(crate) async fn get(&self, host: &str, path: &str) -> String {
         self.send(&get(host, path)).await
     }
 }
 
-pub fn get(host: &str, path: &str) -> String {
+pub(crate) fn get(host: &str, path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")
 }
 
-pub async fn read_all(stream: &mut TcpStream) -> String {
+pub(crate) async fn read_all(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     // A reset after the answer is an answer too.
     let _ = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut bytes))
         .await
-        .expect("the answer ends");
+        .unwrap();
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Reads until `end` has come.
-pub async fn read_until(stream: &mut TcpStream, end: &str) -> String {
+pub(crate) async fn read_until(stream: &mut TcpStream, end: &str) -> String {
     let mut bytes = Vec::new();
     tokio::time::timeout(DEADLINE, async {
         while !String::from_utf8_lossy(&bytes).contains(end) {
@@ -176,7 +177,7 @@ pub async fn read_until(stream: &mut TcpStream, end: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-pub fn status(answer: &str) -> u16 {
+pub(crate) fn status(answer: &str) -> u16 {
     answer
         .split(' ')
         .nth(1)
@@ -184,12 +185,12 @@ pub fn status(answer: &str) -> u16 {
         .unwrap_or_else(|| panic!("no status in {answer:?}"))
 }
 
-pub fn body(answer: &str) -> &str {
-    answer.split_once("\r\n\r\n").expect("a head").1
+pub(crate) fn body(answer: &str) -> &str {
+    answer.split_once("\r\n\r\n").unwrap().1
 }
 
 /// A header's value, lower-case name.
-pub fn header<'a>(message: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn header<'a>(message: &'a str, name: &str) -> Option<&'a str> {
     let head = message.split("\r\n\r\n").next()?;
     head.lines().skip(1).find_map(|line| {
         let (key, value) = line.split_once(':')?;
@@ -198,7 +199,7 @@ pub fn header<'a>(message: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// Polls until `condition` yields something.
-pub async fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let deadline = tokio::time::Instant::now() + DEADLINE;
     loop {
         if let Some(value) = condition() {
@@ -212,17 +213,17 @@ pub async fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T
 // ===== dynos =====
 
 /// A dyno that answers each request with `reply`, keep-alive, and counts.
-pub struct Dyno {
-    pub addr: SocketAddr,
-    pub requests: Arc<AtomicU64>,
-    pub connections: Arc<AtomicU64>,
+pub(crate) struct Dyno {
+    pub(crate) addr: SocketAddr,
+    pub(crate) requests: Arc<AtomicU64>,
+    pub(crate) connections: Arc<AtomicU64>,
     /// The heads it got.
-    pub heads: Arc<Mutex<Vec<String>>>,
+    pub(crate) heads: Arc<Mutex<Vec<String>>>,
     task: JoinHandle<()>,
 }
 
 impl Dyno {
-    pub async fn hello(text: &str) -> Dyno {
+    pub(crate) async fn hello(text: &str) -> Dyno {
         let reply = format!(
             "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}",
             text.len()
@@ -231,7 +232,7 @@ impl Dyno {
     }
 
     /// `linger`: an idle connection is closed after that long.
-    pub async fn start(reply: String, linger: Option<Duration>) -> Dyno {
+    pub(crate) async fn start(reply: String, linger: Option<Duration>) -> Dyno {
         let listener = TcpListener::bind(ANY).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let requests = Arc::new(AtomicU64::new(0));
@@ -286,16 +287,16 @@ impl Dyno {
         }
     }
 
-    pub fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.requests.load(SeqCst)
     }
 
-    pub fn last_head(&self) -> String {
+    pub(crate) fn last_head(&self) -> String {
         self.heads.lock().unwrap().last().unwrap().clone()
     }
 
     /// Ends it like a kill: sockets closed, port refused.
-    pub async fn kill(&mut self) {
+    pub(crate) async fn kill(&mut self) {
         self.task.abort();
         let _ = (&mut self.task).await;
     }
@@ -308,7 +309,7 @@ impl Drop for Dyno {
 }
 
 /// A head with its end, `None` when the connection ended.
-pub async fn read_head(stream: &mut (impl AsyncBufReadExt + Unpin)) -> Option<String> {
+pub(crate) async fn read_head(stream: &mut (impl AsyncBufReadExt + Unpin)) -> Option<String> {
     let mut head = String::new();
     loop {
         match stream.read_line(&mut head).await {
@@ -320,7 +321,7 @@ pub async fn read_head(stream: &mut (impl AsyncBufReadExt + Unpin)) -> Option<St
 }
 
 /// A dyno that does what `script` says with each connection.
-pub async fn raw_dyno<F, Fut>(script: F) -> SocketAddr
+pub(crate) async fn raw_dyno<F, Fut>(script: F) -> SocketAddr
 where
     F: Fn(TcpStream) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + Send + 'static,
@@ -337,14 +338,14 @@ where
 }
 
 /// An address where nobody listens.
-pub async fn dead() -> SocketAddr {
+pub(crate) async fn dead() -> SocketAddr {
     let listener = TcpListener::bind(ANY).await.unwrap();
     listener.local_addr().unwrap()
 }
 
 // ===== tables =====
 
-pub fn upstream(name: &str, addr: SocketAddr) -> Upstream {
+pub(crate) fn upstream(name: &str, addr: SocketAddr) -> Upstream {
     Upstream {
         id: format!("id-{name}-{}", addr.port()),
         dyno: name.to_owned(),
@@ -352,7 +353,7 @@ pub fn upstream(name: &str, addr: SocketAddr) -> Upstream {
     }
 }
 
-pub fn app(dynos: &[SocketAddr]) -> AppRoute {
+pub(crate) fn app(dynos: &[SocketAddr]) -> AppRoute {
     AppRoute {
         name: "app".to_owned(),
         maintenance: false,
@@ -368,7 +369,7 @@ pub fn app(dynos: &[SocketAddr]) -> AppRoute {
 }
 
 /// One app, `app.test`, with id `app-id`.
-pub fn table(generation: u64, app: AppRoute) -> Table {
+pub(crate) fn table(generation: u64, app: AppRoute) -> Table {
     let target = Target::App {
         app: "app-id".to_owned(),
     };
@@ -381,14 +382,14 @@ pub fn table(generation: u64, app: AppRoute) -> Table {
 
 // ===== the server's end of the link =====
 
-pub struct Server {
-    pub dir: TempDir,
-    pub socket: PathBuf,
-    pub table_file: PathBuf,
+pub(crate) struct Server {
+    pub(crate) dir: TempDir,
+    pub(crate) socket: PathBuf,
+    pub(crate) table_file: PathBuf,
 }
 
 impl Server {
-    pub fn new() -> Server {
+    pub(crate) fn new() -> Server {
         let dir = tempfile::tempdir().unwrap();
         Server {
             socket: dir.path().join("router.sock"),
@@ -398,7 +399,7 @@ impl Server {
     }
 
     /// Comes to life: listens, and waits for the router to say hello.
-    pub async fn rise(&self) -> Link {
+    pub(crate) async fn rise(&self) -> Link {
         let _ = std::fs::remove_file(&self.socket);
         let listener = UnixListener::bind(&self.socket).unwrap();
         let (stream, _) = tokio::time::timeout(DEADLINE, listener.accept())
@@ -418,16 +419,16 @@ impl Server {
     }
 }
 
-pub struct Link {
+pub(crate) struct Link {
     reader: BufReader<OwnedReadHalf>,
     writer: OwnedWriteHalf,
-    pub lines: Vec<LogLine>,
-    pub stats: Vec<ropewalk_api_types::router::AppStats>,
+    pub(crate) lines: Vec<LogLine>,
+    pub(crate) stats: Vec<ropewalk_api_types::router::AppStats>,
     _listener: UnixListener,
 }
 
 impl Link {
-    pub async fn next(&mut self) -> ToServer {
+    pub(crate) async fn next(&mut self) -> ToServer {
         let mut line = String::new();
         let count = tokio::time::timeout(DEADLINE, self.reader.read_line(&mut line))
             .await
@@ -437,14 +438,14 @@ impl Link {
         serde_json::from_str(&line).unwrap()
     }
 
-    pub async fn send(&mut self, message: &ToRouter) {
+    pub(crate) async fn send(&mut self, message: &ToRouter) {
         let mut line = serde_json::to_vec(message).unwrap();
         line.push(b'\n');
         self.writer.write_all(&line).await.unwrap();
     }
 
     /// Reads on, collecting logs and counts, up to an acknowledgement.
-    pub async fn ack(&mut self) -> (u64, BTreeMap<String, u64>) {
+    pub(crate) async fn ack(&mut self) -> (u64, BTreeMap<String, u64>) {
         loop {
             match self.next().await {
                 ToServer::Ack {
@@ -459,7 +460,7 @@ impl Link {
     }
 
     /// Sends a table and waits until it is in force.
-    pub async fn apply(&mut self, table: Table) -> BTreeMap<String, u64> {
+    pub(crate) async fn apply(&mut self, table: Table) -> BTreeMap<String, u64> {
         let wanted = table.generation;
         self.send(&ToRouter::Table(table)).await;
         loop {
@@ -471,7 +472,7 @@ impl Link {
     }
 
     /// Reads on until so many log lines have come.
-    pub async fn log(&mut self, count: usize) -> Vec<LogLine> {
+    pub(crate) async fn log(&mut self, count: usize) -> Vec<LogLine> {
         while self.lines.len() < count {
             match self.next().await {
                 ToServer::Log { lines } => {

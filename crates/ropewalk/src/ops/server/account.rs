@@ -17,7 +17,11 @@ pub(super) async fn ensure_admin(data: &Data, store: &Store, domain: &str) -> Re
     let now = Timestamp::now();
     if let Ok(text) = std::fs::read_to_string(&file) {
         let text = text.trim().to_owned();
-        if store.read(move |view| view.authenticate(&text, now)).await?.is_some() {
+        if store
+            .read(move |view| view.authenticate(&text, now))
+            .await?
+            .is_some()
+        {
             return Ok(());
         }
     }
@@ -45,7 +49,11 @@ pub(super) async fn ensure_admin(data: &Data, store: &Store, domain: &str) -> Re
         .await?;
     let staged = file.with_extension("new");
     let _ = std::fs::remove_file(&staged);
-    let mut out = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&staged)?;
+    let mut out = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&staged)?;
     writeln!(out, "{token}")?;
     out.sync_all()?;
     std::fs::rename(&staged, &file)?;

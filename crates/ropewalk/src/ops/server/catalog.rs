@@ -49,7 +49,9 @@ impl Catalog for Releases {
             match found {
                 Some(true) => Ok(()),
                 // Somebody else's app and no app at all look the same.
-                Some(false) => Err(Refusal::Denied("there is no such app, or it is not yours".to_owned())),
+                Some(false) => Err(Refusal::Denied(
+                    "there is no such app, or it is not yours".to_owned(),
+                )),
                 None => Err(Refusal::Unauthenticated),
             }
         }
@@ -64,9 +66,14 @@ impl Catalog for Releases {
         async move {
             if let Ok(digest) = reference.parse::<Digest>() {
                 let images = self.images(repository).await.map_err(failed)?;
-                return Ok(images.into_iter().map(|image| image.manifest).find(|it| it.digest == digest));
+                return Ok(images
+                    .into_iter()
+                    .map(|image| image.manifest)
+                    .find(|it| it.digest == digest));
             }
-            let Some(found) = self.find(repository, reference).await.map_err(failed)? else { return Ok(None) };
+            let Some(found) = self.find(repository, reference).await.map_err(failed)? else {
+                return Ok(None);
+            };
             let layer = self.layer(&found.slug).await.map_err(failed)?;
             let image = image(&found.stack, layer).map_err(failed)?;
             self.blobs.put_bytes(&image.config).map_err(failed)?;
@@ -83,13 +90,17 @@ impl Catalog for Releases {
         async move {
             let images = self.images(repository).await.map_err(failed)?;
             Ok(images.iter().any(|image| {
-                Digest::of(&image.config) == *digest || image.layers.iter().any(|layer| layer.digest == *digest)
+                Digest::of(&image.config) == *digest
+                    || image.layers.iter().any(|layer| layer.digest == *digest)
             }))
         }
         .boxed()
     }
 
-    fn tags<'a>(&'a self, repository: &'a str) -> BoxFuture<'a, Result<Option<Vec<String>>, Refusal>> {
+    fn tags<'a>(
+        &'a self,
+        repository: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Vec<String>>, Refusal>> {
         let repository = repository.to_owned();
         async move {
             let tags = self.store.read(move |view| {
@@ -130,7 +141,10 @@ impl Releases {
             .store
             .read(move |view| {
                 let app = view.find_app(&repository)?;
-                found(view, &view.release(app.id, version.unwrap_or(app.current_version))?)
+                found(
+                    view,
+                    &view.release(app.id, version.unwrap_or(app.current_version))?,
+                )
             })
             .await;
         match found {
@@ -174,13 +188,18 @@ impl Releases {
         let digest: Digest = slug.image_digest.parse()?;
         let image = self.slugs.join(format!("{}.squashfs", digest.hex()));
         let tree = self.mounts.slug(&digest, &image).await?;
-        let staged = tempfile::Builder::new().prefix("layer-").tempdir_in(&self.slugs)?;
+        let staged = tempfile::Builder::new()
+            .prefix("layer-")
+            .tempdir_in(&self.slugs)?;
         let out = staged.path().join("slug.tgz");
         let target = out.clone();
         let made = tokio::task::spawn_blocking(move || travel::write_tgz(&tree, &target)).await??;
         self.blobs.put_file(&out, &made.digest)?;
-        let tgz =
-            Tgz { digest: made.digest.to_string(), diff_id: made.diff_id.to_string(), size: made.size };
+        let tgz = Tgz {
+            digest: made.digest.to_string(),
+            diff_id: made.diff_id.to_string(),
+            size: made.size,
+        };
         let layer = as_layer(&tgz)?;
         let name = slug.image_digest.clone();
         self.store.write(move |tx| tx.set_tgz(&name, &tgz)).await?;
@@ -202,18 +221,30 @@ fn image(stack: &Stack, slug: Layer) -> anyhow::Result<Image> {
     layers.push(slug);
     let config = image::config(&stack.settings, &layers)?;
     let manifest = image::manifest(Form::Docker, &config, &layers)?;
-    Ok(Image { manifest, config, layers })
+    Ok(Image {
+        manifest,
+        config,
+        layers,
+    })
 }
 
 fn as_layer(tgz: &Tgz) -> anyhow::Result<Layer> {
-    Ok(Layer { digest: tgz.digest.parse()?, diff_id: tgz.diff_id.parse()?, size: tgz.size })
+    Ok(Layer {
+        digest: tgz.digest.parse()?,
+        diff_id: tgz.diff_id.parse()?,
+        size: tgz.size,
+    })
 }
 
 type Row = (Slug, serde_json::Value);
 
 fn found(view: &View<'_>, release: &Release) -> Result<Option<Row>, StoreError> {
-    let (Some(slug), Some(version)) = (release.slug, &release.stack_version) else { return Ok(None) };
-    let Some(stack) = view.stack_version(version)? else { return Ok(None) };
+    let (Some(slug), Some(version)) = (release.slug, &release.stack_version) else {
+        return Ok(None);
+    };
+    let Some(stack) = view.stack_version(version)? else {
+        return Ok(None);
+    };
     Ok(Some((view.slug(slug)?, stack.images)))
 }
 
@@ -224,7 +255,10 @@ struct Found {
 
 impl Found {
     fn parse((slug, images): Row) -> anyhow::Result<Self> {
-        Ok(Self { slug, stack: serde_json::from_value(images)? })
+        Ok(Self {
+            slug,
+            stack: serde_json::from_value(images)?,
+        })
     }
 }
 

@@ -47,7 +47,9 @@ impl Hosts {
             .unwrap_or_default()
             .to_ascii_lowercase();
         let name = host.split(':').next().unwrap_or_default();
-        let label = name.strip_suffix(self.domain.as_str()).and_then(|rest| rest.strip_suffix('.'));
+        let label = name
+            .strip_suffix(self.domain.as_str())
+            .and_then(|rest| rest.strip_suffix('.'));
         let routes = match label {
             Some("api") if request.uri().path() == "/ropewalk/health" => return self.health(),
             Some("api") => self.api,
@@ -96,7 +98,9 @@ pub(super) async fn serve(listener: UnixListener, hosts: Hosts, shutdown: Cancel
             let hosts = hosts.clone();
             async move { Ok::<_, std::convert::Infallible>(hosts.answer(request.map(Body::new)).await) }
         });
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+        let connection = builder
+            .serve_connection_with_upgrades(TokioIo::new(stream), service)
+            .into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -110,7 +114,11 @@ pub(super) async fn serve(listener: UnixListener, hosts: Hosts, shutdown: Cancel
 /// Makes sure that no other server works on this data directory. Holds until dropped, or the process ends.
 pub(super) fn only_one(data: &Data) -> Result<File> {
     let path = data.path("lock");
-    let file = File::options().create(true).truncate(false).write(true).open(&path)?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)?;
     flock(&file, FlockOperation::NonBlockingLockExclusive)
         .with_context(|| format!("another server works on {} already", data.root.display()))?;
     Ok(file)
@@ -118,7 +126,9 @@ pub(super) fn only_one(data: &Data) -> Result<File> {
 
 /// Tells systemd that the process is alive, where it asked for that.
 pub(super) async fn feed_watchdog() {
-    let Some(period) = sd_notify::watchdog_enabled() else { return };
+    let Some(period) = sd_notify::watchdog_enabled() else {
+        return;
+    };
     loop {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
         tokio::time::sleep(period / 2).await;

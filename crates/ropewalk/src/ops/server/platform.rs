@@ -5,8 +5,8 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use ropewalk_api::{
-    AttachError, Attachment, DynoCounts, EngineStatus, Platform, ProcessStatus, RunError, RunRequest,
-    RunStarted, StackStatus, Status,
+    AttachError, Attachment, DynoCounts, EngineStatus, Platform, ProcessStatus, RunError,
+    RunRequest, RunStarted, StackStatus, Status,
 };
 use ropewalk_builder::{Builder, OutputSink};
 use ropewalk_engine::Engine;
@@ -14,7 +14,9 @@ use ropewalk_logs::{Logs, OutputWriter, Outputs};
 use ropewalk_model::{AppId, BuildId, DynoState};
 use ropewalk_scheduler::{NewRun, Routes, Scheduler, SchedulerError};
 use ropewalk_store::Store;
-use ropewalk_telemetry::{Tasks, process};
+use ropewalk_telemetry::{Tasks, rss_bytes};
+
+use super::repo_size::RepoSizes;
 
 pub(super) struct Ports {
     pub(super) scheduler: Scheduler,
@@ -24,6 +26,7 @@ pub(super) struct Ports {
     pub(super) logs: Logs,
     pub(super) engine: Arc<dyn Engine>,
     pub(super) tasks: Tasks,
+    pub(super) repo_sizes: RepoSizes,
 }
 
 impl Platform for Ports {
@@ -50,7 +53,10 @@ impl Platform for Ports {
                 tty: request.tty,
             };
             match self.scheduler.start_run(run).await {
-                Ok(started) => Ok(RunStarted { dyno: started.dyno, attach_secret: started.secret }),
+                Ok(started) => Ok(RunStarted {
+                    dyno: started.dyno,
+                    attach_secret: started.secret,
+                }),
                 Err(SchedulerError::Refused(text)) => Err(RunError::Refused(text)),
                 Err(error) => Err(RunError::Failed(error.to_string())),
             }
@@ -62,7 +68,10 @@ impl Platform for Ports {
         let secret = secret.to_owned();
         async move {
             match self.scheduler.attach(&secret).await {
-                Ok(Some(attached)) => Ok(Attachment { input: attached.input, output: attached.output }),
+                Ok(Some(attached)) => Ok(Attachment {
+                    input: attached.input,
+                    output: attached.output,
+                }),
                 Ok(None) => Err(AttachError::Unknown),
                 Err(error) => Err(AttachError::Failed(error.to_string())),
             }
@@ -86,7 +95,7 @@ impl Platform for Ports {
     }
 
     fn repo_size(&self, app: AppId) -> u64 {
-        self.builder.repo_size(app)
+        self.repo_sizes.of(app)
     }
 }
 
@@ -94,11 +103,16 @@ impl Ports {
     async fn look(&self) -> Status {
         let own = std::process::id();
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        let router = self.routes.routers().into_iter().next_back().map(|router| ProcessStatus {
-            pid: router.pid,
-            rss_bytes: process::rss_bytes(router.pid),
-            version: router.version,
-        });
+        let router = self
+            .routes
+            .routers()
+            .into_iter()
+            .next_back()
+            .map(|router| ProcessStatus {
+                pid: router.pid,
+                rss_bytes: rss_bytes(router.pid),
+                version: router.version,
+            });
         let engine = self.engine.info().await.ok();
         let (stacks, dynos) = self
             .store
@@ -107,7 +121,10 @@ impl Ports {
                 for stack in view.stacks()? {
                     // Newest first within a name.
                     if stacks.iter().all(|known| known.name != stack.name) {
-                        stacks.push(StackStatus { name: stack.name, version: stack.version });
+                        stacks.push(StackStatus {
+                            name: stack.name,
+                            version: stack.version,
+                        });
                     }
                 }
                 let mut counts = DynoCounts::default();
@@ -121,14 +138,22 @@ impl Ports {
                     }
                 }
                 for app in view.apps()? {
-                    counts.desired += view.formation(app.id)?.iter().map(|row| row.quantity).sum::<u32>();
+                    counts.desired += view
+                        .formation(app.id)?
+                        .iter()
+                        .map(|row| row.quantity)
+                        .sum::<u32>();
                 }
                 Ok((stacks, counts))
             })
             .await
             .unwrap_or_default();
         Status {
-            server: ProcessStatus { pid: own, rss_bytes: process::rss_bytes(own), version },
+            server: ProcessStatus {
+                pid: own,
+                rss_bytes: rss_bytes(own),
+                version,
+            },
             router,
             engine: EngineStatus {
                 reachable: engine.is_some(),

@@ -54,10 +54,14 @@ pub(super) fn start(data: &Data, parts: &Parts, tasks: &Tasks, prepared: watch::
 async fn prepare(data: &Data, engine: &dyn Engine) -> Result<()> {
     let bridges = [data.dyno_network(), data.build_network()];
     // The filter comes before the bridges, so that there is no moment without it.
-    let firewall = Firewall { instance: data.instance.clone() };
+    let firewall = Firewall {
+        instance: data.instance.clone(),
+    };
     firewall.apply(&bridges, &resolvers(), &[]).await?;
     for name in bridges {
-        engine.ensure_network(&NetworkSpec { name, subnet: None }).await?;
+        engine
+            .ensure_network(&NetworkSpec { name, subnet: None })
+            .await?;
     }
     stacks::load(data, engine).await
 }

@@ -1,0 +1,423 @@
+//! A ledger, logs and outputs in a temporary folder, two people and an administrator, and requests in one call.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Body;
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, Request};
+use http_body_util::BodyExt;
+use jiff::Timestamp;
+use ropewalk_api::{
+    AttachError, Attachment, Context, DynoCounts, EngineStatus, Platform, ProcessStatus, Rate,
+    RunError, RunRequest, RunStarted, SigningKey, StackStatus, Status, Urls, routes,
+};
+use ropewalk_api_types::attach::{FromDyno, ToDyno};
+use ropewalk_logs::{Logs, Outputs};
+use ropewalk_model::{AppId, BuildId, DynoId, DynoName, ReleaseId, SlugId, TokenId, UserId};
+use ropewalk_store::{Key, NewBuild, NewDyno, NewRelease, NewSlug, NewToken, Release, Store};
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tower::ServiceExt;
+use uuid::Uuid;
+
+pub(crate) const DEV: &str = "token-of-the-developer";
+pub(crate) const OTHER: &str = "token-of-somebody-else";
+pub(crate) const ADMIN: &str = "token-of-the-admin";
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
+
+pub(crate) struct Rig {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) ctx: Context,
+    pub(crate) platform: Arc<FakePlatform>,
+    pub(crate) router: Router,
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The JSON, after a look at the status.
+    #[track_caller]
+    pub(crate) fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.text);
+        self.json()
+    }
+
+    /// Message of an error, after a look at status and id.
+    #[track_caller]
+    pub(crate) fn refused(&self, status: u16, id: &str) -> String {
+        let body = self.expect(status);
+        assert_eq!(body["id"], id, "{}", self.text);
+        body["message"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Rig {
+    pub(crate) async fn new() -> Self {
+        Self::with_rate(Rate::REQUESTS).await
+    }
+
+    pub(crate) async fn with_rate(rate: Rate) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let key = Key::open(&dir.path().join("key")).unwrap();
+        let store = Store::open(&dir.path().join("ledger.db"), key).unwrap();
+        store
+            .write(|tx| {
+                let now = Timestamp::now();
+                for (n, email, admin, token) in [
+                    (1, "dev@example.com", false, DEV),
+                    (2, "other@example.com", false, OTHER),
+                    (3, "admin@example.com", true, ADMIN),
+                ] {
+                    let user = UserId(Uuid::from_u128(n));
+                    tx.create_user(user, email, admin, now)?;
+                    tx.create_token(
+                        &NewToken {
+                            id: TokenId(Uuid::new_v4()),
+                            user,
+                            text: token.to_owned(),
+                            description: "test".to_owned(),
+                            scope: "global".to_owned(),
+                            expires_at: None,
+                        },
+                        now,
+                    )?;
+                }
+                let images = serde_json::json!({});
+                tx.put_stack("debian-13", "sha256:13", &images, now)?;
+                tx.put_stack("debian-12", "sha256:12", &images, now)
+            })
+            .await
+            .unwrap();
+        let platform = Arc::new(FakePlatform {
+            store: store.clone(),
+            changes: AtomicU32::new(0),
+            runs: Mutex::default(),
+            deleted: Mutex::default(),
+        });
+        let ctx = Context {
+            store,
+            logs: Logs::open(&dir.path().join("logs")).unwrap(),
+            outputs: Outputs::open(&dir.path().join("logs")).unwrap(),
+            platform: Arc::clone(&platform) as Arc<dyn Platform>,
+            urls: Urls {
+                scheme: "http".into(),
+                domain: "apps.test".into(),
+                port: Some(8080),
+            },
+            signing_key: SigningKey::derive(b"test"),
+            default_stack: "debian-13".into(),
+            rate,
+            login_rate: Rate {
+                burst: 5,
+                per_minute: 0,
+            },
+        };
+        Self {
+            dir,
+            router: routes(ctx.clone()),
+            ctx,
+            platform,
+        }
+    }
+
+    /// Gives the developer [`PASSWORD`]; costs a moment, so only where it is needed.
+    pub(crate) async fn set_password(&self) {
+        let user = UserId(Uuid::from_u128(1));
+        self.ctx
+            .store
+            .write(move |tx| tx.set_password(user, PASSWORD, Timestamp::now()))
+            .await
+            .unwrap();
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        Answer {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            text: String::from_utf8(bytes.to_vec()).unwrap(),
+        }
+    }
+
+    pub(crate) async fn call_as(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> Answer {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("authorization", format!("Bearer {token}"))
+            .header("accept", "application/vnd.heroku+json; version=3");
+        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        self.send(request.body(body).unwrap()).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.call_as(DEV, "GET", path, None).await
+    }
+
+    pub(crate) async fn get_range(&self, path: &str, range: &str) -> Answer {
+        let request = Request::builder()
+            .uri(path)
+            .header("authorization", format!("Bearer {DEV}"))
+            .header("range", range);
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+
+    pub(crate) async fn call(&self, method: &str, path: &str, body: Value) -> Answer {
+        self.call_as(DEV, method, path, Some(body)).await
+    }
+
+    /// The developer's app.
+    pub(crate) async fn app(&self, name: &str) -> AppId {
+        let answer = self
+            .call("POST", "/apps", serde_json::json!({"name": name}))
+            .await
+            .expect(201);
+        answer["id"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// As a push would: a build, a slug and a release that then passes.
+    pub(crate) async fn deploy(&self, app: AppId, types: &[(&str, &str)]) -> Release {
+        let release = self.deploy_pending(app, types).await;
+        let version = release.version;
+        self.ctx
+            .store
+            .write(move |tx| {
+                tx.promote_candidate(app, version, Timestamp::now())?;
+                tx.release(app, version)
+            })
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn deploy_pending(&self, app: AppId, types: &[(&str, &str)]) -> Release {
+        let process_types: BTreeMap<String, String> = types
+            .iter()
+            .map(|(name, command)| ((*name).to_owned(), (*command).to_owned()))
+            .collect();
+        self.ctx
+            .store
+            .write(move |tx| {
+                let now = Timestamp::now();
+                let user = tx.app(app)?.owner;
+                let build = BuildId(Uuid::new_v4());
+                let commit = Some("1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d".to_owned());
+                tx.create_build(
+                    &NewBuild {
+                        id: build,
+                        app,
+                        user,
+                        commit: commit.clone(),
+                        stack: "debian-13".into(),
+                    },
+                    now,
+                )?;
+                let found = serde_json::json!([{"name": "heroku/nodejs", "url": null}]);
+                tx.set_build_buildpacks(build, &found, now)?;
+                let slug = SlugId(Uuid::new_v4());
+                tx.create_slug(
+                    &NewSlug {
+                        id: slug,
+                        app,
+                        commit,
+                        image_digest: format!("sha256:{slug}"),
+                        image_size: 4096,
+                        process_types,
+                        buildpack_description: Some("Node.js".into()),
+                        stack: "debian-13".into(),
+                    },
+                    now,
+                )?;
+                let release = tx.create_release(
+                    NewRelease {
+                        id: ReleaseId(Uuid::new_v4()),
+                        app,
+                        user,
+                        description: "Deploy 1a2b3c4d".into(),
+                        slug: Some(slug),
+                        config: None,
+                        stack: Some(("debian-13".into(), "sha256:13".into())),
+                    },
+                    now,
+                )?;
+                tx.succeed_build(build, slug, release.version, now)?;
+                Ok(release)
+            })
+            .await
+            .unwrap()
+    }
+
+    /// A dyno as the scheduler would start it.
+    pub(crate) async fn dyno(&self, app: AppId, name: &str) {
+        let name = DynoName::parse(name).unwrap();
+        self.ctx
+            .store
+            .write(move |tx| {
+                let version = tx.app(app)?.current_version;
+                tx.create_dyno(&new_dyno(app, name, version), Timestamp::now())
+            })
+            .await
+            .unwrap();
+    }
+
+    /// Texts of the app's log.
+    pub(crate) async fn log(&self, app: AppId) -> Vec<String> {
+        let filter = ropewalk_logs::Filter::default();
+        let entries = self.ctx.logs.read(app, &filter).await.unwrap();
+        entries.iter().map(|entry| entry.text.to_string()).collect()
+    }
+}
+
+fn new_dyno(app: AppId, name: DynoName, release_version: u32) -> NewDyno {
+    NewDyno {
+        id: DynoId(Uuid::new_v4()),
+        app,
+        name,
+        release_version,
+        size: ropewalk_model::DynoSize::DEFAULT,
+        command: "node web.js".into(),
+        crashes: 0,
+        attached: false,
+        env: BTreeMap::new(),
+    }
+}
+
+/// Runs nothing; an attached dyno gives back what it is sent and ends with its input.
+pub(crate) struct FakePlatform {
+    store: Store,
+    pub(crate) changes: AtomicU32,
+    pub(crate) runs: Mutex<Vec<RunRequest>>,
+    pub(crate) deleted: Mutex<Vec<AppId>>,
+}
+
+impl FakePlatform {
+    pub(crate) fn changes(&self) -> u32 {
+        self.changes.load(Ordering::SeqCst)
+    }
+}
+
+impl Platform for FakePlatform {
+    fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn run(&self, request: RunRequest) -> BoxFuture<'_, Result<RunStarted, RunError>> {
+        self.runs.lock().unwrap().push(request.clone());
+        Box::pin(async move {
+            if request.command == "refuse me" {
+                return Err(RunError::Refused("No room for another dyno.".into()));
+            }
+            if request.command == "fail" {
+                return Err(RunError::Failed("engine: no such bridge".into()));
+            }
+            let app = request.app;
+            let dyno = self
+                .store
+                .write(move |tx| {
+                    let name = DynoName {
+                        process_type: request.process_type,
+                        number: 4821,
+                    };
+                    let version = tx.app(app)?.current_version;
+                    let new = NewDyno {
+                        size: request.size,
+                        command: request.command,
+                        attached: request.attach,
+                        ..new_dyno(app, name, version)
+                    };
+                    tx.create_dyno(&new, Timestamp::now())?;
+                    tx.dyno(new.id)
+                })
+                .await
+                .map_err(|error| RunError::Failed(error.to_string()))?
+                .ok_or_else(|| RunError::Failed("gone".into()))?;
+            Ok(RunStarted {
+                attach_secret: dyno.attached.then(|| "s3cret".to_owned()),
+                dyno,
+            })
+        })
+    }
+
+    fn attach(&self, secret: &str) -> BoxFuture<'_, Result<Attachment, AttachError>> {
+        let known = secret == "s3cret";
+        Box::pin(async move {
+            if !known {
+                return Err(AttachError::Unknown);
+            }
+            let (input, mut from_client) = mpsc::channel::<ToDyno>(8);
+            let (to_client, output) = mpsc::channel(8);
+            tokio::spawn(async move {
+                let mut code = 129;
+                while let Some(frame) = from_client.recv().await {
+                    let back = match frame {
+                        ToDyno::Stdin(bytes) => FromDyno::Stdout(bytes),
+                        ToDyno::Resize { rows, columns } => {
+                            FromDyno::Stderr(format!("{rows}x{columns}").into())
+                        }
+                        ToDyno::Signal(name) => FromDyno::Stderr(name.into()),
+                        ToDyno::StdinClosed => {
+                            code = 7;
+                            break;
+                        }
+                    };
+                    let _ = to_client.send(back).await;
+                }
+                let _ = to_client.send(FromDyno::Exit(code)).await;
+            });
+            Ok(Attachment { input, output })
+        })
+    }
+
+    fn status(&self) -> BoxFuture<'_, Status> {
+        Box::pin(async {
+            Status {
+                server: ProcessStatus {
+                    pid: 1,
+                    rss_bytes: Some(1 << 20),
+                    version: "0.1.0".into(),
+                },
+                router: None,
+                engine: EngineStatus {
+                    reachable: true,
+                    version: Some("20.10.24".into()),
+                    api_version: Some("1.41".into()),
+                },
+                stacks: vec![StackStatus {
+                    name: "debian-13".into(),
+                    version: "sha256:13".into(),
+                }],
+                dynos: DynoCounts::default(),
+                tasks: Vec::new(),
+            }
+        })
+    }
+
+    fn app_deleted(&self, app: AppId) {
+        self.deleted.lock().unwrap().push(app);
+    }
+
+    fn repo_size(&self, _: AppId) -> u64 {
+        1234
+    }
+}

@@ -1,0 +1,12 @@
+//! The `ropewalk` command from the outside: what it sends, prints and exits with, against a scripted API.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+mod apps;
+mod config;
+mod dynos;
+mod fake;
+mod login;
+mod others;
+mod releases;
+mod run;

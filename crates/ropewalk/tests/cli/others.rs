@@ -1,0 +1,305 @@
+//! The smaller nouns: logs, buildpacks, builds, stack, domains, maintenance, status; and what is not there.
+
+use std::process::{Command, Stdio};
+
+use axum::Router;
+use axum::routing::get;
+use serde_json::{Value, json};
+
+use crate::fake::{AT, Fake, ID, account, app, failed, ok};
+
+#[test]
+fn a_log_is_shown_and_ends() {
+    let events = "id: 1\ndata: 2024-01-01T12:00:00.000001+00:00 app[web.1]: one\n\nid: 2\ndata: 2024-01-01T12:00:01.000001+00:00 heroku[router]: at=info\n\n";
+    let stream = get(move || async move { ([("content-type", "text/event-stream")], events) });
+    let fake = Fake::with_routes(Router::new().route("/stream/1", stream));
+    let url = format!("{}/stream/1", fake.url());
+    let session = json!({"id": ID, "logplex_url": url, "created_at": AT, "updated_at": AT});
+    let fake = fake.on("POST /apps/demo/log-sessions", 201, session);
+    let expected = "2024-01-01T12:00:00.000001+00:00 app[web.1]: one\n2024-01-01T12:00:01.000001+00:00 heroku[router]: at=info\n";
+    assert_eq!(
+        fake.run(&["logs", "-n", "5", "-d", "web", "-s", "app", "-a", "demo"]),
+        ok(expected, "")
+    );
+    assert_eq!(
+        fake.requests(),
+        [
+            "POST /apps/demo/log-sessions {\"lines\":5,\"tail\":false,\"source\":\"app\",\"dyno\":\"web\"}"
+        ]
+    );
+    let ran = fake.run(&["logs", "--json", "-a", "demo"]);
+    let first: Value = serde_json::from_str(ran.stdout.lines().next().unwrap()).unwrap();
+    assert_eq!(
+        (first["dyno"].as_str(), first["message"].as_str()),
+        (Some("web.1"), Some("one"))
+    );
+}
+
+fn buildpacks(urls: &[&str]) -> Value {
+    let list = urls
+        .iter()
+        .enumerate()
+        .map(|(ordinal, url)| json!({"ordinal": ordinal, "buildpack": {"url": url, "name": url}}));
+    list.collect()
+}
+
+#[test]
+fn buildpacks_are_written_back_whole() {
+    let fake = Fake::new()
+        .on(
+            "GET /apps/demo/buildpack-installations",
+            200,
+            buildpacks(&["urn:buildpack:heroku/nodejs"]),
+        )
+        .on(
+            "PUT /apps/demo/buildpack-installations",
+            200,
+            buildpacks(&["https://example.com/x.git", "urn:buildpack:heroku/nodejs"]),
+        );
+    assert_eq!(
+        fake.run(&["buildpacks", "-a", "demo"]),
+        ok("=== demo Buildpack URL\n\nheroku/nodejs\n", "")
+    );
+    fake.requests();
+    assert_eq!(
+        fake.run(&[
+            "buildpacks:add",
+            "-i",
+            "1",
+            "https://example.com/x.git",
+            "-a",
+            "demo"
+        ]),
+        ok(
+            "Buildpack added. Next release on \u{2b22} demo will use:\n  1. https://example.com/x.git\n  2. heroku/nodejs\nRun git push ropewalk main to create a new release using these buildpacks.\n",
+            ""
+        )
+    );
+    assert_eq!(
+        fake.requests()[1],
+        "PUT /apps/demo/buildpack-installations {\"updates\":[{\"buildpack\":\"https://example.com/x.git\"},{\"buildpack\":\"heroku/nodejs\"}]}"
+    );
+    assert_eq!(
+        fake.run(&["buildpacks:remove", "nope", "-a", "demo"]).code,
+        1
+    );
+    assert_eq!(
+        fake.run(&["buildpacks:clear", "-a", "demo"]),
+        ok(
+            "Buildpacks cleared. Next release on \u{2b22} demo will detect buildpacks normally.\n",
+            ""
+        )
+    );
+}
+
+#[test]
+fn builds_tell_their_output_and_outcome() {
+    let routes = Router::new().route(
+        "/output/1",
+        get(|| async { "-----> Building\n !     failed\n" }),
+    );
+    let fake = Fake::with_routes(routes);
+    let build = json!({"id": ID, "app": {"id": ID}, "buildpacks": null, "generation": "cedar",
+        "output_stream_url": format!("{}/output/1", fake.url()),
+        "source_blob": {"checksum": null, "url": "", "version": "1a2b3c4d5e6f", "version_description": null},
+        "release": null, "slug": null, "stack": "debian-13", "status": "failed",
+        "user": {"id": ID, "email": "dev@example.com"}, "created_at": AT, "updated_at": AT});
+    let fake = fake
+        .on("GET /apps/demo/builds", 200, json!([build.clone()]))
+        .on(&format!("GET /apps/demo/builds/{ID}"), 200, build);
+    let expected = format!(
+        "=== demo Builds\n\n{ID}  failed  1a2b3c4d  dev@example.com  2024/01/01 12:00:00 +0000\n"
+    );
+    assert_eq!(fake.run(&["builds", "-a", "demo"]), ok(&expected, ""));
+    let ran = fake.run(&["builds:output", "-a", "demo"]);
+    assert_eq!(
+        (ran.code, ran.stdout.as_str()),
+        (1, "-----> Building\n !     failed\n")
+    );
+}
+
+#[test]
+fn stacks_and_maintenance() {
+    let fake = Fake::new();
+    let mut next = app("demo", fake.port);
+    next["build_stack"]["name"] = "debian-12".into();
+    let stack = |name: &str| json!({"id": ID, "name": name, "default": false, "state": "public", "created_at": AT, "updated_at": AT});
+    let fake = fake
+        .on("GET /apps/demo", 200, next.clone())
+        .on("PATCH /apps/demo", 200, next)
+        .on(
+            "GET /stacks",
+            200,
+            json!([stack("debian-13"), stack("debian-12")]),
+        );
+    assert_eq!(
+        fake.run(&["stack", "-a", "demo"]),
+        ok(
+            "=== \u{2b22} demo Available Stacks\n\n  debian-12 (active on next deploy)\n* debian-13\n",
+            ""
+        )
+    );
+    let set = fake.run(&["stack:set", "debian-12", "-a", "demo"]);
+    assert_eq!(set.stderr, "Setting stack to debian-12... done\n");
+    fake.requests();
+    assert_eq!(
+        fake.run(&["maintenance:on", "-a", "demo"]),
+        ok("", "Enabling maintenance mode for \u{2b22} demo... done\n")
+    );
+    assert_eq!(fake.requests(), ["PATCH /apps/demo {\"maintenance\":true}"]);
+}
+
+#[test]
+fn domains_are_added_and_listed() {
+    let domain = |hostname: &str, kind: &str, cname: Value, status: &str| {
+        json!({"id": ID, "app": {"id": ID, "name": "demo"}, "hostname": hostname, "cname": cname, "kind": kind,
+            "status": status, "acm_status": null, "acm_status_reason": null, "sni_endpoint": null,
+            "created_at": AT, "updated_at": AT})
+    };
+    let custom = domain(
+        "www.example.com",
+        "custom",
+        "x.dns.localhost".into(),
+        "none",
+    );
+    let fake = Fake::new()
+        .on(
+            "GET /apps/demo/domains",
+            200,
+            json!([
+                domain("demo.localhost", "heroku", Value::Null, "none"),
+                custom.clone()
+            ]),
+        )
+        .on("POST /apps/demo/domains", 201, custom.clone())
+        .on(
+            "GET /apps/demo/domains/www.example.com",
+            200,
+            custom.clone(),
+        )
+        .on("DELETE /apps/demo/domains/www.example.com", 200, custom);
+    let expected = "=== demo Ropewalk Domain\n\ndemo.localhost\n\n=== demo Custom Domains\n\n\
+        Domain Name      DNS Record Type  DNS Target       SNI Endpoint  Status\n\
+        ───────────────  ───────────────  ───────────────  ────────────  ──────\n\
+        www.example.com  CNAME            x.dns.localhost  undefined     none\n";
+    assert_eq!(fake.run(&["domains", "-a", "demo"]), ok(expected, ""));
+    fake.requests();
+    assert_eq!(
+        fake.run(&["domains:add", "www.example.com", "-a", "demo"]),
+        ok(
+            "Configure your app's DNS provider to point to the DNS Target x.dns.localhost.\n",
+            "Adding www.example.com to \u{2b22} demo... done\n"
+        )
+    );
+    assert_eq!(
+        fake.requests(),
+        ["POST /apps/demo/domains {\"hostname\":\"www.example.com\",\"sni_endpoint\":null}"]
+    );
+    assert_eq!(
+        fake.run(&["domains:wait", "www.example.com", "-a", "demo"]),
+        ok("", "Waiting for www.example.com... done\n")
+    );
+    assert_eq!(
+        fake.run(&["domains:remove", "www.example.com", "-a", "demo"]),
+        ok("", "Removing www.example.com from \u{2b22} demo... done\n")
+    );
+}
+
+#[test]
+fn status_says_who_answers() {
+    let fake = Fake::new();
+    let fake = fake
+        .on("GET /account", 200, account())
+        .on("GET /account/rate-limits", 200, json!({"remaining": 4498}))
+        .on("GET /users/~/apps", 200, json!([]));
+    let ran = fake.run(&["status"]);
+    assert_eq!(ran.code, 0);
+    assert!(
+        ran.stdout
+            .starts_with("Server:        http://api.localhost:PORT answers in "),
+        "{}",
+        ran.stdout
+    );
+    assert!(
+        ran.stdout
+            .ends_with("Account:       dev@example.com\nApps:          0\nRequests left: 4498\n"),
+        "{}",
+        ran.stdout
+    );
+    let env = [
+        ("ROPEWALK_TOKEN", "t"),
+        ("ROPEWALK_URL", "http://api.localhost:1"),
+    ];
+    let ran = fake.run_with(&["status"], "", &env);
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.stderr
+            .starts_with(" \u{25b8}    The server at api.localhost:1 could not be reached"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn what_is_not_there_is_answered_in_one_sentence() {
+    let fake = Fake::new();
+    assert_eq!(
+        fake.run(&["pipelines:create", "x"]),
+        failed(
+            2,
+            " \u{25b8}    Ropewalk does not have Heroku's pipelines:create yet.\n"
+        )
+    );
+    assert_eq!(
+        fake.run(&["ps:scal"]),
+        failed(
+            2,
+            " \u{25b8}    ps:scal is not a ropewalk command.\n \u{25b8}    Did you mean ps:scale? Run ropewalk help for a list of all commands.\n"
+        )
+    );
+}
+
+#[test]
+fn completions_and_man_pages_are_made() {
+    let fake = Fake::new();
+    let script = fake.run(&["completions", "bash"]).stdout;
+    let file = fake.home.path().join("complete.bash");
+    std::fs::write(&file, &script).unwrap();
+    assert!(
+        Command::new("bash")
+            .arg("-n")
+            .arg(&file)
+            .status()
+            .unwrap()
+            .success()
+    );
+    for shell in ["zsh", "fish"] {
+        assert!(
+            fake.run(&["completions", shell])
+                .stdout
+                .contains("ps:scale")
+                || shell == "zsh"
+        );
+    }
+    let folder = fake.home.path().join("man");
+    assert_eq!(fake.run(&["man", folder.to_str().unwrap()]).code, 0);
+    assert!(folder.join("ropewalk-ps:scale.1").exists());
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let fake = Fake::new();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ropewalk"))
+        .args(["completions", "fish"])
+        .env("HOME", fake.home.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(
+        (output.status.code(), output.stderr.as_slice()),
+        (Some(0), &b""[..])
+    );
+}

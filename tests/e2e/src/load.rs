@@ -1,0 +1,227 @@
+//! Load on one app: so many connections that ask again and again, and what they saw.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::Rig;
+
+/// What the clients saw.
+#[derive(Debug, Default, Clone)]
+pub struct Seen {
+    /// Status 200.
+    pub good: u64,
+    /// Everything else, by what it was.
+    pub bad: BTreeMap<String, u64>,
+    /// Bodies of good answers.
+    pub bodies: BTreeMap<String, u64>,
+}
+
+impl Seen {
+    fn add(&mut self, other: Seen) {
+        self.good += other.good;
+        for (what, count) in other.bad {
+            *self.bad.entry(what).or_default() += count;
+        }
+        for (what, count) in other.bodies {
+            *self.bodies.entry(what).or_default() += count;
+        }
+    }
+
+    /// Share of good answers whose body contains `text`.
+    pub fn share(&self, text: &str) -> f64 {
+        let of: u64 = self
+            .bodies
+            .iter()
+            .filter(|(body, _)| body.contains(text))
+            .map(|(_, n)| n)
+            .sum();
+        of as f64 / self.good.max(1) as f64
+    }
+
+    #[track_caller]
+    pub fn none_failed(&self) -> &Self {
+        assert!(
+            self.bad.is_empty() && self.good > 0,
+            "of {} requests failed: {:?}",
+            self.good,
+            self.bad
+        );
+        self
+    }
+}
+
+/// Load that runs until it is stopped.
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    count: Arc<AtomicU64>,
+    thread: JoinHandle<Seen>,
+}
+
+impl Load {
+    /// Starts `connections` clients on keep-alive connections, each waiting `pause` between requests.
+    pub fn start(rig: &Rig, app: &str, path: &str, connections: usize, pause: Duration) -> Self {
+        let (stop, count) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicU64::new(0)),
+        );
+        let client = Client {
+            port: rig.port,
+            head: format!("GET {path} HTTP/1.1\r\nHost: {app}.localhost\r\n\r\n"),
+            stop: stop.clone(),
+            count: count.clone(),
+            pause,
+            limit: u64::MAX,
+        };
+        let thread = std::thread::spawn(move || client.run(connections));
+        let load = Self {
+            stop,
+            count,
+            thread,
+        };
+        rig.wait("the load's first answers", Duration::from_secs(20), |_| {
+            load.count() > 0
+        });
+        load
+    }
+
+    /// Answers so far.
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Stops it; what the clients saw in all.
+    pub fn stop(self) -> Seen {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+
+    /// So many requests over `connections`, as fast as they go.
+    pub fn burst(rig: &Rig, app: &str, path: &str, connections: usize, requests: u64) -> Seen {
+        let client = Client {
+            port: rig.port,
+            head: format!("GET {path} HTTP/1.1\r\nHost: {app}.localhost\r\n\r\n"),
+            stop: Arc::default(),
+            count: Arc::default(),
+            pause: Duration::ZERO,
+            limit: requests,
+        };
+        std::thread::spawn(move || client.run(connections))
+            .join()
+            .unwrap()
+    }
+}
+
+#[derive(Clone)]
+struct Client {
+    port: u16,
+    head: String,
+    stop: Arc<AtomicBool>,
+    count: Arc<AtomicU64>,
+    pause: Duration,
+    limit: u64,
+}
+
+impl Client {
+    fn run(self, connections: usize) -> Seen {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let begun = Arc::new(AtomicU64::new(0));
+            let clients: Vec<_> = (0..connections)
+                .map(|_| tokio::spawn(self.clone().one(begun.clone())))
+                .collect();
+            let mut all = Seen::default();
+            for client in clients {
+                all.add(client.await.unwrap());
+            }
+            all
+        })
+    }
+
+    async fn one(self, begun: Arc<AtomicU64>) -> Seen {
+        let mut seen = Seen::default();
+        let mut connection = None;
+        while !self.stop.load(Ordering::Relaxed)
+            && begun.fetch_add(1, Ordering::Relaxed) < self.limit
+        {
+            match tokio::time::timeout(Duration::from_secs(60), self.ask(&mut connection)).await {
+                Ok(Ok((200, body))) => {
+                    seen.good += 1;
+                    *seen.bodies.entry(body).or_default() += 1;
+                }
+                Ok(Ok((status, body))) => {
+                    let code = body
+                        .lines()
+                        .find(|line| line.contains("code="))
+                        .unwrap_or_default();
+                    *seen
+                        .bad
+                        .entry(format!("status {status} {code}"))
+                        .or_default() += 1;
+                }
+                Ok(Err(error)) => *seen.bad.entry(error.to_string()).or_default() += 1,
+                Err(_) => *seen.bad.entry("no answer in 60 s".to_owned()).or_default() += 1,
+            }
+            self.count.fetch_add(1, Ordering::Relaxed);
+            if !self.pause.is_zero() {
+                tokio::time::sleep(self.pause).await;
+            }
+        }
+        seen
+    }
+
+    /// One request. The connection stays for the next where both sides keep it.
+    async fn ask(&self, connection: &mut Option<TcpStream>) -> std::io::Result<(u16, String)> {
+        let mut stream = match connection.take() {
+            Some(stream) => stream,
+            None => TcpStream::connect(("127.0.0.1", self.port)).await?,
+        };
+        stream.write_all(self.head.as_bytes()).await?;
+        let (mut buffer, mut chunk) = (Vec::new(), [0u8; 16 << 10]);
+        loop {
+            if let Some((status, body, keep)) = parse(&buffer) {
+                *connection = keep.then_some(stream);
+                return Ok((status, body));
+            }
+            let read = stream.read(&mut chunk).await?;
+            if read == 0 {
+                return Err(std::io::Error::other(format!(
+                    "closed after {} bytes",
+                    buffer.len()
+                )));
+            }
+            buffer.extend_from_slice(&chunk[..read]);
+        }
+    }
+}
+
+/// Status, body, and whether the connection stays; `None` while the answer is not whole.
+fn parse(buffer: &[u8]) -> Option<(u16, String, bool)> {
+    let text = std::str::from_utf8(buffer).ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    let lower = head.to_ascii_lowercase();
+    let keep = !lower.contains("connection: close");
+    if lower.contains("transfer-encoding: chunked") {
+        if !body.ends_with("0\r\n\r\n") {
+            return None;
+        }
+        let data: String = body.split("\r\n").skip(1).step_by(2).collect();
+        return Some((status, data, keep));
+    }
+    let length: usize = lower
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length:"))?
+        .trim()
+        .parse()
+        .ok()?;
+    (body.len() >= length).then(|| (status, body[..length].to_owned(), keep))
+}
