@@ -85,6 +85,11 @@ async fn a_push_to_main_becomes_a_release() {
     assert_eq!(spec.command, ["/buildpacks/lib/driver", "auto"]);
     assert!(spec.limits.memory > 0 && spec.limits.pids > 0);
 
+    until(5, "the repository is measured", || {
+        rig.builder.repo_size(rig.app) > 0
+    })
+    .await;
+
     let again = client.push(&rig.url(), &["main"]).await;
     assert!(
         again.ok && again.text.contains("Everything up-to-date"),

@@ -24,6 +24,8 @@ pub(crate) struct Repos {
     root: PathBuf,
     making: tokio::sync::Mutex<()>,
     users: Arc<Mutex<HashMap<AppId, usize>>>,
+    /// Bytes on disk, as last measured.
+    sizes: Mutex<HashMap<AppId, u64>>,
 }
 
 /// A receiving git at work in a repository.
@@ -39,6 +41,20 @@ impl Repos {
             root,
             making: tokio::sync::Mutex::default(),
             users: Arc::default(),
+            sizes: Mutex::default(),
+        }
+    }
+
+    /// Bytes on disk; `None` before the first measurement.
+    pub(crate) fn size(&self, app: AppId) -> Option<u64> {
+        lock(&self.sizes).get(&app).copied()
+    }
+
+    pub(crate) async fn measure(&self, app: AppId) {
+        let path = self.path(app);
+        let measured = tokio::task::spawn_blocking(move || bytes_in(&path)).await;
+        if let Ok(Ok(bytes)) = measured {
+            lock(&self.sizes).insert(app, bytes);
         }
     }
 
@@ -99,6 +115,7 @@ impl Repos {
         if let Err(error) = packed {
             tracing::warn!(%app, error = chain(&error), "Could not pack a repository.");
         }
+        self.measure(app).await;
     }
 
     /// Lets a clone without arguments find the branch that was deployed.
@@ -114,6 +131,7 @@ impl Repos {
     }
 
     pub(crate) async fn remove(&self, app: AppId) -> Result<()> {
+        lock(&self.sizes).remove(&app);
         Ok(remove_tree(&self.path(app)).await?)
     }
 
@@ -181,6 +199,25 @@ async fn remove_leftovers(repo: &Path) -> Result<usize> {
         remove_tree(path).await?;
     }
     Ok(leftovers.len())
+}
+
+/// Lengths of all files below a folder of ours.
+fn bytes_in(folder: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for path in list(&folder)? {
+            // What is gone by now takes no space.
+            let Ok(meta) = path.symlink_metadata() else {
+                continue;
+            };
+            match meta.is_dir() {
+                true => folders.push(path),
+                false => bytes += meta.len(),
+            }
+        }
+    }
+    Ok(bytes)
 }
 
 /// What a folder of ours holds; one that is not there is empty.
