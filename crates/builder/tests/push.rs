@@ -570,3 +570,34 @@ async fn the_cache_lasts_between_successful_builds() {
     assert!(client.push(&rig.url(), &["main"]).await.ok);
     assert_eq!(seen.lock().unwrap()[3], 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_stops_ends_its_builds_and_says_so() {
+    let rig = Rig::new().await;
+    let client = Client::new().await;
+    let began = Arc::new(Notify::new());
+    let inner = Arc::clone(&began);
+    rig.engine.play(move |job| {
+        let began = Arc::clone(&inner);
+        async move {
+            job.node();
+            began.notify_one();
+            std::future::pending().await
+        }
+    });
+    let url = rig.url();
+    let (said, ()) = tokio::join!(client.push(&url, &["main"]), async {
+        began.notified().await;
+        rig.builder.stop().await;
+    });
+    assert!(!said.ok);
+    let words = "Ropewalk is being restarted; nothing was changed. Push again.";
+    assert!(said.text.contains(words), "{}", said.text);
+    let left = (
+        rig.engine.containers(),
+        rig.builds_left(),
+        rig.quarantines(),
+    );
+    assert_eq!(left, (0, 0, 0));
+    assert_eq!(rig.server_ref("refs/heads/main"), None);
+}
