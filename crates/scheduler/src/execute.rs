@@ -62,8 +62,12 @@ pub(crate) async fn all(
                 app,
                 version,
                 reason,
-                dyno: _,
-            } => fail(shared, app, version, reason).await?,
+                dyno,
+            } => {
+                // Whoever hears of the failure asks for the last lines at once.
+                shared.reader_ended(dyno).await;
+                fail(shared, app, version, reason).await?;
+            }
         }
     }
     Ok(())

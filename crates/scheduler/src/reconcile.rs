@@ -157,6 +157,21 @@ impl Inner {
         }
     }
 
+    /// Waits a moment for the last lines of a container that has ended.
+    pub(crate) async fn reader_ended(&self, id: DynoId) {
+        let reads = || {
+            lock(&self.readers)
+                .get(&id)
+                .is_some_and(|reader| !reader.is_finished())
+        };
+        for _ in 0..100 {
+            if !reads() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
     }

@@ -5,7 +5,6 @@ mod catalog;
 mod host;
 mod platform;
 mod prepare;
-mod repo_size;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -223,7 +222,6 @@ impl Server {
             logs: parts.logs.clone(),
             engine: parts.engine.clone(),
             tasks: tasks.clone(),
-            repo_sizes: repo_size::RepoSizes::new(data.path("repos")),
         };
         let own_port = if self.https { 443 } else { 80 };
         let api = ropewalk_api::routes(Context {

@@ -55,6 +55,12 @@ impl Hosts {
             Some("api") => self.api,
             Some("git") => self.git,
             Some("registry") => self.registry,
+            None if name == self.domain && request.uri().path().starts_with("/v2/") => {
+                self.registry
+            }
+            None if name == self.domain => {
+                return (StatusCode::NOT_FOUND, "Apps are below this name.\n").into_response();
+            }
             _ => return StatusCode::MISDIRECTED_REQUEST.into_response(),
         };
         match routes.oneshot(request).await {
