@@ -1,23 +1,41 @@
-//! `cargo xtask bench NAME`.
+//! `cargo xtask bench NAME`: figures of this machine, beside a peer that does the same work in the same run.
+//!
+//! Nothing here is a test: a goal that is missed is printed, and fails nothing.
+
+mod answer;
+mod apps;
+mod clean_up;
+mod deploy;
+mod docker;
+mod figures;
+mod large;
+mod platform;
+mod run;
+mod table;
 
 use anyhow::Result;
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand};
 
 #[derive(Args)]
 pub struct Bench {
+    #[command(subcommand)]
     name: Name,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Subcommand)]
 enum Name {
     /// From `git push` to serving, by phase, beside `docker build` and `docker run`
-    Deploy,
+    Deploy(deploy::Deploy),
+    /// What removes a bench's remains when it ends, in whatever way
+    #[command(hide = true)]
+    CleanUp(clean_up::CleanUp),
 }
 
 impl Bench {
     pub fn run(&self) -> Result<()> {
-        match self.name {
-            Name::Deploy => anyhow::bail!("todo"),
+        match &self.name {
+            Name::Deploy(deploy) => deploy.run(),
+            Name::CleanUp(clean_up) => clean_up.run(),
         }
     }
 }

@@ -24,9 +24,20 @@ const NEEDED: [(&str, &str); 9] = [
 const NEEDED_BY_TESTS: [(&str, &str); 2] =
     [("shellcheck", "shellcheck"), ("busybox", "busybox-static")];
 
+/// Needed only by the benches. Where a package has `docker` together with the engine, it is there already.
+const NEEDED_BY_BENCHES: [(&str, &str); 2] = [("sqlite3", "sqlite3"), ("docker", "docker-cli")];
+
 /// Installs what is missing. Needs root only if something is.
 pub fn ensure(tests: bool) -> Result<()> {
-    let extra: &[(&str, &str)] = if tests { &NEEDED_BY_TESTS } else { &[] };
+    ensure_with(if tests { &NEEDED_BY_TESTS } else { &[] })
+}
+
+/// Installs what benches need besides; after [`ensure`].
+pub(crate) fn ensure_for_bench() -> Result<()> {
+    ensure_with(&NEEDED_BY_BENCHES)
+}
+
+fn ensure_with(extra: &[(&str, &str)]) -> Result<()> {
     let mut missing: Vec<&str> = NEEDED
         .iter()
         .chain(extra)

@@ -71,7 +71,7 @@ pub fn as_root_without_build() -> Result<()> {
     loud(&mut command)
 }
 
-fn build(place: &Place) -> Result<()> {
+pub(crate) fn build(place: &Place) -> Result<()> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .args(["build", "--release", "--locked", "--package", "ropewalk"])

@@ -1,0 +1,179 @@
+//! `cargo xtask bench deploy`: seconds from `git push` to the first answer of the new version, by phase, beside
+//! `docker build` and `docker run` of the same app from the same base, turn by turn.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use super::apps::{App, Kind};
+use super::clean_up::Watch;
+use super::docker::Docker;
+use super::figures::{Case, Pair, rows};
+use super::platform::Platform;
+use super::run::run;
+use super::table;
+use crate::place::Place;
+use crate::step::step;
+use crate::{engine, packages, up};
+
+#[derive(Args)]
+pub struct Deploy {
+    /// How often each is measured
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=50))]
+    runs: u16,
+    /// Only this app
+    #[arg(long, value_enum)]
+    only: Option<Kind>,
+}
+
+impl Deploy {
+    pub fn run(&self) -> Result<()> {
+        let place = Place::find()?;
+        let chosen = std::env::var_os("ROPEWALK_TEST_BINARY").map(PathBuf::from);
+        if !rustix::process::geteuid().is_root() {
+            // So that what is built belongs to whoever asked.
+            if chosen.is_none() {
+                up::build(&place)?;
+            }
+            return up::as_root_without_build();
+        }
+        packages::ensure(false)?;
+        packages::ensure_for_bench()?;
+        let binary = match chosen {
+            Some(binary) => binary
+                .canonicalize()
+                .with_context(|| format!("{} is not there", binary.display()))?,
+            None => {
+                up::build(&place)?;
+                place.binary()
+            }
+        };
+        std::fs::create_dir_all(&place.data)?;
+        engine::ensure(&place)?;
+        let id = hex::encode(rand::random::<[u8; 4]>());
+        let data = PathBuf::from(format!("/var/lib/ropewalk-bench-{id}"));
+        std::fs::create_dir(&data)?;
+        let watch = Watch::over(&data, &id, &binary)?;
+        let mut pairs = Vec::new();
+        let before = load();
+        let measured = self.measure(&place, &binary, &data, &id, &mut pairs);
+        let after = load();
+        let cleaned = watch.end();
+        if !pairs.is_empty() {
+            println!("\n{}; load {before} before, {after} after.", machine());
+            table::print(&rows(&pairs), self.runs);
+        }
+        measured.and(cleaned)
+    }
+
+    /// What is measured before an error stays in `pairs`.
+    fn measure(
+        &self,
+        place: &Place,
+        binary: &Path,
+        data: &Path,
+        id: &str,
+        pairs: &mut Vec<Pair>,
+    ) -> Result<()> {
+        let platform = step("Starting a Ropewalk for the bench", |_| {
+            Platform::start(binary, data, &place.cache)
+        })?;
+        let work = data.join("bench");
+        std::fs::create_dir(&work)?;
+        let mut docker = step("Preparing the image that Docker builds from", |_| {
+            Docker::new(id, &work, &platform.build_image)
+        })?;
+        let kinds = Kind::ALL
+            .into_iter()
+            .filter(|kind| self.only.is_none_or(|only| only == *kind));
+        for kind in kinds {
+            let mut app = step(&format!("Preparing {}", kind.name()), |_| {
+                App::make(
+                    kind,
+                    &place.root.join("examples"),
+                    &work,
+                    &docker.base(),
+                )
+            })?;
+            for number in 1..=self.runs {
+                let title = format!("{}, run {number} of {}", kind.name(), self.runs);
+                step(&title, |line| {
+                    let mut note = |text: &str| line.note(text);
+                    one_run(&platform, &mut docker, &mut app, number, pairs, &mut note)
+                })?;
+            }
+            // 45,000 files less in the way of the next app.
+            std::fs::remove_dir_all(&app.folder)?;
+        }
+        Ok(())
+    }
+}
+
+/// Each case once, Ropewalk and Docker in turn; who begins alternates from run to run.
+fn one_run(
+    platform: &Platform,
+    docker: &mut Docker,
+    app: &mut App,
+    number: u16,
+    pairs: &mut Vec<Pair>,
+    note: &mut impl FnMut(&str),
+) -> Result<()> {
+    let name = format!("{}-{number}", app.kind.name());
+    platform.create(&name)?;
+    for case in Case::ALL {
+        match case {
+            Case::Cold => {}
+            Case::Unchanged => app.change_nothing()?,
+            Case::Line => app.change_line()?,
+        }
+        let cold = case == Case::Cold;
+        let mut build = || docker.deploy(&app.folder, app.kind.name(), app.version, cold);
+        let push = || platform.deploy(&app.folder, &name, app.version);
+        let (ours, docker) = match number % 2 {
+            1 => {
+                let ours = push()?;
+                (ours, build()?)
+            }
+            _ => {
+                let docker = build()?;
+                (push()?, docker)
+            }
+        };
+        note(&format!(
+            "{}: push to answer {:.2} s, docker {:.2} s",
+            case.name(),
+            ours.total,
+            docker.total
+        ));
+        pairs.push(Pair {
+            kind: app.kind,
+            case,
+            ours,
+            docker,
+        });
+    }
+    platform.destroy(&name)?;
+    docker.remove(app.kind.name())
+}
+
+/// What the figures were measured on.
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let mut docker = std::process::Command::new("docker");
+    docker.args(["version", "--format", "{{.Server.Version}}"]);
+    let engine = run(&mut docker, Duration::from_secs(30)).unwrap_or_default();
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!(
+        "{cores} cores, Linux {}, Docker Engine {}",
+        kernel.trim(),
+        engine.trim()
+    )
+}
+
+/// Processes that want to run, over the last minute.
+fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or_default().to_owned()
+}
