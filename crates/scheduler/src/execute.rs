@@ -64,13 +64,26 @@ pub(crate) async fn all(
                 reason,
                 dyno,
             } => {
-                // Whoever hears of the failure asks for the last lines at once.
-                shared.reader_ended(dyno).await;
-                fail(shared, app, version, reason).await?;
+                fail_later(shared, app, version, reason, dyno);
             }
         }
     }
     Ok(())
+}
+
+/// Whoever hears of the failure asks for the last lines at once, so those come first.
+fn fail_later(shared: &Shared, app: AppId, version: u32, reason: String, dyno: DynoId) {
+    if !shared.take(dyno) {
+        return;
+    }
+    let task = shared.clone();
+    shared.spawn(async move {
+        task.reader_ended(dyno).await;
+        if let Err(error) = fail(&task, app, version, reason).await {
+            tracing::warn!(%app, version, %error, "A release's failure could not be written yet.");
+        }
+        task.give_back(dyno);
+    });
 }
 
 async fn fail(

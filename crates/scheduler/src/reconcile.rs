@@ -157,18 +157,15 @@ impl Inner {
         }
     }
 
-    /// Waits a moment for the last lines of a container that has ended.
+    /// Waits a moment for the last lines of a container that has ended; its reader stays known.
     pub(crate) async fn reader_ended(&self, id: DynoId) {
-        let reads = || {
-            lock(&self.readers)
-                .get(&id)
-                .is_some_and(|reader| !reader.is_finished())
-        };
-        for _ in 0..100 {
-            if !reads() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+        let reader = lock(&self.readers).remove(&id);
+        if let Some(mut reader) = reader
+            && tokio::time::timeout(Duration::from_secs(2), &mut reader)
+                .await
+                .is_err()
+        {
+            lock(&self.readers).insert(id, reader);
         }
     }
 

@@ -90,12 +90,7 @@ impl Deploy {
             .filter(|kind| self.only.is_none_or(|only| only == *kind));
         for kind in kinds {
             let mut app = step(&format!("Preparing {}", kind.name()), |_| {
-                App::make(
-                    kind,
-                    &place.root.join("examples"),
-                    &work,
-                    &docker.base(),
-                )
+                App::make(kind, &place.root.join("examples"), &work, &docker.base())
             })?;
             for number in 1..=self.runs {
                 let title = format!("{}, run {number} of {}", kind.name(), self.runs);
