@@ -41,9 +41,9 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
         action.done_with(&format!("v{}", release.version))?;
         cx.out.note("Running release command...")?;
         show_output(cx, &client, url).await?;
-        concluded(&client, &app, &release).await?;
+        concluded(&client, &app, &release, "The release command").await?;
     } else {
-        concluded(&client, &app, &release).await?;
+        concluded(&client, &app, &release, "The release").await?;
         action.done_with(&format!("v{}", release.version))?;
         cx.out.remark("Rollback affects code and config vars; it doesn't add or remove data.\nTo undo, run ropewalk rollback again with the version you came from.")?;
     }
@@ -72,28 +72,30 @@ async fn previous(client: &Client, app: &str) -> anyhow::Result<Release> {
 /// Longest wait for a release to be concluded: the longest boot, twice.
 const PATIENCE: Duration = Duration::from_secs(150);
 
-/// Waits until the release serves, or fails with what to do.
-async fn concluded(client: &Client, app: &str, release: &Release) -> anyhow::Result<()> {
+/// Waits until the release serves, or fails with what to do. `what` failed, in that case.
+async fn concluded(
+    client: &Client,
+    app: &str,
+    release: &Release,
+    what: &str,
+) -> anyhow::Result<()> {
     let began = Instant::now();
-    loop {
-        match client
+    let mut status = release.status;
+    while status == ReleaseStatus::Pending && began.elapsed() < PATIENCE {
+        status = client
             .release(app, &release.version.to_string())
             .await?
-            .status
-        {
-            ReleaseStatus::Pending if began.elapsed() < PATIENCE => {
-                tokio::time::sleep(Duration::from_millis(250)).await;
-            }
-            ReleaseStatus::Failed => {
-                let text = format!(
-                    "Release v{} failed; the release before it still serves.",
-                    release.version
-                );
-                return Err(Failure::new(text)
-                    .hint("See ropewalk logs and ropewalk releases.")
-                    .into());
-            }
-            _ => return Ok(()),
+            .status;
+        if status == ReleaseStatus::Pending {
+            tokio::time::sleep(Duration::from_millis(250)).await;
         }
     }
+    if status != ReleaseStatus::Failed {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "{what} failed; the release before it still serves."
+    ))
+    .hint("See ropewalk releases.")
+    .into())
 }
