@@ -11,13 +11,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
+use super::docker::remove_images;
 use super::run::run;
 use crate::process;
 
 /// Label of every container and image that a bench makes; its value is the bench's id.
 pub(super) const LABEL: &str = "ropewalk.bench";
-/// In the data directory: the stack's images were not there before and go too.
-pub(super) const PURGE: &str = "bench-purge";
 /// For each step.
 const LIMIT: Duration = Duration::from_secs(180);
 
@@ -100,12 +99,7 @@ impl CleanUp {
             for id in containers.lines() {
                 let _ = docker(&["rm", "--force", "--volumes", id]);
             }
-            let images = docker(&["images", "-aq", "--no-trunc", "--filter", &filter])?;
-            for id in images.lines() {
-                // Parents cannot go before their children; the next look takes them.
-                let _ = docker(&["rmi", "--force", id]);
-            }
-            Ok(containers.is_empty() && images.is_empty())
+            Ok(containers.is_empty() && remove_images(&self.id, &[])?)
         })
     }
 
@@ -122,9 +116,7 @@ impl CleanUp {
         }
         let mut command = Command::new(&self.binary);
         command.args(["teardown", "--data"]).arg(&self.data);
-        if self.data.join(PURGE).exists() {
-            command.arg("--purge");
-        }
+        // The stack's images stay: every Ropewalk of this host that has this version uses them.
         run(&mut command, LIMIT).map(drop)
     }
 

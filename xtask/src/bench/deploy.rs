@@ -90,7 +90,12 @@ impl Deploy {
             .filter(|kind| self.only.is_none_or(|only| only == *kind));
         for kind in kinds {
             let mut app = step(&format!("Preparing {}", kind.name()), |_| {
-                App::make(kind, &place.root.join("examples"), &work, &docker.base())
+                App::make(
+                    kind,
+                    &place.root.join("examples"),
+                    &work,
+                    &docker.base_line(),
+                )
             })?;
             for number in 1..=self.runs {
                 let title = format!("{}, run {number} of {}", kind.name(), self.runs);
@@ -150,7 +155,7 @@ fn one_run(
         });
     }
     platform.destroy(&name)?;
-    docker.remove(app.kind.name())
+    docker.clear()
 }
 
 /// What the figures were measured on.

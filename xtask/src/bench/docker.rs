@@ -50,6 +50,8 @@ pub(super) struct Docker {
     /// The container that serves, by app; only the last is kept.
     serving: Option<String>,
     started: u32,
+    /// Images of the base.
+    base: Vec<String>,
 }
 
 /// One build and run: seconds.
@@ -82,19 +84,21 @@ impl Docker {
             lines.extend(CA_VARIABLES.map(|name| format!("ENV {name}={CA}")));
         }
         std::fs::write(folder.join("Dockerfile"), lines.join("\n") + "\n")?;
-        let docker = Self {
+        let mut docker = Self {
             id: id.to_owned(),
             serving: None,
             started: 0,
+            base: Vec::new(),
         };
         docker
             .build(&folder, "base", false)
             .context("the base image of the comparison could not be made")?;
+        docker.base = images(id)?;
         Ok(docker)
     }
 
     /// The first line of every app's Dockerfile.
-    pub(super) fn base(&self) -> String {
+    pub(super) fn base_line(&self) -> String {
         format!("FROM {}", self.tag("base"))
     }
 
@@ -135,13 +139,12 @@ impl Docker {
         Ok(built)
     }
 
-    /// Removes the app's container and image; its layers go with it.
-    pub(super) fn remove(&mut self, app: &str) -> Result<()> {
+    /// Removes the app's container and every image but the base.
+    pub(super) fn clear(&mut self) -> Result<()> {
         if let Some(name) = self.serving.take() {
             self.stop(&name)?;
         }
-        let tag = self.tag(app);
-        docker(&["rmi", "--force", &tag], RUN_LIMIT).map(drop)
+        remove_images(&self.id, &self.base).map(drop)
     }
 
     fn build(&self, folder: &Path, app: &str, cold: bool) -> Result<()> {
@@ -182,6 +185,33 @@ impl Docker {
     fn tag(&self, app: &str) -> String {
         format!("ropewalk-bench-{}:{app}", self.id)
     }
+}
+
+/// Removes a bench's images besides `keep`; whether all of them are gone.
+pub(super) fn remove_images(id: &str, keep: &[String]) -> Result<bool> {
+    loop {
+        let mut left = images(id)?;
+        left.retain(|image| !keep.contains(image));
+        // Parents cannot go before their children: the next round takes them. Parents without a name must not go by
+        // themselves (--no-prune), for the stack's image is one.
+        let removed = left
+            .iter()
+            .filter(|image| docker(&["rmi", "--force", "--no-prune", image], RUN_LIMIT).is_ok())
+            .count();
+        if removed == 0 {
+            return Ok(left.is_empty());
+        }
+    }
+}
+
+/// Ids of every image with the bench's label, those of single steps too.
+fn images(id: &str) -> Result<Vec<String>> {
+    let filter = format!("label={LABEL}={id}");
+    let list = docker(
+        &["images", "-aq", "--no-trunc", "--filter", &filter],
+        RUN_LIMIT,
+    )?;
+    Ok(list.lines().map(str::to_owned).collect())
 }
 
 fn docker(args: &[&str], limit: Duration) -> Result<String> {

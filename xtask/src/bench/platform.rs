@@ -54,9 +54,6 @@ impl Platform {
             .arg(cache);
         run(&mut stack, STACK_LIMIT).context("the stack could not be built")?;
         let build_image = build_image(data)?;
-        if !has_image(&build_image) {
-            File::create(data.join(super::clean_up::PURGE))?;
-        }
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         std::fs::create_dir_all(data.join("run"))?;
         let log = File::options()
@@ -222,12 +219,4 @@ fn build_image(data: &Path) -> Result<String> {
         .as_str()
         .map(str::to_owned)
         .context("the stack names its build image")
-}
-
-fn has_image(id: &str) -> bool {
-    run(
-        Command::new("docker").args(["image", "inspect", id]),
-        COMMAND_LIMIT,
-    )
-    .is_ok()
 }
