@@ -228,10 +228,10 @@ impl Rig {
             .unwrap()
     }
 
-    /// Ctrl-C: every process of the group hears it.
+    /// The client goes, all of its processes at once. SIGINT would be ignored by what runs in the background.
     pub fn interrupt(&self, child: &mut Child) {
         let group = rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap();
-        rustix::process::kill_process_group(group, rustix::process::Signal::INT).unwrap();
+        rustix::process::kill_process_group(group, rustix::process::Signal::TERM).unwrap();
         child.wait().unwrap();
     }
 
