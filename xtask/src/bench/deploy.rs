@@ -2,6 +2,7 @@
 //! `docker build` and `docker run` of the same app from the same base, turn by turn.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -26,6 +27,9 @@ pub struct Deploy {
     /// Only this app
     #[arg(long, value_enum)]
     only: Option<Kind>,
+    /// Folder in which the bench has its data directory while it runs
+    #[arg(long, default_value = "/var/lib")]
+    dir: PathBuf,
 }
 
 impl Deploy {
@@ -53,7 +57,13 @@ impl Deploy {
         std::fs::create_dir_all(&place.data)?;
         engine::ensure(&place)?;
         let id = hex::encode(rand::random::<[u8; 4]>());
-        let data = PathBuf::from(format!("/var/lib/ropewalk-bench-{id}"));
+        let dir = self
+            .dir
+            .canonicalize()
+            .with_context(|| format!("{} is not there", self.dir.display()))?;
+        warn_about(&dir, "the bench's data directory");
+        warn_about(&docker_root(), "Docker's images");
+        let data = dir.join(format!("ropewalk-bench-{id}"));
         std::fs::create_dir(&data)?;
         let watch = Watch::over(&data, &id, &binary)?;
         let mut pairs = Vec::new();
@@ -158,10 +168,43 @@ fn one_run(
     docker.clear()
 }
 
+/// Without a journal, ext4 steps over every file that was removed in the last minutes when it makes a new one: after
+/// one build of many files the next takes many times as long.
+fn warn_about(folder: &Path, what: &str) {
+    if is_without_journal(folder).unwrap_or(false) {
+        eprintln!(
+            " !     {what} ({}) is on ext4 without a journal, where making files soon after removing others is slow.",
+            folder.display()
+        );
+    }
+}
+
+fn is_without_journal(folder: &Path) -> Result<bool> {
+    let mut find = Command::new("findmnt");
+    find.args(["--noheadings", "--output", "FSTYPE,SOURCE", "--target"])
+        .arg(folder);
+    let found = run(&mut find, Duration::from_secs(10))?;
+    let Some(("ext4", device)) = found.trim().split_once(char::is_whitespace) else {
+        return Ok(false);
+    };
+    let device = Path::new(device.trim()).canonicalize()?;
+    let name = device.file_name().context("a device has a name")?;
+    let options = Path::new("/proc/fs/ext4").join(name).join("options");
+    // The mode of journalling is named only where there is one.
+    Ok(!std::fs::read_to_string(options)?.contains("data="))
+}
+
+fn docker_root() -> PathBuf {
+    let mut docker = Command::new("docker");
+    docker.args(["info", "--format", "{{.DockerRootDir}}"]);
+    let root = run(&mut docker, Duration::from_secs(30)).unwrap_or_default();
+    PathBuf::from(root.trim())
+}
+
 /// What the figures were measured on.
 fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    let mut docker = std::process::Command::new("docker");
+    let mut docker = Command::new("docker");
     docker.args(["version", "--format", "{{.Server.Version}}"]);
     let engine = run(&mut docker, Duration::from_secs(30)).unwrap_or_default();
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
