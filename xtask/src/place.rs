@@ -26,11 +26,11 @@ impl Place {
         let target =
             std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         let name = hex::encode(&Sha256::digest(root.as_os_str().as_encoded_bytes())[..4]);
-        let data = std::env::var_os("ROPEWALK_DATA").map_or_else(
+        let data = std::env::var_os("ROPEWALK_UP_DATA").map_or_else(
             || PathBuf::from(format!("/var/lib/ropewalk-{name}")),
             PathBuf::from,
         );
-        let cache = std::env::var_os("ROPEWALK_CACHE")
+        let cache = std::env::var_os("ROPEWALK_UP_CACHE")
             .map_or_else(|| PathBuf::from("/var/cache/ropewalk"), PathBuf::from);
         Ok(Self {
             root,

@@ -175,6 +175,7 @@ fn write_env(place: &Place, address: &str) -> Result<()> {
     writeln!(text, "# To be sourced: . target/ropewalk/env")?;
     writeln!(text, "export ROPEWALK_URL='http://api.localhost:{port}'")?;
     writeln!(text, "export ROPEWALK_TOKEN='{}'", token.trim())?;
+    writeln!(text, "export ROPEWALK_DATA='{}'", place.data.display())?;
     writeln!(text, "export PATH='{folder}':\"$PATH\"")?;
     writeln!(text, "export GIT_CONFIG_COUNT=1")?;
     writeln!(

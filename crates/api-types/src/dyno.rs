@@ -76,35 +76,3 @@ impl fmt::Display for EnvValue {
 /// `202 {}` of restart and stop.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {}
-
-/// The subprotocol of the WebSocket behind an `attach_url` that starts with `ws`.
-pub const ATTACH_PROTOCOL: &str = "ropewalk-attach.v1";
-
-/// The first byte of each binary message on that WebSocket.
-pub mod attach_channel {
-    /// To the dyno: bytes of its standard input; an empty payload closes it.
-    pub const STDIN: u8 = 0;
-    /// From the dyno.
-    pub const STDOUT: u8 = 1;
-    /// From the dyno; never with a terminal, where both streams are one.
-    pub const STDERR: u8 = 2;
-    /// To the dyno: JSON of [`super::Resize`].
-    pub const RESIZE: u8 = 3;
-    /// To the dyno: the signal's name in UTF-8, `INT`, `TERM` or `HUP`.
-    pub const SIGNAL: u8 = 4;
-    /// From the dyno, the last message: JSON of [`super::Exit`].
-    pub const EXIT: u8 = 5;
-}
-
-/// The client's terminal, in characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Resize {
-    pub rows: u16,
-    pub columns: u16,
-}
-
-/// How the command ended: its exit code, or 128 + the signal's number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Exit {
-    pub code: i32,
-}

@@ -20,6 +20,7 @@ pub(crate) mod queue;
 mod recipe;
 mod redact;
 mod results;
+mod rows;
 pub(crate) mod sandbox;
 mod site;
 mod slugignore;
@@ -27,15 +28,10 @@ mod verify;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::Bytes;
-use jiff::Timestamp;
-use ropewalk_model::{AppId, BuildId, ReleaseId, SlugId};
-use ropewalk_slug::Image;
-use ropewalk_store::{NewBuild, NewRelease, NewSlug};
-use serde_json::json;
+use ropewalk_model::BuildId;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -91,31 +87,30 @@ pub(crate) async fn deploy(
         () = cancel.cancelled() => Err(Failure::Cancelled),
         outcome = straight_line(&context, &order, &mut log, &mut site, &mut phases) => outcome,
     };
-    let settled = order.push.is_settled();
-    if let Err(failure) = &outcome {
-        report_failure(&context, &order, &site, failure).await;
-        say(&mut log, failure, &order).await;
-    }
-    if site.recorded {
-        keep_report(&context, app.id, &site, &phases).await;
-    }
-    let clean_up = site.clean_up();
-    match &outcome {
-        // Nobody waits for the removal of a folder that is not used any more.
-        Ok(()) => drop(context.tasks.spawn(clean_up)),
-        Err(_) => clean_up.await,
-    }
-    drop(claim);
-    match outcome {
+    let keep = match outcome {
         Ok(()) => true,
         // The server stops while the release goes on: the ref must follow the release.
-        Err(Failure::Cancelled) if settled => {
+        Err(Failure::Cancelled) if order.push.is_settled() => {
             log.warning("Ropewalk is being restarted; the release goes on. See: ropewalk releases")
                 .await;
             true
         }
-        Err(_) => false,
+        Err(failure) => {
+            if matches!(failure, Failure::Cancelled) && context.shutdown.is_cancelled() {
+                log.warning("Ropewalk is being restarted; nothing was changed. Push again.")
+                    .await;
+            }
+            note_failure(&context, &order, &site, &failure).await;
+            say(&mut log, &failure, &order).await;
+            false
+        }
+    };
+    if site.recorded {
+        rows::keep_times(&context, app.id, site.id, &phases).await;
     }
+    site.clean_up().await;
+    drop(claim);
+    keep
 }
 
 async fn straight_line(
@@ -125,7 +120,7 @@ async fn straight_line(
     site: &mut Site,
     phases: &mut Phases,
 ) -> Result<(), Failure> {
-    let _place = wait_for_place(context, log).await?;
+    let place = wait_for_place(context, log).await?;
     phases.end("queue");
     disk::check(&context.options.data, context.options.limits.disk_floor)?;
     let commit = order.deploy.commit.as_str();
@@ -137,7 +132,16 @@ async fn straight_line(
     let types = discover(site, &results, log).await?;
     let image = pack::pack(context, site, log).await?;
     phases.end("pack");
-    let version = release(context, order, &recipe, site, &results, &types, image, log).await?;
+    launch(&types, log).await;
+    let built = rows::Built {
+        results: &results,
+        types: &types,
+        image,
+    };
+    let version = rows::release(context, order, &recipe, site.id, built).await?;
+    log.detail(&format!("Released v{version}")).await;
+    // What follows is the scheduler's work: the next build may begin.
+    drop(place);
     keep_cache(context, order, site).await;
     let version = verify::follow(context, recipe.app.id, version, log, phases).await?;
     tell_success(context, order, version, log, phases).await;
@@ -170,17 +174,7 @@ async fn begin(
     log: &mut BuildLog,
     site: &mut Site,
 ) -> Result<(), Failure> {
-    let new = NewBuild {
-        id: site.id,
-        app: recipe.app.id,
-        user: order.push.user.id,
-        commit: Some(order.deploy.commit.clone()),
-        stack: recipe.stack.name.clone(),
-    };
-    context
-        .store
-        .write(move |tx| tx.create_build(&new, Timestamp::now()))
-        .await?;
+    rows::create(context, order, recipe, site.id).await?;
     site.recorded = true;
     log.keep(context.outputs.open(recipe.app.id, site.id));
     log.redaction = redact::Redaction::of(&recipe.config);
@@ -285,7 +279,7 @@ async fn run_buildpacks(
         );
     }
     phases.restart("container", began.elapsed().saturating_sub(counted));
-    record(context, site, &results).await?;
+    rows::record(context, site.id, &results).await?;
     match exit.code {
         0 => Ok(results),
         80 => Err(Failure::NothingDetected),
@@ -311,21 +305,6 @@ async fn run_buildpacks(
             display: results.display(),
         }),
     }
-}
-
-/// What was detected and reported goes to the build's row, whether it succeeded or not.
-async fn record(context: &Context, site: &Site, results: &Results) -> Result<(), Failure> {
-    let (id, list) = (site.id, results.buildpacks_json());
-    let reports = json!({ "buildpacks": results.reports });
-    context
-        .store
-        .write(move |tx| {
-            let now = Timestamp::now();
-            tx.set_build_buildpacks(id, &list, now)?;
-            tx.set_build_report(id, &reports, now)
-        })
-        .await?;
-    Ok(())
 }
 
 async fn discover(
@@ -364,75 +343,6 @@ async fn discover(
     Ok(types)
 }
 
-/// Slug, release and the build's success in one transaction, which a cancelled build does not cut in two.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "everything that was found out comes together here"
-)]
-async fn release(
-    context: &Arc<Context>,
-    order: &Order,
-    recipe: &Recipe,
-    site: &Site,
-    results: &Results,
-    types: &ProcessTypes,
-    image: Image,
-    log: &mut BuildLog,
-) -> Result<u32, Failure> {
-    log.header("Launching...").await;
-    if types.commands.contains_key("release") {
-        log.warning("Release command declared: this new release will not be available until the command succeeds.")
-            .await;
-    }
-    let commit = order.deploy.commit.clone();
-    let (app, build) = (recipe.app.id, site.id);
-    let names: Vec<&str> = results
-        .detected
-        .iter()
-        .map(|(_, display)| display.as_str())
-        .collect();
-    let slug = NewSlug {
-        id: SlugId(Uuid::new_v4()),
-        app,
-        commit: Some(commit.clone()),
-        image_digest: image.digest.to_string(),
-        image_size: image.size,
-        process_types: types.commands.clone(),
-        buildpack_description: (!names.is_empty()).then(|| names.join(", ")),
-        stack: recipe.stack.name.clone(),
-    };
-    let release = NewRelease {
-        id: ReleaseId(Uuid::new_v4()),
-        app,
-        user: order.push.user.id,
-        description: format!("Deploy {}", commit.get(..8).unwrap_or(&commit)),
-        slug: Some(slug.id),
-        config: None,
-        stack: Some((recipe.stack.name.clone(), recipe.stack.version.clone())),
-    };
-    let (inner, push) = (Arc::clone(context), Arc::clone(&order.push));
-    let written = context.tasks.spawn(async move {
-        let written = inner
-            .store
-            .write(move |tx| {
-                let now = Timestamp::now();
-                tx.create_slug(&slug, now)?;
-                let version = tx.create_release(release, now)?.version;
-                tx.succeed_build(build, slug.id, version, now)?;
-                Ok(version)
-            })
-            .await;
-        if written.is_ok() {
-            push.settled.store(true, Ordering::Release);
-            inner.releases.changed();
-        }
-        written
-    });
-    let version = written.await??;
-    log.detail(&format!("Released v{version}")).await;
-    Ok(version)
-}
-
 /// The next build begins with what this one cached. Failing at it costs time, not the deploy.
 async fn keep_cache(context: &Context, order: &Order, site: &Site) {
     let (from, kept) = (site.cache(), cache::path(context, order.push.app.id));
@@ -459,49 +369,31 @@ async fn tell_success(
     tracing::info!(app = %name, version, taken = verify::seconds(phases.total()), "Deployed.");
 }
 
+async fn launch(types: &ProcessTypes, log: &mut BuildLog) {
+    log.header("Launching...").await;
+    if types.commands.contains_key("release") {
+        log.warning("Release command declared: this new release will not be available until the command succeeds.")
+            .await;
+    }
+}
+
 async fn say(log: &mut BuildLog, failure: &Failure, order: &Order) {
     for line in failure.lines(&order.push.app.name) {
         log.line(&line).await;
     }
 }
 
-async fn report_failure(context: &Context, order: &Order, site: &Site, failure: &Failure) {
+async fn note_failure(context: &Context, order: &Order, site: &Site, failure: &Failure) {
     let app = &order.push.app.name;
     match failure {
         Failure::Platform(error) => {
-            tracing::error!(%app, build = %site.id, error = chain(error), "A build failed on the platform's side.")
+            tracing::error!(%app, build = %site.id, error = chain(error), "A build failed on the platform's side.");
         }
         failure => {
-            tracing::info!(%app, build = %site.id, why = failure.why(), "A push was rejected.")
+            tracing::info!(%app, build = %site.id, why = failure.why(), "A push was rejected.");
         }
     }
-    if !site.recorded {
-        return;
-    }
-    let (id, why) = (site.id, failure.why());
-    // Of a build that made its slug only the release failed; its row says succeeded and stays.
-    if let Err(error) = context
-        .store
-        .write(move |tx| tx.fail_build(id, &why, Timestamp::now()))
-        .await
-    {
-        tracing::warn!(build = %site.id, error = chain(&error), "Could not record a build's failure; the next start will.");
-    }
-}
-
-/// Adds the milliseconds by phase to what the buildpacks reported.
-async fn keep_report(context: &Context, app: AppId, site: &Site, phases: &Phases) {
-    let id = site.id;
-    let millis = phases.to_json();
-    let kept = context
-        .store
-        .write(move |tx| {
-            let mut report = tx.build(app, id)?.report;
-            report["phases_ms"] = millis;
-            tx.set_build_report(id, &report, Timestamp::now())
-        })
-        .await;
-    if let Err(error) = kept {
-        tracing::warn!(build = %id, error = chain(&error), "Could not keep a build's timings.");
+    if site.recorded {
+        rows::fail(context, site.id, failure).await;
     }
 }

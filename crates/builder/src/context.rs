@@ -101,7 +101,18 @@ impl Builder {
         self.0.tasks.wait().await;
     }
 
-    /// Throws an app's build cache away. A build under way keeps the copy it has, and does not put it back.
+    /// Bytes of an app's repository, as last measured; 0 until then. Never waits.
+    pub fn repo_size(&self, app: AppId) -> u64 {
+        self.0.repos.size(app).unwrap_or_else(|| {
+            let context = Arc::clone(&self.0);
+            self.0
+                .tasks
+                .spawn(async move { context.repos.measure(app).await });
+            0
+        })
+    }
+
+    /// Throws an app's build cache away. A build under way has a copy, which is kept when it succeeds.
     pub async fn purge_cache(&self, app: AppId) -> Result<()> {
         cache::purge(&self.0, app).await
     }

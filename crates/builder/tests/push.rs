@@ -85,6 +85,11 @@ async fn a_push_to_main_becomes_a_release() {
     assert_eq!(spec.command, ["/buildpacks/lib/driver", "auto"]);
     assert!(spec.limits.memory > 0 && spec.limits.pids > 0);
 
+    until(5, "the repository is measured", || {
+        rig.builder.repo_size(rig.app) > 0
+    })
+    .await;
+
     let again = client.push(&rig.url(), &["main"]).await;
     assert!(
         again.ok && again.text.contains("Everything up-to-date"),
@@ -359,7 +364,6 @@ async fn ctrl_c_ends_the_build_within_five_seconds() {
 async fn a_client_that_leaves_while_its_release_boots_does_not_undo_it() {
     let rig = Rig::new().await;
     let client = Client::new().await;
-    let (go, waiting) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     rig.releases
         .play(|_| vec![ReleaseEvent::Phase(ReleasePhase::Boot)]);
     let mut push = client.start_push(&rig.url(), "main");
@@ -368,7 +372,6 @@ async fn a_client_that_leaves_while_its_release_boots_does_not_undo_it() {
         changes.changes.load(std::sync::atomic::Ordering::SeqCst) > 0
     })
     .await;
-    drop((go, waiting));
     interrupt(&push);
     push.wait().await.unwrap();
     // The server stops later: the release stands, so the ref follows it.
@@ -566,4 +569,35 @@ async fn the_cache_lasts_between_successful_builds() {
     client.commit("y").await;
     assert!(client.push(&rig.url(), &["main"]).await.ok);
     assert_eq!(seen.lock().unwrap()[3], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_stops_ends_its_builds_and_says_so() {
+    let rig = Rig::new().await;
+    let client = Client::new().await;
+    let began = Arc::new(Notify::new());
+    let inner = Arc::clone(&began);
+    rig.engine.play(move |job| {
+        let began = Arc::clone(&inner);
+        async move {
+            job.node();
+            began.notify_one();
+            std::future::pending().await
+        }
+    });
+    let url = rig.url();
+    let (said, ()) = tokio::join!(client.push(&url, &["main"]), async {
+        began.notified().await;
+        rig.builder.stop().await;
+    });
+    assert!(!said.ok);
+    let words = "Ropewalk is being restarted; nothing was changed. Push again.";
+    assert!(said.text.contains(words), "{}", said.text);
+    let left = (
+        rig.engine.containers(),
+        rig.builds_left(),
+        rig.quarantines(),
+    );
+    assert_eq!(left, (0, 0, 0));
+    assert_eq!(rig.server_ref("refs/heads/main"), None);
 }

@@ -1,12 +1,4 @@
-//! An attached dyno: a WebSocket whose binary messages start with the channel they belong to.
-//!
-//! | first byte | direction | rest |
-//! |---|---|---|
-//! | 0 | to the dyno | bytes of standard input; none: it is closed |
-//! | 1, 2 | from the dyno | bytes of standard output, of standard error |
-//! | 3 | to the dyno | JSON `{"rows","columns"}` |
-//! | 4 | to the dyno | `INT`, `TERM` or `HUP` |
-//! | 5 | from the dyno | JSON `{"code"}`, the last message |
+//! An attached dyno: its terminal over a WebSocket. What travels is in `ropewalk_api_types::attach`.
 
 use std::time::Duration;
 
@@ -15,7 +7,8 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use http::{StatusCode, header};
 use reqwest::{Response, Upgraded, Url};
-use ropewalk_api_types::dyno::{ATTACH_PROTOCOL, Exit, Resize, attach_channel};
+use ropewalk_api_types::attach::SUBPROTOCOL;
+pub use ropewalk_api_types::attach::{FromDyno, ToDyno};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -28,35 +21,6 @@ use crate::request::refusal_of;
 
 /// A dyno may take its boot timeout (60 s) before it can be attached to.
 const CONNECT_WITHIN: Duration = Duration::from_secs(90);
-
-/// What goes to the dyno.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ToDyno {
-    /// Bytes of standard input.
-    Stdin(Bytes),
-    /// There is no more input.
-    StdinClosed,
-    /// The terminal's new size.
-    Resize(Resize),
-    Signal(Signal),
-}
-
-/// What comes from it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FromDyno {
-    Stdout(Bytes),
-    Stderr(Bytes),
-    /// The last message.
-    Exit(Exit),
-}
-
-/// The signals that can be passed on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signal {
-    Int,
-    Term,
-    Hup,
-}
 
 /// The way to the dyno.
 #[derive(Debug)]
@@ -85,7 +49,7 @@ impl Client {
             .header(header::UPGRADE, "websocket")
             .header(header::SEC_WEBSOCKET_VERSION, "13")
             .header(header::SEC_WEBSOCKET_KEY, &key)
-            .header(header::SEC_WEBSOCKET_PROTOCOL, ATTACH_PROTOCOL);
+            .header(header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL);
         let response = match tokio::time::timeout(CONNECT_WITHIN, request.send()).await {
             Ok(response) => response.map_err(|error| self.unreachable(error))?,
             Err(_) => return Err(Error::StreamSilent { what: "attach" }),
@@ -112,7 +76,7 @@ impl Client {
 impl Sender {
     pub async fn send(&mut self, message: ToDyno) -> Result<()> {
         self.sink
-            .send(Message::Binary(encode(&message)))
+            .send(Message::Binary(message.encode()))
             .await
             .map_err(broken)
     }
@@ -134,7 +98,11 @@ impl Receiver {
                 None | Some(Ok(Message::Close(_)) | Err(tungstenite::Error::ConnectionClosed)) => {
                     return Ok(None);
                 }
-                Some(Ok(Message::Binary(bytes))) => return decode(&bytes).map(Some),
+                Some(Ok(Message::Binary(bytes))) => {
+                    return FromDyno::decode(&bytes)
+                        .map(Some)
+                        .ok_or(Error::AttachProtocol);
+                }
                 Some(Ok(Message::Text(_) | Message::Frame(_))) => {
                     return Err(Error::AttachProtocol);
                 }
@@ -143,49 +111,6 @@ impl Receiver {
                 Some(Err(error)) => return Err(broken(error)),
             }
         }
-    }
-}
-
-impl Signal {
-    /// Its name on the wire.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Int => "INT",
-            Self::Term => "TERM",
-            Self::Hup => "HUP",
-        }
-    }
-}
-
-fn encode(message: &ToDyno) -> Bytes {
-    let (channel, payload) = match message {
-        ToDyno::Stdin(bytes) => (attach_channel::STDIN, bytes.clone()),
-        ToDyno::StdinClosed => (attach_channel::STDIN, Bytes::new()),
-        ToDyno::Resize(Resize { rows, columns }) => (
-            attach_channel::RESIZE,
-            Bytes::from(format!(r#"{{"rows":{rows},"columns":{columns}}}"#)),
-        ),
-        ToDyno::Signal(signal) => (
-            attach_channel::SIGNAL,
-            Bytes::from_static(signal.name().as_bytes()),
-        ),
-    };
-    let mut frame = Vec::with_capacity(payload.len() + 1);
-    frame.push(channel);
-    frame.extend_from_slice(&payload);
-    frame.into()
-}
-
-fn decode(frame: &Bytes) -> Result<FromDyno> {
-    let (&channel, _) = frame.split_first().ok_or(Error::AttachProtocol)?;
-    let payload = frame.slice(1..);
-    match channel {
-        attach_channel::STDOUT => Ok(FromDyno::Stdout(payload)),
-        attach_channel::STDERR => Ok(FromDyno::Stderr(payload)),
-        attach_channel::EXIT => serde_json::from_slice(&payload)
-            .map(FromDyno::Exit)
-            .map_err(|_| Error::AttachProtocol),
-        _ => Err(Error::AttachProtocol),
     }
 }
 
@@ -216,7 +141,7 @@ fn check_handshake(response: &Response, key: &str) -> Result<()> {
     };
     let accepted =
         header(header::SEC_WEBSOCKET_ACCEPT) == Some(derive_accept_key(key.as_bytes()).as_str());
-    let protocol = header(header::SEC_WEBSOCKET_PROTOCOL) == Some(ATTACH_PROTOCOL);
+    let protocol = header(header::SEC_WEBSOCKET_PROTOCOL) == Some(SUBPROTOCOL);
     if accepted && protocol {
         Ok(())
     } else {
@@ -231,43 +156,6 @@ fn broken(error: tungstenite::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_goes_to_the_dyno_starts_with_its_channel() {
-        for (message, frame) in [
-            (ToDyno::Stdin(Bytes::from_static(b"ls\n")), &b"\x00ls\n"[..]),
-            (ToDyno::StdinClosed, b"\x00"),
-            (
-                ToDyno::Resize(Resize {
-                    rows: 33,
-                    columns: 101,
-                }),
-                b"\x03{\"rows\":33,\"columns\":101}",
-            ),
-            (ToDyno::Signal(Signal::Int), b"\x04INT"),
-            (ToDyno::Signal(Signal::Term), b"\x04TERM"),
-            (ToDyno::Signal(Signal::Hup), b"\x04HUP"),
-        ] {
-            assert_eq!(encode(&message), frame, "{message:?}");
-        }
-    }
-
-    #[test]
-    fn what_comes_from_the_dyno_is_read_by_its_channel() {
-        let read = |frame: &'static [u8]| decode(&Bytes::from_static(frame)).ok();
-        assert_eq!(
-            read(b"\x01hi"),
-            Some(FromDyno::Stdout(Bytes::from_static(b"hi")))
-        );
-        assert_eq!(read(b"\x02"), Some(FromDyno::Stderr(Bytes::new())));
-        assert_eq!(
-            read(b"\x05{\"code\":7}"),
-            Some(FromDyno::Exit(Exit { code: 7 }))
-        );
-        assert_eq!(read(b"\x05{}"), None);
-        assert_eq!(read(b"\x09x"), None);
-        assert_eq!(read(b""), None);
-    }
 
     #[test]
     fn only_websocket_addresses_are_attached_to() {

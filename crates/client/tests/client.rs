@@ -11,8 +11,7 @@ use axum::extract::ws::{Message, WebSocketUpgrade};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use ropewalk_client::attach::{FromDyno, Signal, ToDyno};
-use ropewalk_client::types::dyno::{Exit, Resize};
+use ropewalk_client::attach::{FromDyno, ToDyno};
 use ropewalk_client::types::log_session::LogSessionCreate;
 use ropewalk_client::{Client, Config, Error};
 
@@ -286,13 +285,13 @@ async fn an_attached_dyno_hears_and_answers() {
             [&b"\x00"[..], &[b'x'; 100_000]].concat(),
         ),
         (
-            ToDyno::Resize(Resize {
+            ToDyno::Resize {
                 rows: 24,
                 columns: 80,
-            }),
-            b"\x03{\"rows\":24,\"columns\":80}".to_vec(),
+            },
+            b"\x03{\"columns\":80,\"rows\":24}".to_vec(),
         ),
-        (ToDyno::Signal(Signal::Int), b"\x04INT".to_vec()),
+        (ToDyno::Signal("INT".to_owned()), b"\x04INT".to_vec()),
     ] {
         sender.send(message).await.unwrap();
         assert_eq!(
@@ -306,10 +305,7 @@ async fn an_attached_dyno_hears_and_answers() {
         receiver.next().await.unwrap(),
         Some(FromDyno::Stderr("bye".into()))
     );
-    assert_eq!(
-        receiver.next().await.unwrap(),
-        Some(FromDyno::Exit(Exit { code: 7 }))
-    );
+    assert_eq!(receiver.next().await.unwrap(), Some(FromDyno::Exit(7)));
     assert_eq!(receiver.next().await.unwrap(), None);
     let refused = client.attach(&format!("{url}/attach/2")).await.unwrap_err();
     assert!(

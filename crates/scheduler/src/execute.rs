@@ -62,11 +62,28 @@ pub(crate) async fn all(
                 app,
                 version,
                 reason,
-                dyno: _,
-            } => fail(shared, app, version, reason).await?,
+                dyno,
+            } => {
+                fail_later(shared, app, version, reason, dyno);
+            }
         }
     }
     Ok(())
+}
+
+/// Whoever hears of the failure asks for the last lines at once, so those come first.
+fn fail_later(shared: &Shared, app: AppId, version: u32, reason: String, dyno: DynoId) {
+    if !shared.take(dyno) {
+        return;
+    }
+    let task = shared.clone();
+    shared.spawn(async move {
+        task.reader_ended(dyno).await;
+        if let Err(error) = fail(&task, app, version, reason).await {
+            tracing::warn!(%app, version, %error, "A release's failure could not be written yet.");
+        }
+        task.give_back(dyno);
+    });
 }
 
 async fn fail(

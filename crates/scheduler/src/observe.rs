@@ -120,7 +120,8 @@ fn read_rows(view: &View<'_>) -> StoreResult<Rows> {
             .map(|version| view.release(app.id, version))
             .transpose()?;
         let formation = view
-            .formation(app.id)?
+            // Not the head release's formation: the current one keeps its types until the candidate has passed.
+            .quantities(app.id)?
             .into_iter()
             .map(|row| Wanted {
                 process_type: row.process_type,

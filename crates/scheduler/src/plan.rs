@@ -125,7 +125,7 @@ pub enum Action {
         app: AppId,
         version: u32,
         reason: String,
-        dyno: Option<DynoName>,
+        dyno: DynoId,
     },
 }
 

@@ -157,6 +157,18 @@ impl Inner {
         }
     }
 
+    /// Waits a moment for the last lines of a container that has ended; its reader stays known.
+    pub(crate) async fn reader_ended(&self, id: DynoId) {
+        let reader = lock(&self.readers).remove(&id);
+        if let Some(mut reader) = reader
+            && tokio::time::timeout(Duration::from_secs(2), &mut reader)
+                .await
+                .is_err()
+        {
+            lock(&self.readers).insert(id, reader);
+        }
+    }
+
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
     }

@@ -292,6 +292,11 @@ fn table(platform: &Platform, world: &World) -> Table {
             Target::Platform { socket },
         );
     }
+    // Docker resolves `localhost` and nothing below it, so the registry is found at the domain itself too.
+    let socket = platform.socket.to_string_lossy().into_owned();
+    table
+        .hosts
+        .insert(platform.domain.clone(), Target::Platform { socket });
     for app in &world.apps {
         let target = Target::App {
             app: app.app.id.to_string(),

@@ -15,7 +15,7 @@ use ropewalk_model::dyno::STOP_GRACE;
 use ropewalk_model::{AppId, DynoId, DynoName, DynoSize, DynoState, ProcessType};
 use ropewalk_store::{Dyno, NewDyno, Retire, StoreError};
 use tokio::io::AsyncWriteExt;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::launch::{self, Terminal};
@@ -108,13 +108,17 @@ impl Scheduler {
         {
             return Ok(None);
         }
-        match connect(shared, id, tty).await {
-            Ok(attachment) => Ok(Some(attachment)),
-            Err(error) => {
-                let _ = shared.store.write(move |tx| tx.delete_dyno(id)).await;
-                shared.give_back(id);
-                Err(error)
-            }
+        // In a task of its own: a client that goes while the container is made must not leave it half made.
+        let (answer, connected) = oneshot::channel();
+        let task = shared.clone();
+        shared.spawn(async move {
+            connect(&task, id, tty, answer).await;
+            finish(&task, id).await;
+            task.give_back(id);
+        });
+        match connected.await {
+            Ok(outcome) => outcome.map(Some),
+            Err(_) => Ok(None),
         }
     }
 }
@@ -203,24 +207,34 @@ fn resolve(command: &str, process_types: &BTreeMap<String, String>) -> String {
     }
 }
 
-async fn connect(shared: &Shared, id: DynoId, tty: bool) -> Result<Attachment, SchedulerError> {
-    let container = launch::make(shared, id, Terminal::Attached { tty }).await?;
-    let attached = shared.engine.attach(&container, tty).await?;
-    shared.engine.start(&container).await?;
-    let now = observe::now();
-    shared
-        .store
-        .write(move |tx| tx.set_dyno_state(id, DynoState::Up, None, 0, now))
-        .await?;
-    let (input, from_client) = mpsc::channel(32);
-    let (to_client, output) = mpsc::channel(32);
-    let task = shared.clone();
-    shared.spawn(async move {
-        serve(&task, &container, attached, from_client, to_client).await;
-        finish(&task, id).await;
-        task.give_back(id);
-    });
-    Ok(Attachment { input, output })
+/// Makes and starts the container, says so through `answer`, and serves it to its end.
+async fn connect(
+    shared: &Shared,
+    id: DynoId,
+    tty: bool,
+    answer: oneshot::Sender<Result<Attachment, SchedulerError>>,
+) {
+    let started = async {
+        let container = launch::make(shared, id, Terminal::Attached { tty }).await?;
+        let attached = shared.engine.attach(&container, tty).await?;
+        shared.engine.start(&container).await?;
+        let now = observe::now();
+        shared
+            .store
+            .write(move |tx| tx.set_dyno_state(id, DynoState::Up, None, 0, now))
+            .await?;
+        Ok((container, attached))
+    };
+    match started.await {
+        Ok((container, attached)) => {
+            let (input, from_client) = mpsc::channel(32);
+            let (to_client, output) = mpsc::channel(32);
+            // Nobody there any more: both channels are closed then, and that hangs up.
+            drop(answer.send(Ok(Attachment { input, output })));
+            serve(shared, &container, attached, from_client, to_client).await;
+        }
+        Err(error) => drop(answer.send(Err(error))),
+    }
 }
 
 async fn serve(

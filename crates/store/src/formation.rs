@@ -51,15 +51,20 @@ impl View<'_> {
             Some(slug) => self.slug(slug)?.process_types,
             None => return Ok(Vec::new()),
         };
-        let mut statement = self
-            .conn
-            .prepare_cached("SELECT * FROM formations WHERE app_id = ?1 ORDER BY type")?;
-        let mut rows = all(&mut statement, [id.to_string()], formation)?;
+        let mut rows = self.quantities(id)?;
         rows.retain_mut(|row| {
             row.command = commands.get(row.process_type.as_str()).cloned();
             row.command.is_some()
         });
         Ok(rows)
+    }
+
+    /// Every quantity that was ever chosen, whether or not some release has such a process type; without commands.
+    pub fn quantities(&self, id: AppId) -> Result<Vec<Formation>> {
+        let mut statement = self
+            .conn
+            .prepare_cached("SELECT * FROM formations WHERE app_id = ?1 ORDER BY type")?;
+        all(&mut statement, [id.to_string()], formation)
     }
 }
 

@@ -292,6 +292,26 @@ async fn tokens_open_by_their_text_only_and_not_after_expiry() {
 }
 
 #[tokio::test]
+async fn a_candidate_without_a_type_does_not_take_it_from_the_current_release() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let fx = fixture(&store).await;
+    let app = fx.app;
+    fx.deploy(&store, &["web", "worker"]).await;
+    store
+        .write(move |tx| tx.promote_candidate(app, 2, now()))
+        .await
+        .unwrap();
+    fx.deploy(&store, &["web"]).await;
+    let (shown, kept) = store
+        .read(move |view| Ok((view.formation(app)?, view.quantities(app)?)))
+        .await
+        .unwrap();
+    assert_eq!(shown.len(), 1);
+    assert_eq!(kept.len(), 2);
+}
+
+#[tokio::test]
 async fn a_damaged_ledger_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());

@@ -12,6 +12,7 @@ pub mod terminal;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -215,15 +216,23 @@ impl Rig {
         )
     }
 
-    /// Starts a push and leaves it running.
+    /// Starts a push and leaves it running, in a process group of its own.
     pub fn push_later(&self, repo: &Repo, app: &str) -> Child {
         let url = format!("{}/{app}.git", self.url("git"));
         self.command(repo.path(), "git")
             .args(["push", "-f", &url, "main"])
+            .process_group(0)
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
+            .stderr(Stdio::null())
             .spawn()
             .unwrap()
+    }
+
+    /// The client goes, all of its processes at once. SIGINT would be ignored by what runs in the background.
+    pub fn interrupt(&self, child: &mut Child) {
+        let group = rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap();
+        rustix::process::kill_process_group(group, rustix::process::Signal::TERM).unwrap();
+        child.wait().unwrap();
     }
 
     /// `GET` of an app's path: status and body.

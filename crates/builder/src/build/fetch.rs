@@ -47,7 +47,11 @@ pub(crate) async fn fetch_all(
         let deadline = deadline.min(Instant::now() + LIMIT);
         let mut done = false;
         for attempt in steps {
-            if run_all(sandbox, spec, attempt, deadline, log).await? {
+            let run = run_all(sandbox, spec, attempt, deadline, log).await;
+            if matches!(run, Err(Failure::OutOfTime(_))) {
+                break;
+            }
+            if run? {
                 done = true;
                 break;
             }

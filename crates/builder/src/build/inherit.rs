@@ -118,7 +118,7 @@ mod tests {
                 ("PIP_CERT", "/host/only.pem"),
                 ("https_proxy", "http://proxy.example:3128"),
                 ("AWS_SECRET_ACCESS_KEY", "no"),
-                ("HOME", "/root"),
+                ("HOME", "/home/dev"),
             ]
             .map(|(k, v)| (k.to_owned(), v.to_owned())),
         );

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use ropewalk_engine::{
     ContainerId, ContainerSpec, EngineError, Exit, Limits as ContainerLimits, Mount, NetworkSpec,
-    Tmpfs,
 };
 use tokio::task::JoinHandle;
 

@@ -14,6 +14,7 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ropewalk_model::BuildId;
 use ropewalk_slug::{DYNO_ID, remove_tree};
@@ -22,6 +23,10 @@ use super::sandbox::Sandbox;
 use crate::context::Context;
 use crate::error::chain;
 use crate::{Error, Result};
+
+/// How often the removal of a folder is tried again, and after which time.
+const REMOVALS: usize = 20;
+const BETWEEN_REMOVALS: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
 pub(crate) struct Site {
@@ -91,12 +96,28 @@ impl Site {
         self.folder.join("env")
     }
 
-    /// Removes container and folder. The container first, for it writes to the folder.
-    pub(crate) async fn clean_up(mut self) {
-        self.sandbox.clear().await;
-        if let Err(error) = remove_tree(&self.folder).await {
-            tracing::warn!(build = %self.id, error = chain(&error), "Could not remove a build's folder; the next start will.");
-        }
-        drop(self.context);
+    /// Removes the container, and the folder after it: nobody waits for that, for the next build has another.
+    pub(crate) async fn clean_up(self) {
+        let Self {
+            context,
+            id,
+            folder,
+            mut sandbox,
+            ..
+        } = self;
+        sandbox.clear().await;
+        let remove = async move {
+            for _ in 0..REMOVALS {
+                match remove_tree(&folder).await {
+                    Ok(()) => return,
+                    // A git or a clone that was cut off may still be writing its last file.
+                    Err(_) => tokio::time::sleep(BETWEEN_REMOVALS).await,
+                }
+            }
+            if let Err(error) = remove_tree(&folder).await {
+                tracing::warn!(build = %id, error = chain(&error), "Could not remove a build's folder; the next start will.");
+            }
+        };
+        context.tasks.spawn(remove);
     }
 }

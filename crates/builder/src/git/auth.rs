@@ -111,10 +111,12 @@ fn token(headers: &HeaderMap) -> Option<String> {
 
 /// Heroku's scopes: `global`, `write` and `write-protected` may push, the reading ones may fetch.
 fn allows(scope: &str, service: Service) -> bool {
-    scope.split([' ', ',']).any(|word| match (word, service) {
-        ("global" | "write" | "write-protected", _) => true,
-        ("read" | "read-protected", Service::Upload) => true,
-        _ => false,
+    scope.split([' ', ',']).any(|word| {
+        matches!(
+            (word, service),
+            ("global" | "write" | "write-protected", _)
+                | ("read" | "read-protected", Service::Upload)
+        )
     })
 }
 

@@ -22,6 +22,8 @@ use crate::context::{Builder, Context};
 
 /// Longest wait for a hook to say what it is about.
 const ASKING: Duration = Duration::from_secs(30);
+/// Longest input of the hook, in bytes; what is made of it is less than twice as long.
+const MAX_INPUT: u64 = MAX_REQUEST / 2;
 /// Pieces of output on their way to the client; a slow client slows its own build.
 const OUTPUT_AHEAD: usize = 64;
 
@@ -46,14 +48,20 @@ pub async fn hook_main(socket: &Path) -> u8 {
 }
 
 async fn ask(socket: &Path, to: &mut (impl AsyncWriteExt + Unpin)) -> std::io::Result<Option<u8>> {
-    let mut input = String::new();
-    tokio::io::stdin()
-        .take(MAX_REQUEST)
-        .read_to_string(&mut input)
+    let mut input = Vec::new();
+    let count = tokio::io::stdin()
+        .take(MAX_INPUT + 1)
+        .read_to_end(&mut input)
         .await?;
+    let updates = updates(&input).filter(|_| count as u64 <= MAX_INPUT);
+    let Some(updates) = updates else {
+        to.write_all(b"\n !     This push changes too many refs at once, or git named them in an unknown way.\n\n")
+            .await?;
+        return Ok(Some(1));
+    };
     let request = Request {
         push: std::env::var("ROPEWALK_PUSH").unwrap_or_default(),
-        updates: input.lines().filter_map(RefUpdate::parse).collect(),
+        updates,
         quarantine: std::env::var_os("GIT_QUARANTINE_PATH").map(PathBuf::from),
     };
     let mut line = serde_json::to_vec(&request)?;
@@ -70,6 +78,12 @@ async fn ask(socket: &Path, to: &mut (impl AsyncWriteExt + Unpin)) -> std::io::R
             None => return Ok(None),
         }
     }
+}
+
+/// Every line, or nothing: a line that was passed over could be the one that matters.
+fn updates(input: &[u8]) -> Option<Vec<RefUpdate>> {
+    let text = String::from_utf8_lossy(input);
+    text.lines().map(RefUpdate::parse).collect()
 }
 
 /// The server's side.

@@ -23,7 +23,7 @@ use crate::{Error, Result};
 
 /// Time between SIGTERM, on which git removes what it received so far, and SIGKILL.
 const GRACE: Duration = Duration::from_secs(2);
-/// How long a push whose release was made may take to update its ref while the server stops.
+/// How long a received push may take to end by itself while the server stops.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 /// Bytes read from git at a time.
 const CHUNK: usize = 32 * 1024;
@@ -77,11 +77,11 @@ impl Running {
                 tokio::select! {
                     () = over.cancelled() => return,
                     () = shutdown.cancelled() => {
-                        if push.is_some_and(|push| push.is_settled()) {
-                            // The release stands: git may still say so.
-                            if tokio::time::timeout(LAST_WORDS, over.cancelled()).await.is_ok() {
-                                return;
-                            }
+                        // A build under way tells its client that it ends; a release that was made stands.
+                        if push.is_some_and(|push| push.is_received())
+                            && tokio::time::timeout(LAST_WORDS, over.cancelled()).await.is_ok()
+                        {
+                            return;
                         }
                     }
                     () = tokio::time::sleep(limit) => {
@@ -152,7 +152,16 @@ impl Running {
                 let words = String::from_utf8_lossy(&words);
                 tracing::info!(verb = self.verb, %status, words = words.trim(), "A git that served a client failed.");
             }
-            Ok(_) => {}
+            Ok(_) => {
+                if let Some(Serving { entered, in_use }) = self.serving.take() {
+                    drop(in_use);
+                    let context = Arc::clone(&self.context);
+                    let app = entered.push.app.id;
+                    self.context
+                        .tasks
+                        .spawn(async move { context.repos.maintain(&context, app).await });
+                }
+            }
             Err(error) => {
                 let error = Error::GitStart(error);
                 tracing::warn!(

@@ -10,16 +10,22 @@ use ropewalk_model::AppId;
 use ropewalk_slug::remove_tree;
 
 use super::command::{Git, run};
+use crate::context::Context;
+use crate::error::chain;
 use crate::{Error, Result};
 
 /// Longest time that making a repository or setting a ref may take.
 const SHORT: Duration = Duration::from_secs(30);
+/// Longest time for packing a repository.
+const LONG: Duration = Duration::from_secs(1800);
 
 #[derive(Debug)]
 pub(crate) struct Repos {
     root: PathBuf,
     making: tokio::sync::Mutex<()>,
     users: Arc<Mutex<HashMap<AppId, usize>>>,
+    /// Bytes on disk, as last measured.
+    sizes: Mutex<HashMap<AppId, u64>>,
 }
 
 /// A receiving git at work in a repository.
@@ -35,6 +41,20 @@ impl Repos {
             root,
             making: tokio::sync::Mutex::default(),
             users: Arc::default(),
+            sizes: Mutex::default(),
+        }
+    }
+
+    /// Bytes on disk; `None` before the first measurement.
+    pub(crate) fn size(&self, app: AppId) -> Option<u64> {
+        lock(&self.sizes).get(&app).copied()
+    }
+
+    pub(crate) async fn measure(&self, app: AppId) {
+        let path = self.path(app);
+        let measured = tokio::task::spawn_blocking(move || bytes_in(&path)).await;
+        if let Ok(Ok(bytes)) = measured {
+            lock(&self.sizes).insert(app, bytes);
         }
     }
 
@@ -82,6 +102,22 @@ impl Repos {
         remove_leftovers(&self.path(app)).await.map(|_| ())
     }
 
+    /// Packs the repository once it holds many small files or packs. Ends with the server.
+    pub(crate) async fn maintain(&self, context: &Context, app: AppId) {
+        // A push that is cut off meanwhile must not tidy away what is being packed.
+        let _in_use = self.enter(app);
+        let mut command = context.git.command(&self.path(app));
+        command.args(["gc", "--auto", "--quiet"]);
+        let packed = tokio::select! {
+            () = context.shutdown.cancelled() => return,
+            packed = run(&mut command, "gc", LONG) => packed,
+        };
+        if let Err(error) = packed {
+            tracing::warn!(%app, error = chain(&error), "Could not pack a repository.");
+        }
+        self.measure(app).await;
+    }
+
     /// Lets a clone without arguments find the branch that was deployed.
     pub(crate) async fn point_head(&self, git: &Git, app: AppId, branch: &str) -> Result<()> {
         let path = self.path(app);
@@ -95,6 +131,7 @@ impl Repos {
     }
 
     pub(crate) async fn remove(&self, app: AppId) -> Result<()> {
+        lock(&self.sizes).remove(&app);
         Ok(remove_tree(&self.path(app)).await?)
     }
 
@@ -162,6 +199,25 @@ async fn remove_leftovers(repo: &Path) -> Result<usize> {
         remove_tree(path).await?;
     }
     Ok(leftovers.len())
+}
+
+/// Lengths of all files below a folder of ours.
+fn bytes_in(folder: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for path in list(&folder)? {
+            // What is gone by now takes no space.
+            let Ok(meta) = path.symlink_metadata() else {
+                continue;
+            };
+            match meta.is_dir() {
+                true => folders.push(path),
+                false => bytes += meta.len(),
+            }
+        }
+    }
+    Ok(bytes)
 }
 
 /// What a folder of ours holds; one that is not there is empty.

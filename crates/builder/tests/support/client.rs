@@ -96,11 +96,12 @@ impl Client {
     }
 }
 
-/// Ctrl-C.
+/// The client goes, all of its processes at once. By SIGTERM and not by Ctrl-C's SIGINT, which is ignored by whatever a
+/// shell started in the background, these tests perhaps included.
 pub fn interrupt(child: &Child) {
     let group = i32::try_from(child.id().unwrap()).unwrap();
     let group = rustix::process::Pid::from_raw(group).unwrap();
-    rustix::process::kill_process_group(group, rustix::process::Signal::INT).unwrap();
+    rustix::process::kill_process_group(group, rustix::process::Signal::TERM).unwrap();
 }
 
 fn command(folder: &Path) -> Command {

@@ -1,3 +1,5 @@
+//! The engine in memory behaves as the real one does, as far as other crates count on it.
+
 use std::time::Duration;
 
 use futures_util::StreamExt;

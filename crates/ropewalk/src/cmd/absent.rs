@@ -10,7 +10,7 @@ const NOUNS: &[(&str, &str)] = &[
     ("2fa", ""),
     (
         "access",
-        "Every user of this server may be given a token of their own.",
+        "There is one account so far, the administrator's; apps cannot be shared yet.",
     ),
     (
         "accounts",

@@ -18,7 +18,7 @@ use crate::ui::Printer;
 /// Where the binary goes.
 const BINARY: &str = "/usr/local/bin/ropewalk";
 /// What must be there; the packages of Debian and Ubuntu that have it.
-const PACKAGES: [&str; 9] = [
+const PACKAGES: [&str; 10] = [
     "docker.io",
     "debootstrap",
     "debian-archive-keyring",
@@ -27,6 +27,7 @@ const PACKAGES: [&str; 9] = [
     "nftables",
     "iptables",
     "ca-certificates",
+    "tini",
     "mount",
 ];
 
@@ -81,6 +82,7 @@ impl Install {
         printer.line("-----> Building the stack debian-13 (a few minutes)")?;
         loud(Command::new(BINARY).args(["stacks:build", "debian-13"]))?;
         printer.line("-----> Starting")?;
+        live_restore()?;
         loud(Command::new("systemctl").arg("daemon-reload"))?;
         let sockets = if tls {
             vec!["ropewalk-http.socket", "ropewalk-https.socket"]
@@ -94,6 +96,12 @@ impl Install {
                 .args(sockets)
                 .args(["ropewalk-server.service", "ropewalk-router.service"]),
         )?;
+        // Units that ran before this installation go on with the new program; sockets stay open meanwhile.
+        loud(Command::new("systemctl").args([
+            "restart",
+            "ropewalk-server.service",
+            "ropewalk-router.service",
+        ]))?;
         let scheme = if tls { "https" } else { "http" };
         printer.line("")?;
         printer.line(&format!(
@@ -103,7 +111,7 @@ impl Install {
             "The administrator's token is in {DEFAULT_DATA}/admin-token. Log in with:"
         ))?;
         printer.line(&format!(
-            "    ROPEWALK_URL={scheme}://api.{domain} ropewalk login --token"
+            "    ROPEWALK_URL={scheme}://api.{domain} ropewalk login --token -"
         ))?;
         Ok(ExitCode::SUCCESS)
     }
@@ -133,6 +141,24 @@ fn packages() -> Result<()> {
     install.env("DEBIAN_FRONTEND", "noninteractive");
     loud(Command::new("apt-get").args(["update", "-q"]))?;
     loud(&mut install)
+}
+
+/// With live-restore dynos go on while Docker Engine is restarted or upgraded. A configuration that is there is
+/// somebody's: it is left alone, and `ropewalk doctor` says what it means.
+fn live_restore() -> Result<()> {
+    let path = Path::new("/etc/docker/daemon.json");
+    if path.exists() {
+        return Ok(());
+    }
+    write(
+        path,
+        "{\n  \"live-restore\": true,\n  \"userland-proxy\": false\n}\n",
+    )?;
+    // Only started engines can be told; a stopped one reads it when it starts.
+    let _ = Command::new("systemctl")
+        .args(["try-reload-or-restart", "docker.service"])
+        .status();
+    Ok(())
 }
 
 fn loud(command: &mut Command) -> Result<()> {
@@ -252,6 +278,7 @@ fn units(domain: &str, tls: bool) -> Vec<(&'static str, String)> {
                  Sockets={sockets}\n\
                  Restart=always\n\
                  RestartSec=100ms\n\
+                 WatchdogSec=30\n\
                  TimeoutStopSec=60\n\
                  LimitNOFILE=1048576\n\n\
                  [Install]\n\

@@ -70,9 +70,11 @@ impl Follower {
                 Progress::Route => self.send(ReleaseEvent::Phase(ReleasePhase::Route)).await,
                 Progress::Done(outcome) => {
                     output_done.cancel();
-                    if let Some(output) = output.take() {
-                        let _ = output.await;
-                    }
+                    // A command that was quick was never seen running.
+                    let output = output
+                        .take()
+                        .unwrap_or_else(|| self.pass_output_on(version, output_done.clone()));
+                    let _ = output.await;
                     let outcome = self.outcome(outcome).await;
                     self.send(ReleaseEvent::Done(outcome)).await
                 }

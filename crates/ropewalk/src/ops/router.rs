@@ -43,6 +43,7 @@ impl RouterCommand {
         let listeners = self.listeners()?;
         let source = if self.upstreams.is_empty() {
             let data = Data::open(&self.data.data)?;
+            std::fs::write(data.socket("router.pid"), std::process::id().to_string())?;
             Source::Link {
                 socket: data.socket("router.sock"),
                 table_file: data.path("router/table.json"),
@@ -64,6 +65,7 @@ impl RouterCommand {
             counters: Arc::new(Counters::default()),
         };
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        tokio::spawn(super::server::feed_watchdog());
         ropewalk_router::run(config, listeners, super::asked_to_end()).await?;
         Ok(ExitCode::SUCCESS)
     }

@@ -5,7 +5,8 @@ mod catalog;
 mod host;
 mod platform;
 mod prepare;
-mod repo_size;
+
+pub(crate) use host::feed_watchdog;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -62,6 +63,7 @@ impl Server {
         ropewalk_telemetry::init(ropewalk_telemetry::Format::Human)?;
         let data = Data::open(&self.data.data)?;
         let _only = host::only_one(&data)?;
+        std::fs::write(data.socket("server.pid"), std::process::id().to_string())?;
         let parts = self.parts(&data).await?;
         let tasks = Tasks::default();
         let prepared = watch::Sender::new(false);
@@ -211,9 +213,21 @@ impl Server {
                 }
             }
         });
-        parts.builder.sweep().await?;
+        // What an earlier run left goes before anything new comes; that needs the engine.
         let (builder, hooks) = (parts.builder.clone(), listen("hook.sock")?);
-        tasks.spawn("git hooks", async move { builder.serve_hooks(hooks).await });
+        let (swept, mut engine_ready) = (watch::Sender::new(false), ready.clone());
+        let git_ready = swept.subscribe();
+        tasks.spawn("git hooks", async move {
+            if engine_ready.wait_for(|ready| *ready).await.is_err() {
+                return;
+            }
+            while let Err(error) = builder.sweep().await {
+                tracing::warn!(%error, "What earlier builds left could not be removed yet.");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            swept.send_replace(true);
+            builder.serve_hooks(hooks).await;
+        });
 
         let platform = platform::Ports {
             scheduler: parts.scheduler.clone(),
@@ -223,7 +237,6 @@ impl Server {
             logs: parts.logs.clone(),
             engine: parts.engine.clone(),
             tasks: tasks.clone(),
-            repo_sizes: repo_size::RepoSizes::new(data.path("repos")),
         };
         let own_port = if self.https { 443 } else { 80 };
         let api = ropewalk_api::routes(Context {
@@ -253,6 +266,7 @@ impl Server {
             git: parts.builder.routes(),
             registry: ropewalk_registry::routes(parts.blobs.clone(), Arc::new(catalog)),
             ready,
+            git_ready,
         };
         let socket = listen("platform.sock")?;
         tasks.spawn("platform", host::serve(socket, hosts, shutdown));

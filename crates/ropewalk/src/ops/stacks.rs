@@ -111,9 +111,11 @@ pub(crate) async fn register(data: &Data, store: &Store) -> Result<()> {
     Ok(())
 }
 
-/// Loads every built stack's images that the engine does not have yet.
-pub(crate) async fn load(data: &Data, engine: &dyn Engine) -> Result<()> {
-    for stack in built(data)? {
+/// Loads the images of every stack version in the ledger that the engine does not have: the newest for builds,
+/// older ones for releases that were made on them.
+pub(crate) async fn load(data: &Data, store: &Store, engine: &dyn Engine) -> Result<()> {
+    for row in store.read(|view| view.stacks()).await? {
+        let stack: Stack = serde_json::from_value(row.images)?;
         let (run, build) = (
             stack.run.config_digest.to_string(),
             stack.build.config_digest.to_string(),
@@ -138,7 +140,11 @@ pub(crate) async fn load(data: &Data, engine: &dyn Engine) -> Result<()> {
         })
         .await??;
         engine.load_image(staged.path()).await?;
-        tracing::info!("A stack's images were loaded into the engine.");
+        tracing::info!(
+            stack = row.name,
+            version = row.version,
+            "A stack was loaded into the engine."
+        );
     }
     Ok(())
 }

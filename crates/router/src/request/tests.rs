@@ -1,3 +1,5 @@
+//! What a request head becomes on its way to a dyno.
+
 use super::*;
 
 fn parts(headers: &[(&'static str, &str)]) -> Parts {

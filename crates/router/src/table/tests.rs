@@ -1,3 +1,5 @@
+//! Hosts to apps, and tables that follow one another.
+
 use std::net::SocketAddr;
 
 use ropewalk_api_types::router::Upstream as Wire;

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use ropewalk_model::dyno::restart_delay;
-use ropewalk_model::{DynoName, DynoSize, DynoState, ProcessType};
+use ropewalk_model::{DynoId, DynoName, DynoSize, DynoState, ProcessType};
 use ropewalk_store::Dyno;
 
 use super::dyno::is_formation;
@@ -44,7 +44,7 @@ struct Rollout<'a> {
 enum Slots {
     AllUp,
     Waiting,
-    Crashed { name: DynoName, reason: String },
+    Crashed { dyno: DynoId, reason: String },
 }
 
 fn booting(seen: &[Seen]) -> usize {
@@ -96,9 +96,9 @@ impl Rollout<'_> {
         match self.release_phase(spec) {
             Slots::AllUp => {}
             Slots::Waiting => return,
-            Slots::Crashed { name, reason } => {
+            Slots::Crashed { dyno, reason } => {
                 let reason = format!("release command failed: {reason}");
-                return self.fail(spec, reason, name);
+                return self.fail(spec, reason, dyno);
             }
         }
         match self.fill(spec, ProcessType::is_web, Trigger::Release) {
@@ -109,19 +109,16 @@ impl Rollout<'_> {
                 });
             }
             Slots::Waiting => {}
-            Slots::Crashed { name, reason } => {
-                let reason = format!("{name} crashed: {reason}");
-                self.fail(spec, reason, name);
-            }
+            Slots::Crashed { dyno, reason } => self.fail(spec, reason, dyno),
         }
     }
 
-    fn fail(&mut self, spec: &Spec, reason: String, dyno: DynoName) {
+    fn fail(&mut self, spec: &Spec, reason: String, dyno: DynoId) {
         self.plan.push(Action::Fail {
             app: self.desired.app,
             version: spec.version,
             reason,
-            dyno: Some(dyno),
+            dyno,
         });
     }
 
@@ -152,7 +149,7 @@ impl Rollout<'_> {
             Some(dyno) => match dyno.state {
                 DynoState::Down => Slots::AllUp,
                 DynoState::Crashed => Slots::Crashed {
-                    name: dyno.name.clone(),
+                    dyno: dyno.id,
                     reason: dyno.reason.clone().unwrap_or_default(),
                 },
                 _ => Slots::Waiting,
@@ -276,8 +273,12 @@ impl Rollout<'_> {
         let is_candidate = spec.version != self.desired.current.version;
         if is_candidate {
             return Slots::Crashed {
-                name: dyno.name.clone(),
-                reason: dyno.reason.clone().unwrap_or_default(),
+                dyno: dyno.id,
+                reason: format!(
+                    "{} crashed: {}",
+                    dyno.name,
+                    dyno.reason.clone().unwrap_or_default()
+                ),
             };
         }
         let at = after(dyno.updated_at, jittered(dyno));

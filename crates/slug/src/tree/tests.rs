@@ -1,3 +1,5 @@
+//! Trees that are refused, mended or measured.
+
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 

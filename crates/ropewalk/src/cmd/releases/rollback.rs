@@ -1,6 +1,7 @@
 //! `rollback`: code and config of an earlier release, as a new release.
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use ropewalk_client::Client;
 use ropewalk_client::types::Release;
@@ -36,10 +37,15 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
         ..ReleaseCreate::default()
     };
     let release = client.create_release(&app, &wanted).await?;
-    action.done_with(&format!("v{}", release.version))?;
-    match &release.output_stream_url {
-        Some(url) => after_release_command(cx, &client, &app, &release, url).await?,
-        None => cx.out.remark("Rollback affects code and config vars; it doesn't add or remove data.\nTo undo, run ropewalk rollback again with the version you came from.")?,
+    if let Some(url) = &release.output_stream_url {
+        action.done_with(&format!("v{}", release.version))?;
+        cx.out.note("Running release command...")?;
+        show_output(cx, &client, url).await?;
+        concluded(&client, &app, &release, "The release command").await?;
+    } else {
+        concluded(&client, &app, &release, "The release").await?;
+        action.done_with(&format!("v{}", release.version))?;
+        cx.out.remark("Rollback affects code and config vars; it doesn't add or remove data.\nTo undo, run ropewalk rollback again with the version you came from.")?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -63,26 +69,33 @@ async fn previous(client: &Client, app: &str) -> anyhow::Result<Release> {
     })
 }
 
-async fn after_release_command(
-    cx: &Context,
+/// Longest wait for a release to be concluded: the longest boot, twice.
+const PATIENCE: Duration = Duration::from_secs(150);
+
+/// Waits until the release serves, or fails with what to do. `what` failed, in that case.
+async fn concluded(
     client: &Client,
     app: &str,
     release: &Release,
-    url: &str,
+    what: &str,
 ) -> anyhow::Result<()> {
-    cx.out.note("Running release command...")?;
-    show_output(cx, client, url).await?;
-    // The stream only tells; the release itself knows.
-    match client
-        .release(app, &release.version.to_string())
-        .await?
-        .status
-    {
-        ReleaseStatus::Failed => Err(Failure::new(
-            "The release command failed; the release before it still serves.",
-        )
-        .hint("See ropewalk releases.")
-        .into()),
-        _ => Ok(()),
+    let began = Instant::now();
+    let mut status = release.status;
+    while status == ReleaseStatus::Pending && began.elapsed() < PATIENCE {
+        status = client
+            .release(app, &release.version.to_string())
+            .await?
+            .status;
+        if status == ReleaseStatus::Pending {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
     }
+    if status != ReleaseStatus::Failed {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "{what} failed; the release before it still serves."
+    ))
+    .hint("See ropewalk releases.")
+    .into())
 }

@@ -96,9 +96,9 @@ pub(crate) async fn attached(cx: &Context, args: Args) -> anyhow::Result<ExitCod
             "TERM".into(),
             EnvValue::Text(cx.env.term.clone().unwrap_or_else(|| "xterm".into())),
         );
-        if let Some(size) = terminal::size() {
-            env.insert("LINES".into(), EnvValue::Number(size.rows.into()));
-            env.insert("COLUMNS".into(), EnvValue::Number(size.columns.into()));
+        if let Some((rows, columns)) = terminal::size() {
+            env.insert("LINES".into(), EnvValue::Number(rows.into()));
+            env.insert("COLUMNS".into(), EnvValue::Number(columns.into()));
         }
     }
     let wanted = DynoCreate {

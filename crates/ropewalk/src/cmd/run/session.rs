@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ropewalk_client::attach::{FromDyno, Receiver, Sender, Signal, ToDyno};
+use ropewalk_client::attach::{FromDyno, Receiver, Sender, ToDyno};
 use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -55,8 +55,8 @@ async fn receive(receiver: &mut Receiver) -> anyhow::Result<ExitCode> {
         match receiver.next().await? {
             Some(FromDyno::Stdout(bytes)) => write(&mut std::io::stdout().lock(), &bytes)?,
             Some(FromDyno::Stderr(bytes)) => write(&mut std::io::stderr().lock(), &bytes)?,
-            Some(FromDyno::Exit(exit)) => {
-                return Ok(ExitCode::from(u8::try_from(exit.code & 0xff).unwrap_or(1)));
+            Some(FromDyno::Exit(code)) => {
+                return Ok(ExitCode::from(u8::try_from(code & 0xff).unwrap_or(1)));
             }
             None => {
                 return Err(Failure::new(
@@ -105,20 +105,23 @@ async fn watch_signals(to_dyno: mpsc::Sender<ToDyno>, tty: bool) {
         return;
     };
     // The size may have changed since the dyno was asked for.
-    if let Some(size) = terminal::size().filter(|_| tty)
-        && to_dyno.send(ToDyno::Resize(size)).await.is_err()
+    if let Some((rows, columns)) = terminal::size().filter(|_| tty)
+        && to_dyno
+            .send(ToDyno::Resize { rows, columns })
+            .await
+            .is_err()
     {
         return;
     }
     loop {
         let message = tokio::select! {
             _ = resized.recv() => match terminal::size() {
-                Some(size) if tty => ToDyno::Resize(size),
+                Some((rows, columns)) if tty => ToDyno::Resize { rows, columns },
                 _ => continue,
             },
-            _ = interrupted.recv() => ToDyno::Signal(Signal::Int),
-            _ = terminated.recv() => ToDyno::Signal(Signal::Term),
-            _ = hung_up.recv() => ToDyno::Signal(Signal::Hup),
+            _ = interrupted.recv() => ToDyno::Signal("INT".to_owned()),
+            _ = terminated.recv() => ToDyno::Signal("TERM".to_owned()),
+            _ = hung_up.recv() => ToDyno::Signal("HUP".to_owned()),
         };
         if to_dyno.send(message).await.is_err() {
             return;

@@ -2,7 +2,6 @@
 
 use std::io;
 
-use ropewalk_client::types::dyno::Resize;
 use rustix::termios::{self, OptionalActions, Termios};
 
 /// Raw mode as long as this lives: every key goes to the dyno, Ctrl-C too.
@@ -29,10 +28,7 @@ impl Drop for Raw {
 }
 
 /// Rows and columns of the terminal on standard output, if it is one and knows them.
-pub(super) fn size() -> Option<Resize> {
+pub(super) fn size() -> Option<(u16, u16)> {
     let size = termios::tcgetwinsize(io::stdout()).ok()?;
-    (size.ws_row > 0 && size.ws_col > 0).then_some(Resize {
-        rows: size.ws_row,
-        columns: size.ws_col,
-    })
+    (size.ws_row > 0 && size.ws_col > 0).then_some((size.ws_row, size.ws_col))
 }

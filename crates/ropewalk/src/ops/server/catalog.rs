@@ -75,7 +75,7 @@ impl Catalog for Releases {
                 return Ok(None);
             };
             let layer = self.layer(&found.slug).await.map_err(failed)?;
-            let image = image(&found.stack, layer).map_err(failed)?;
+            let image = image(&found.stack, &found.slug, layer).map_err(failed)?;
             self.blobs.put_bytes(&image.config).map_err(failed)?;
             Ok(Some(image.manifest))
         }
@@ -172,7 +172,7 @@ impl Releases {
         for row in rows {
             let found = Found::parse(row)?;
             if let Some(tgz) = &found.slug.tgz {
-                images.push(image(&found.stack, as_layer(tgz)?)?);
+                images.push(image(&found.stack, &found.slug, as_layer(tgz)?)?);
             }
         }
         Ok(images)
@@ -216,10 +216,17 @@ struct Image {
     layers: Vec<Layer>,
 }
 
-fn image(stack: &Stack, slug: Layer) -> anyhow::Result<Image> {
+/// Part of every stack: runs a command line as a dyno would.
+const LAUNCHER: &str = "/usr/lib/ropewalk/launch";
+
+/// Runs anywhere as its dynos do: `docker run IMAGE` is the web process, `docker run IMAGE COMMAND` a one-off.
+fn image(stack: &Stack, slug: &Slug, layer: Layer) -> anyhow::Result<Image> {
     let mut layers = stack.run.layers.clone();
-    layers.push(slug);
-    let config = image::config(&stack.settings, &layers)?;
+    layers.push(layer);
+    let mut settings = stack.settings.clone();
+    settings.entrypoint = vec![LAUNCHER.to_owned()];
+    settings.command = slug.process_types.get("web").cloned().into_iter().collect();
+    let config = image::config(&settings, &layers)?;
     let manifest = image::manifest(Form::Docker, &config, &layers)?;
     Ok(Image {
         manifest,

@@ -35,6 +35,8 @@ pub(super) struct Hosts {
     pub(super) registry: Router,
     /// Whether dynos and builds can run.
     pub(super) ready: watch::Receiver<bool>,
+    /// Whether pushes can be taken.
+    pub(super) git_ready: watch::Receiver<bool>,
 }
 
 impl Hosts {
@@ -53,8 +55,18 @@ impl Hosts {
         let routes = match label {
             Some("api") if request.uri().path() == "/ropewalk/health" => return self.health(),
             Some("api") => self.api,
+            Some("git") if !*self.git_ready.borrow() => {
+                let text = "Ropewalk is starting; push again in a moment.\n";
+                return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
+            }
             Some("git") => self.git,
             Some("registry") => self.registry,
+            None if name == self.domain && request.uri().path().starts_with("/v2/") => {
+                self.registry
+            }
+            None if name == self.domain => {
+                return (StatusCode::NOT_FOUND, "Apps are below this name.\n").into_response();
+            }
             _ => return StatusCode::MISDIRECTED_REQUEST.into_response(),
         };
         match routes.oneshot(request).await {
@@ -65,7 +77,7 @@ impl Hosts {
 
     /// For whoever waits for the platform: 200 once dynos can run.
     fn health(&self) -> Response {
-        match *self.ready.borrow() {
+        match *self.ready.borrow() && *self.git_ready.borrow() {
             true => (StatusCode::OK, "ready\n").into_response(),
             false => (StatusCode::SERVICE_UNAVAILABLE, "starting\n").into_response(),
         }
@@ -125,7 +137,7 @@ pub(super) fn only_one(data: &Data) -> Result<File> {
 }
 
 /// Tells systemd that the process is alive, where it asked for that.
-pub(super) async fn feed_watchdog() {
+pub(crate) async fn feed_watchdog() {
     let Some(period) = sd_notify::watchdog_enabled() else {
         return;
     };

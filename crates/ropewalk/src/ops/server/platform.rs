@@ -16,8 +16,6 @@ use ropewalk_scheduler::{NewRun, Routes, Scheduler, SchedulerError};
 use ropewalk_store::Store;
 use ropewalk_telemetry::{Tasks, rss_bytes};
 
-use super::repo_size::RepoSizes;
-
 pub(super) struct Ports {
     pub(super) scheduler: Scheduler,
     pub(super) builder: Builder,
@@ -26,7 +24,6 @@ pub(super) struct Ports {
     pub(super) logs: Logs,
     pub(super) engine: Arc<dyn Engine>,
     pub(super) tasks: Tasks,
-    pub(super) repo_sizes: RepoSizes,
 }
 
 impl Platform for Ports {
@@ -95,7 +92,7 @@ impl Platform for Ports {
     }
 
     fn repo_size(&self, app: AppId) -> u64 {
-        self.repo_sizes.of(app)
+        self.builder.repo_size(app)
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use ropewalk_engine::{Engine, NetworkSpec, firewall::Firewall};
+use ropewalk_store::Store;
 use ropewalk_telemetry::Tasks;
 use tokio::sync::watch;
 
@@ -21,13 +22,18 @@ const PERIOD: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_secs(2);
 
 pub(super) fn start(data: &Data, parts: &Parts, tasks: &Tasks, prepared: watch::Sender<bool>) {
-    let (data, engine) = (data.clone(), parts.engine.clone());
+    let (data, store, engine) = (data.clone(), parts.store.clone(), parts.engine.clone());
     tasks.supervise("host", move |token| {
-        let (data, engine, prepared) = (data.clone(), engine.clone(), prepared.clone());
+        let (data, store, engine, prepared) = (
+            data.clone(),
+            store.clone(),
+            engine.clone(),
+            prepared.clone(),
+        );
         async move {
             let mut said = String::new();
             loop {
-                let wait = match prepare(&data, engine.as_ref()).await {
+                let wait = match prepare(&data, &store, engine.as_ref()).await {
                     Ok(()) => {
                         said.clear();
                         prepared.send_replace(true);
@@ -51,7 +57,7 @@ pub(super) fn start(data: &Data, parts: &Parts, tasks: &Tasks, prepared: watch::
     });
 }
 
-async fn prepare(data: &Data, engine: &dyn Engine) -> Result<()> {
+async fn prepare(data: &Data, store: &Store, engine: &dyn Engine) -> Result<()> {
     let bridges = [data.dyno_network(), data.build_network()];
     // The filter comes before the bridges, so that there is no moment without it.
     let firewall = Firewall {
@@ -63,7 +69,7 @@ async fn prepare(data: &Data, engine: &dyn Engine) -> Result<()> {
             .ensure_network(&NetworkSpec { name, subnet: None })
             .await?;
     }
-    stacks::load(data, engine).await
+    stacks::load(data, store, engine).await
 }
 
 /// The host's name servers: containers ask them through the engine.

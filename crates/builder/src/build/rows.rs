@@ -1,0 +1,147 @@
+//! What a build writes into the ledger.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use jiff::Timestamp;
+use ropewalk_model::{AppId, BuildId, ReleaseId, SlugId};
+use ropewalk_slug::Image;
+use ropewalk_store::{NewBuild, NewRelease, NewSlug};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::Order;
+use super::failure::Failure;
+use super::phases::Phases;
+use super::process_types::ProcessTypes;
+use super::recipe::Recipe;
+use super::results::Results;
+use crate::Result;
+use crate::context::Context;
+use crate::error::chain;
+
+/// What a successful build leads to.
+#[derive(Debug)]
+pub(crate) struct Built<'a> {
+    pub(crate) results: &'a Results,
+    pub(crate) types: &'a ProcessTypes,
+    pub(crate) image: Image,
+}
+
+/// The build begins.
+pub(crate) async fn create(
+    context: &Context,
+    order: &Order,
+    recipe: &Recipe,
+    id: BuildId,
+) -> Result<()> {
+    let new = NewBuild {
+        id,
+        app: recipe.app.id,
+        user: order.push.user.id,
+        commit: Some(order.deploy.commit.clone()),
+        stack: recipe.stack.name.clone(),
+    };
+    context
+        .store
+        .write(move |tx| tx.create_build(&new, Timestamp::now()))
+        .await?;
+    Ok(())
+}
+
+/// What was detected and reported goes to the build's row, whether it succeeded or not.
+pub(crate) async fn record(context: &Context, id: BuildId, results: &Results) -> Result<()> {
+    let list = results.buildpacks_json();
+    let reports = json!({ "buildpacks": results.reports });
+    context
+        .store
+        .write(move |tx| {
+            let now = Timestamp::now();
+            tx.set_build_buildpacks(id, &list, now)?;
+            tx.set_build_report(id, &reports, now)
+        })
+        .await?;
+    Ok(())
+}
+
+/// Slug, release and the build's success in one transaction, which a cancelled build does not cut in two. Returns
+/// the release's version.
+pub(crate) async fn release(
+    context: &Arc<Context>,
+    order: &Order,
+    recipe: &Recipe,
+    build: BuildId,
+    built: Built<'_>,
+) -> Result<u32, Failure> {
+    let commit = &order.deploy.commit;
+    let displays = built.results.detected.iter();
+    let displays: Vec<&str> = displays.map(|(_, display)| display.as_str()).collect();
+    let slug = NewSlug {
+        id: SlugId(Uuid::new_v4()),
+        app: recipe.app.id,
+        commit: Some(commit.clone()),
+        image_digest: built.image.digest.to_string(),
+        image_size: built.image.size,
+        process_types: built.types.commands.clone(),
+        buildpack_description: (!displays.is_empty()).then(|| displays.join(", ")),
+        stack: recipe.stack.name.clone(),
+    };
+    let release = NewRelease {
+        id: ReleaseId(Uuid::new_v4()),
+        app: recipe.app.id,
+        user: order.push.user.id,
+        description: format!("Deploy {}", commit.get(..8).unwrap_or(commit)),
+        slug: Some(slug.id),
+        config: None,
+        stack: Some((recipe.stack.name.clone(), recipe.stack.version.clone())),
+    };
+    let (inner, push) = (Arc::clone(context), Arc::clone(&order.push));
+    let written = context.tasks.spawn(async move {
+        // Before the write, for from its first byte on a client that goes away must not end the push.
+        push.settled.store(true, Ordering::Release);
+        let written = inner
+            .store
+            .write(move |tx| {
+                let now = Timestamp::now();
+                tx.create_slug(&slug, now)?;
+                let version = tx.create_release(release, now)?.version;
+                tx.succeed_build(build, slug.id, version, now)?;
+                Ok(version)
+            })
+            .await;
+        match written {
+            Ok(_) => inner.releases.changed(),
+            Err(_) => push.settled.store(false, Ordering::Release),
+        }
+        written
+    });
+    Ok(written.await??)
+}
+
+/// The build failed. Of one that made its slug only the release failed; its row says succeeded and stays.
+pub(crate) async fn fail(context: &Context, id: BuildId, failure: &Failure) {
+    let why = failure.why();
+    let written = context
+        .store
+        .write(move |tx| tx.fail_build(id, &why, Timestamp::now()))
+        .await;
+    if let Err(error) = written {
+        tracing::warn!(build = %id, error = chain(&error), "Could not record a build's failure; the next start will.");
+    }
+}
+
+/// Adds the milliseconds by phase to what the buildpacks reported.
+pub(crate) async fn keep_times(context: &Context, app: AppId, id: BuildId, phases: &Phases) {
+    let millis = phases.to_json();
+    let written = context
+        .store
+        .write(move |tx| {
+            let mut report = tx.build(app, id)?.report;
+            report["phases_ms"] = millis;
+            tx.set_build_report(id, &report, Timestamp::now())
+        })
+        .await;
+    if let Err(error) = written {
+        tracing::warn!(build = %id, error = chain(&error), "Could not keep a build's timings.");
+    }
+}
