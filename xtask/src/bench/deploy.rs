@@ -54,8 +54,10 @@ impl Deploy {
                 place.binary()
             }
         };
-        std::fs::create_dir_all(&place.data)?;
-        engine::ensure(&place)?;
+        if !engine::answers() {
+            std::fs::create_dir_all(&place.data)?;
+            engine::ensure(&place)?;
+        }
         let id = hex::encode(rand::random::<[u8; 4]>());
         let dir = self
             .dir

@@ -71,7 +71,7 @@ impl Docker {
             format!("LABEL {LABEL}={id}"),
             "USER root".to_owned(),
             "ENTRYPOINT []".to_owned(),
-            "ENV HOME=/root".to_owned(),
+            "ENV HOME=/tmp".to_owned(),
         ];
         for name in INHERITED {
             if let Ok(value) = std::env::var(name) {
