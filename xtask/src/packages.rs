@@ -24,12 +24,17 @@ const NEEDED: [(&str, &str); 9] = [
 const NEEDED_BY_TESTS: [(&str, &str); 2] =
     [("shellcheck", "shellcheck"), ("busybox", "busybox-static")];
 
-/// Needed only by the benches. Where a package has `docker` together with the engine, it is there already.
+/// Needed only by tests and benches, and only where it is a package apart from the engine's.
+const CLIENT: [(&str, &str); 1] = [("docker", "docker-cli")];
+
+/// Needed only by the benches.
 const NEEDED_BY_BENCHES: [(&str, &str); 2] = [("sqlite3", "sqlite3"), ("docker", "docker-cli")];
 
 /// Installs what is missing. Needs root only if something is.
 pub fn ensure(tests: bool) -> Result<()> {
-    ensure_with(if tests { &NEEDED_BY_TESTS } else { &[] })
+    ensure_with(if tests { &NEEDED_BY_TESTS } else { &[] })?;
+    // Only now is it known whether the engine's package brought the client along.
+    ensure_with(if tests { &CLIENT } else { &[] })
 }
 
 /// Installs what benches need besides; after [`ensure`].

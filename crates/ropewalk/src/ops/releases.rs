@@ -70,11 +70,13 @@ impl Follower {
                 Progress::Route => self.send(ReleaseEvent::Phase(ReleasePhase::Route)).await,
                 Progress::Done(outcome) => {
                     output_done.cancel();
-                    // A command that was quick was never seen running.
-                    let output = output
-                        .take()
-                        .unwrap_or_else(|| self.pass_output_on(version, output_done.clone()));
-                    let _ = output.await;
+                    // A command that was quick was never seen running, but it has written.
+                    if output.is_none() && self.has_output(version).await {
+                        output = Some(self.pass_output_on(version, output_done.clone()));
+                    }
+                    if let Some(output) = output.take() {
+                        let _ = output.await;
+                    }
                     let outcome = self.outcome(outcome).await;
                     self.send(ReleaseEvent::Done(outcome)).await
                 }
@@ -94,11 +96,7 @@ impl Follower {
         let (logs, app, events, began) =
             (self.logs.clone(), self.app, self.events.clone(), self.began);
         tokio::spawn(async move {
-            let filter = Filter {
-                lines: None,
-                source: Some(LogSource::App),
-                process: Some(format!("release.{version}")),
-            };
+            let filter = output_of(version, None);
             let Ok(lines) = logs.follow(app, filter, None).await else {
                 return;
             };
@@ -126,6 +124,11 @@ impl Follower {
                 }
             }
         })
+    }
+
+    async fn has_output(&self, version: u32) -> bool {
+        let entries = self.logs.read(self.app, &output_of(version, Some(1))).await;
+        entries.is_ok_and(|entries| !entries.is_empty())
     }
 
     async fn outcome(&self, outcome: Outcome) -> ReleaseOutcome {
@@ -160,5 +163,14 @@ impl Follower {
             .filter(|entry| entry.at >= self.began)
             .map(|entry| entry.text.to_string())
             .collect()
+    }
+}
+
+/// The lines that a release's command wrote.
+fn output_of(version: u32, lines: Option<usize>) -> Filter {
+    Filter {
+        lines,
+        source: Some(LogSource::App),
+        process: Some(format!("release.{version}")),
     }
 }
