@@ -32,6 +32,7 @@ pub fn run(purge: bool) -> Result<()> {
     engine::stop(&place)?;
     if purge {
         step("Removing files", |_| {
+            engine::remove(&place)?;
             remove(&place.data)?;
             remove(&place.cache)?;
             remove(

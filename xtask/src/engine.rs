@@ -56,14 +56,16 @@ pub fn ensure(place: &Place) -> Result<()> {
     })
 }
 
+fn exec_root(place: &Place) -> PathBuf {
+    let name = place.data.file_name().unwrap_or_default().to_string_lossy();
+    PathBuf::from(format!("/run/{name}-engine"))
+}
+
 /// Without an init system the engine is ours: its own data root, ended by `down`.
 fn start(place: &Place) -> Result<()> {
     let root = place.data.join("engine");
     std::fs::create_dir_all(&root)?;
-    let exec_root = format!(
-        "/run/{}-engine",
-        place.data.file_name().unwrap_or_default().to_string_lossy()
-    );
+    let exec_root = exec_root(place);
     let mut command = Command::new("dockerd");
     command
         .arg("--data-root")
@@ -87,4 +89,26 @@ pub fn stop(place: &Place) -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// Removes what the engine that is ours left in the file system, mounts included: one that was killed leaves some.
+pub fn remove(place: &Place) -> Result<()> {
+    let (data, exec) = (place.data.join("engine"), exec_root(place));
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
+    let mut points: Vec<&str> = mounts
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .filter(|point| Path::new(point).starts_with(&data) || Path::new(point).starts_with(&exec))
+        .collect();
+    // What was mounted last lies deepest.
+    points.reverse();
+    for point in points {
+        process::quiet("umount", &["--lazy", point])?;
+    }
+    match std::fs::remove_dir_all(&exec) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("{} could not be removed", exec.display()))
+        }
+        _ => Ok(()),
+    }
 }
