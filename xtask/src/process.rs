@@ -40,7 +40,7 @@ pub fn loud(command: &mut Command) -> Result<()> {
 }
 
 /// Starts a program that stays when this one ends, in a session of its own, writing to `log`.
-pub fn daemon(command: &mut Command, log: &Path) -> Result<u32> {
+pub fn daemon(command: &mut Command, log: &Path) -> Result<()> {
     let log = File::options().create(true).append(true).open(log)?;
     let mut session = Command::new("setsid");
     session
@@ -61,7 +61,7 @@ pub fn daemon(command: &mut Command, log: &Path) -> Result<u32> {
     if !status.success() {
         bail!("{} could not be started", command.get_program().display());
     }
-    Ok(0)
+    Ok(())
 }
 
 /// The pid in a pid file, if such a process runs and its command line holds `name`.

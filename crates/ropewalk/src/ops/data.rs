@@ -1,7 +1,8 @@
 //! The data directory: where everything that one installation keeps lies, and which installation it is.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -38,7 +39,7 @@ impl Data {
             Ok(text) => InstanceId::parse(text.trim()),
             Err(_) => {
                 let id = hex::encode(rand::random::<[u8; 4]>());
-                fs::write(&file, &id)?;
+                replace(&file, id.as_bytes(), 0o644)?;
                 InstanceId::parse(&id)
             }
         }
@@ -87,5 +88,57 @@ impl Data {
     /// The bridge that builds are on.
     pub(crate) fn build_network(&self) -> String {
         format!("rwb-{}", self.instance)
+    }
+}
+
+/// Replaces a file as a whole: whoever reads it, also after a crash, sees the old text or the new one, never a part.
+pub(crate) fn replace(file: &Path, text: &[u8], mode: u32) -> Result<()> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let write = || {
+        let mut staged = tempfile::Builder::new()
+            .prefix(".new-")
+            .make_in(folder, |path| {
+                fs::OpenOptions::new()
+                    .write(true)
+                    .create_new(true)
+                    .mode(mode)
+                    .open(path)
+            })?;
+        staged.write_all(text)?;
+        staged.as_file().sync_all()?;
+        staged.persist(file)?;
+        fs::File::open(folder)?.sync_all()
+    };
+    write().with_context(|| format!("{} could not be written", file.display()))
+}
+
+/// Notes which process it is; whoever reads the file finds a whole number.
+pub(crate) fn write_pid(file: &Path, pid: u32) -> Result<()> {
+    replace(file, pid.to_string().as_bytes(), 0o644)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_never_sees_a_part_of_a_replaced_file() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("pid");
+        let texts = ["1".repeat(4000), "2".repeat(5000)];
+        replace(&file, texts[0].as_bytes(), 0o600)?;
+        let writer = std::thread::spawn({
+            let (file, texts) = (file.clone(), texts.clone());
+            move || (0..50).try_for_each(|n| replace(&file, texts[n % 2].as_bytes(), 0o600))
+        });
+        while !writer.is_finished() {
+            assert!(texts.contains(&fs::read_to_string(&file)?));
+        }
+        writer
+            .join()
+            .map_err(|_| anyhow::anyhow!("the writer panicked"))??;
+        assert_eq!(fs::metadata(&file)?.permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path())?.count(), 1, "nothing is left");
+        Ok(())
     }
 }

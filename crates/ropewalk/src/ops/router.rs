@@ -11,7 +11,7 @@ use clap::Args;
 use ropewalk_router::{Config, Counters, Limits, Listeners, Source, TlsFiles, fixed_table};
 
 use super::DataArg;
-use super::data::Data;
+use super::data::{Data, write_pid};
 
 #[derive(Debug, Args)]
 pub(crate) struct RouterCommand {
@@ -43,7 +43,7 @@ impl RouterCommand {
         let listeners = self.listeners()?;
         let source = if self.upstreams.is_empty() {
             let data = Data::open(&self.data.data)?;
-            std::fs::write(data.socket("router.pid"), std::process::id().to_string())?;
+            write_pid(&data.socket("router.pid"), std::process::id())?;
             Source::Link {
                 socket: data.socket("router.sock"),
                 table_file: data.path("router/table.json"),

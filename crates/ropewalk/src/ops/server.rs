@@ -27,7 +27,7 @@ use ropewalk_telemetry::Tasks;
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 
-use super::data::Data;
+use super::data::{Data, write_pid};
 use super::releases::Deploys;
 use super::{DataArg, bundle, stacks};
 
@@ -63,7 +63,7 @@ impl Server {
         ropewalk_telemetry::init(ropewalk_telemetry::Format::Human)?;
         let data = Data::open(&self.data.data)?;
         let _only = host::only_one(&data)?;
-        std::fs::write(data.socket("server.pid"), std::process::id().to_string())?;
+        write_pid(&data.socket("server.pid"), std::process::id())?;
         let parts = self.parts(&data).await?;
         let tasks = Tasks::default();
         let prepared = watch::Sender::new(false);

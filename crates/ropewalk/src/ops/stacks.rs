@@ -13,7 +13,7 @@ use ropewalk_registry::BlobStore;
 use ropewalk_stack::{Spec, Stack};
 use ropewalk_store::Store;
 
-use super::data::Data;
+use super::data::{Data, replace};
 use super::{DataArg, bundle};
 
 #[derive(Debug, Args)]
@@ -55,9 +55,7 @@ impl StacksBuild {
         let stack =
             ropewalk_stack::build(&spec, &blobs, &self.cache, self.fresh, &progress).await?;
         let file = data.path("stacks").join(format!("{}.json", stack.name));
-        let staged = file.with_extension("new");
-        fs::write(&staged, serde_json::to_vec_pretty(&stack)?)?;
-        fs::rename(&staged, &file)?;
+        replace(&file, &serde_json::to_vec_pretty(&stack)?, 0o644)?;
         progress(&format!("{} is {}", stack.name, stack.version));
         Ok(ExitCode::SUCCESS)
     }

@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
 use super::DataArg;
-use super::data::Data;
+use super::data::{Data, write_pid};
 
 /// First wait before a child is started again, doubling to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(50);
@@ -45,13 +45,10 @@ impl Supervise {
             .with_context(|| format!("{} could not be listened on", self.listen))?;
         let port = listener.local_addr()?.port();
         let pid_file = data.socket("supervise.pid");
-        std::fs::write(&pid_file, std::process::id().to_string())?;
+        write_pid(&pid_file, std::process::id())?;
         if data.run != data.path("run") {
             std::fs::create_dir_all(data.path("run"))?;
-            std::fs::write(
-                data.path("run/supervise.pid"),
-                std::process::id().to_string(),
-            )?;
+            write_pid(&data.path("run/supervise.pid"), std::process::id())?;
         }
         let stop = CancellationToken::new();
         let program = std::env::current_exe()?;
@@ -116,7 +113,7 @@ async fn keep(
             .spawn()
             .with_context(|| format!("{name} could not be started"))?;
         if let Some(pid) = running.id() {
-            std::fs::write(&pid_file, pid.to_string())?;
+            write_pid(&pid_file, pid)?;
         }
         let status = running.wait().await?;
         if stop.is_cancelled() {

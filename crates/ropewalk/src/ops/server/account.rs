@@ -1,15 +1,12 @@
 //! The first account: made at the first start, with a token in a file that only root can read.
 
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-
 use anyhow::Result;
 use jiff::Timestamp;
 use ropewalk_model::{TokenId, UserId};
 use ropewalk_store::{NewToken, Store};
 use uuid::Uuid;
 
-use crate::ops::data::Data;
+use crate::ops::data::{Data, replace};
 
 /// Makes the administrator unless there is one; a lost token file gets a new token.
 pub(super) async fn ensure_admin(data: &Data, store: &Store, domain: &str) -> Result<()> {
@@ -47,15 +44,5 @@ pub(super) async fn ensure_admin(data: &Data, store: &Store, domain: &str) -> Re
             )
         })
         .await?;
-    let staged = file.with_extension("new");
-    let _ = std::fs::remove_file(&staged);
-    let mut out = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&staged)?;
-    writeln!(out, "{token}")?;
-    out.sync_all()?;
-    std::fs::rename(&staged, &file)?;
-    Ok(())
+    replace(&file, format!("{token}\n").as_bytes(), 0o600)
 }
