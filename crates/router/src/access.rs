@@ -16,6 +16,13 @@ use crate::router::Router;
 use crate::stats::Tally;
 use crate::upstream::{InFlight, Upstream};
 
+/// Most bytes of what a client chooses in a line; the rest of it is cut off. With what the router
+/// says itself a line stays below 10,000 bytes, which is where Heroku's end.
+const METHOD: usize = 127;
+const PATH: usize = 6_000;
+const HOST: usize = 253;
+const FWD: usize = 2_000;
+
 /// What is known of a request from its head.
 #[derive(Debug)]
 pub(crate) struct Subject {
@@ -148,15 +155,16 @@ impl Visit {
                 }
             }
         }
-        write!(line, " method={} path=\"", self.subject.method)?;
-        quote(line, self.subject.path.as_str());
+        let method = clip(self.subject.method.as_str(), METHOD);
+        write!(line, " method={method} path=\"")?;
+        quote(line, self.subject.path.as_str(), PATH);
         write!(
             line,
             "\" host={} request_id={} fwd=\"",
-            self.subject.host,
+            clip(&self.subject.host, HOST),
             self.subject.request_id.to_str().unwrap_or_default()
         )?;
-        quote(line, &self.subject.fwd);
+        quote(line, &self.subject.fwd, FWD);
         line.push_str("\" dyno=");
         if let Some(upstream) = self.upstream() {
             line.push_str(&upstream.dyno);
@@ -217,16 +225,26 @@ impl Drop for Visit {
     }
 }
 
-/// Appends text that stands between double quotes.
-fn quote(line: &mut String, text: &str) {
-    if !text.contains(['"', '\\']) {
+/// Appends text that stands between double quotes, at most `most` bytes.
+fn quote(line: &mut String, text: &str, most: usize) {
+    if text.len() <= most && !text.contains(['"', '\\']) {
         line.push_str(text);
         return;
     }
+    let most = line.len() + most;
     for char in text.chars() {
-        if matches!(char, '"' | '\\') {
+        let escaped = matches!(char, '"' | '\\');
+        if line.len() + usize::from(escaped) + char.len_utf8() > most {
+            return;
+        }
+        if escaped {
             line.push('\\');
         }
         line.push(char);
     }
+}
+
+/// The beginning of a text, at most `most` bytes.
+fn clip(text: &str, most: usize) -> &str {
+    &text[..text.floor_char_boundary(most)]
 }

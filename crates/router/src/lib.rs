@@ -43,9 +43,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ropewalk_api_types::router::LogLine;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -60,7 +60,7 @@ pub use stats::{Counters, Snapshot};
 pub use table::fixed_table;
 
 use crate::link::Link;
-use crate::logs::Logs;
+use crate::logs::Lines;
 use crate::router::Router;
 use crate::table::Tables;
 use crate::tls::Certificates;
@@ -78,7 +78,7 @@ pub async fn run(
     listeners: Listeners,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RouterError> {
-    let (logs, lines) = Logs::new(Arc::clone(&config.counters));
+    let (logs, lines) = logs::queue(Arc::clone(&config.counters));
     let router = Arc::new(Router {
         limits: config.limits,
         tables: Tables::new(),
@@ -105,7 +105,11 @@ pub async fn run(
         Source::Fixed { table, log } => {
             router.tables.apply(&table);
             match log {
-                Some(out) => drop(std::thread::spawn(move || logs::write(lines, out))),
+                Some(out) => {
+                    let runtime = Handle::current();
+                    let write = move || runtime.block_on(logs::write(lines, out));
+                    drop(std::thread::spawn(write));
+                }
                 None => drop(lines),
             }
         }
@@ -136,12 +140,7 @@ pub async fn run(
 }
 
 /// Serves from the kept table, then follows the server's.
-async fn follow(
-    router: Arc<Router>,
-    socket: PathBuf,
-    table_file: PathBuf,
-    lines: mpsc::Receiver<LogLine>,
-) {
+async fn follow(router: Arc<Router>, socket: PathBuf, table_file: PathBuf, lines: Lines) {
     let path = table_file.clone();
     match tokio::task::spawn_blocking(move || saved::load(&path)).await {
         Ok(Ok(Some(table))) => router.tables.apply(&table),
@@ -155,7 +154,6 @@ async fn follow(
         router,
         socket,
         lines,
-        batch: Vec::new(),
         unsent: None,
         saved,
     };

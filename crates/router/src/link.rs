@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use ropewalk_api_types::router::{LogLine, MAX_LINE, ToRouter, ToServer};
+use ropewalk_api_types::router::{MAX_LINE, ToRouter, ToServer};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
+use crate::logs::Lines;
 use crate::router::Router;
 use crate::saved::Raw;
 
@@ -23,8 +24,12 @@ use crate::saved::Raw;
 const SILENCE: Duration = Duration::from_secs(30);
 /// First and longest pause between two attempts to connect.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
-/// Log lines of one message.
-const BATCH: usize = 512;
+/// Log lines of one message, and the most bytes of them before they are written as JSON, which may
+/// double them: far below [`MAX_LINE`].
+const BATCH: (usize, usize) = (512, 1 << 20);
+/// How often a message may break off with its connection before it is given up: it may be the
+/// message that breaks the connection.
+const TRIES: u8 = 2;
 /// Messages sent in one go, so that a flood of lines does not delay an acknowledgement.
 const ROUNDS: usize = 8;
 /// How long a log line may wait for company; short enough that the queue does not fill meanwhile.
@@ -36,13 +41,21 @@ const STATS: Duration = Duration::from_secs(1);
 pub(crate) struct Link {
     pub(crate) router: Arc<Router>,
     pub(crate) socket: PathBuf,
-    pub(crate) lines: mpsc::Receiver<LogLine>,
-    /// Lines fetched from the queue for the next message.
-    pub(crate) batch: Vec<LogLine>,
-    /// A message that no server has taken whole: the next one gets it.
-    pub(crate) unsent: Option<ToServer>,
+    pub(crate) lines: Lines,
+    /// Lines that no server has taken whole: the next one gets them.
+    pub(crate) unsent: Option<Unsent>,
     /// Tables on their way to the disk.
     pub(crate) saved: watch::Sender<Option<Raw>>,
+}
+
+/// A message on its way.
+#[derive(Debug)]
+pub(crate) struct Unsent {
+    message: ToServer,
+    /// How many log lines are in it.
+    lines: usize,
+    /// How often it was begun.
+    tries: u8,
 }
 
 impl Link {
@@ -89,6 +102,7 @@ impl Link {
         let mut flush = interval(LINGER);
         flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut acknowledged = false;
+        let mut waiting = false;
         loop {
             tokio::select! {
                 () = applied.notified() => {
@@ -101,14 +115,16 @@ impl Link {
                 }
                 // The first line starts the clock; the others of the moment wait in the queue for
                 // it, so that a busy router does not wake up for each.
-                count = self.lines.recv_many(&mut self.batch, BATCH), if self.batch.is_empty() => {
-                    if count == 0 {
+                more = self.lines.arrived(), if !waiting => {
+                    if !more {
                         return Ok(());
                     }
+                    waiting = true;
                     flush.reset();
                 }
-                _ = flush.tick(), if !self.batch.is_empty() => {
+                _ = flush.tick(), if waiting => {
                     self.send_lines(&mut writer).await?;
+                    waiting = false;
                 }
                 _ = stats.tick() => self.send_stats(&mut writer).await?,
             }
@@ -125,26 +141,30 @@ impl Link {
         send(writer, &ack).await
     }
 
-    /// Sends what waits, at most [`BATCH`] lines to a message.
+    /// Sends what waits, at most [`BATCH`] to a message.
     async fn send_lines(&mut self, writer: &mut OwnedWriteHalf) -> io::Result<()> {
         for _ in 0..ROUNDS {
-            if self.unsent.is_none() {
-                while self.batch.len() < BATCH {
-                    let Ok(line) = self.lines.try_recv() else {
+            if let Some(lost) = self.unsent.take_if(|unsent| unsent.tries >= TRIES) {
+                tracing::warn!(lines = lost.lines, "No server took these lines of the log.");
+                let dropped = &self.router.counters.log_dropped;
+                dropped.fetch_add(lost.lines as u64, Relaxed);
+            }
+            let unsent = match &mut self.unsent {
+                Some(unsent) => unsent,
+                None => {
+                    let lines = self.lines.take(BATCH.0, BATCH.1);
+                    if lines.is_empty() {
                         break;
-                    };
-                    self.batch.push(line);
+                    }
+                    self.unsent.insert(Unsent {
+                        lines: lines.len(),
+                        message: ToServer::Log { lines },
+                        tries: 0,
+                    })
                 }
-                if self.batch.is_empty() {
-                    break;
-                }
-                self.unsent = Some(ToServer::Log {
-                    lines: std::mem::take(&mut self.batch),
-                });
-            }
-            if let Some(message) = &self.unsent {
-                send(writer, message).await?;
-            }
+            };
+            unsent.tries += 1;
+            send(writer, &unsent.message).await?;
             self.unsent = None;
         }
         Ok(())

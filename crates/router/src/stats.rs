@@ -44,7 +44,7 @@ pub struct Snapshot {
     pub retries: u64,
     /// Tables applied.
     pub tables: u64,
-    /// Log lines dropped because nobody fetched them in time.
+    /// Log lines dropped because no server took them in time.
     pub log_dropped: u64,
 }
 

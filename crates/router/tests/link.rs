@@ -255,6 +255,69 @@ async fn lines_and_counts_reach_the_server_also_those_of_its_absence() {
     assert_eq!(answered, REQUESTS as u64);
 }
 
+/// Requests, `/0` and on, each of which makes about the longest line there can be.
+async fn long_lines(rig: &Rig, count: usize) {
+    let mut stream = TcpStream::connect(rig.addr).await.unwrap();
+    let (quotes, forwarded) = ("\"".repeat(7_000), "\\\"".repeat(15_000));
+    for number in 0..count {
+        let request = format!(
+            "GET /{number}/{quotes} HTTP/1.1\r\nHost: app.test\r\n\
+             X-Forwarded-For: {forwarded}\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        read_until(&mut stream, "Hello").await;
+    }
+}
+
+#[tokio::test]
+async fn the_newest_lines_are_kept_within_bounds_while_the_server_is_away() {
+    const REQUESTS: usize = 400;
+    let server = Server::new();
+    let rig = Rig::linked(&server, Limits::default());
+    let dyno = Dyno::hello("Hello").await;
+    let mut link = server.rise().await;
+    link.apply(table(1, app(&[dyno.addr]))).await;
+    drop(link);
+    long_lines(&rig, REQUESTS).await;
+    let dropped = until("lines dropped", || {
+        Some(rig.counters.snapshot().log_dropped).filter(|dropped| *dropped > 0)
+    })
+    .await as usize;
+    let mut link = server.rise().await;
+    let lines = link.log(REQUESTS - dropped).await;
+    assert!(lines.iter().map(|line| line.text.len()).sum::<usize>() <= 2 << 20);
+    for (number, line) in (dropped..).zip(&lines) {
+        assert!(line.text.len() <= 10_000, "{}", line.text.len());
+        let start = format!("at=info method=GET path=\"/{number}/\\\"\\\"");
+        assert!(line.text.starts_with(&start), "{line:?}");
+        assert!(line.text.contains("\" dyno=web.1 connect="), "{line:?}");
+        assert!(line.text.ends_with(" protocol=http"), "{line:?}");
+    }
+}
+
+#[tokio::test]
+async fn lines_that_two_servers_hung_up_on_are_given_up() {
+    const REQUESTS: usize = 150;
+    let server = Server::new();
+    let rig = Rig::linked(&server, Limits::default());
+    let dyno = Dyno::hello("Hello").await;
+    let mut link = server.rise().await;
+    link.apply(table(1, app(&[dyno.addr]))).await;
+    drop(link);
+    long_lines(&rig, REQUESTS).await;
+    for _ in 0..2 {
+        let mut link = server.rise().await;
+        // Far more than a socket holds unread.
+        link.begun().await;
+    }
+    let mut link = server.rise().await;
+    let first = link.log(1).await.remove(0);
+    let dropped = rig.counters.snapshot().log_dropped;
+    assert!(dropped > 0);
+    let start = format!("at=info method=GET path=\"/{dropped}/");
+    assert!(first.text.starts_with(&start), "{first:?}");
+}
+
 #[tokio::test]
 async fn a_stop_lets_requests_in_flight_finish() {
     let gate = Arc::new(Semaphore::new(0));

@@ -440,6 +440,14 @@ impl Link {
         serde_json::from_str(&line).unwrap()
     }
 
+    /// Waits until a message has begun, and reads no more of it.
+    pub(crate) async fn begun(&mut self) {
+        tokio::time::timeout(DEADLINE, self.reader.fill_buf())
+            .await
+            .unwrap()
+            .unwrap();
+    }
+
     pub(crate) async fn send(&mut self, message: &ToRouter) {
         let mut line = serde_json::to_vec(message).unwrap();
         line.push(b'\n');
@@ -479,6 +487,7 @@ impl Link {
             match self.next().await {
                 ToServer::Log { lines } => {
                     assert!(lines.len() <= 512);
+                    assert!(lines.iter().map(|line| line.text.len()).sum::<usize>() <= 1 << 20);
                     self.lines.extend(lines);
                 }
                 ToServer::Stats { apps } => self.stats.extend(apps.into_values()),
