@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
+use crate::pace::Streams;
 use crate::proxy;
 use crate::request::Peer;
 use crate::router::Router;
@@ -83,8 +84,14 @@ async fn greet(
             }
             Some(tls) => {
                 let stream = patiently(router.limits.handshake, tls.accept(stream)).await?;
-                let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                serve(router, Arc::new(peer), stream, http2).await;
+                if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                    // Only for the limit: hyper waits for the preface for ever.
+                    let sniffed = sniff::is_http2(stream);
+                    let (_, stream) = patiently(router.limits.header, sniffed).await?;
+                    serve(router, Arc::new(peer), stream, true).await;
+                } else {
+                    serve(router, Arc::new(peer), stream, false).await;
+                }
             }
         }
         io::Result::Ok(())
@@ -106,7 +113,7 @@ where
         service_fn(move |request| proxy::serve(Arc::clone(&router), Arc::clone(&peer), request));
     // How it ended is in the records of its requests; a connection may end at any time.
     if http2 {
-        let connection = http2::Builder::new(TokioExecutor::new())
+        let connection = http2::Builder::new(Streams)
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS)
             .initial_stream_window_size(WINDOW)

@@ -1,7 +1,7 @@
 //! The data plane: takes every request of every app, finds its dyno, and streams both ways.
 //!
 //! # Layout
-//! A request goes through `accept` (sockets, HTTP/1 and 2; `tls`, `sniff`, `stall`), `proxy` (the straight
+//! A request goes through `accept` (sockets, HTTP/1 and 2; `tls`, `sniff`, `stall`, `pace`), `proxy` (the straight
 //! line), `request` (its head), `table` (host to app), `hold` (while an app boots), `balance` (which
 //! dyno), `pool` (a connection), `exchange` (one attempt), `relay` and `upload` (the bodies) or
 //! `tunnel` (after an upgrade), and ends in `access` (its record) or `pages` (our own answer, with
@@ -23,6 +23,7 @@ mod hold;
 mod link;
 mod listeners;
 mod logs;
+mod pace;
 mod pages;
 mod pool;
 mod proxy;

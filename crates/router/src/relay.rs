@@ -16,6 +16,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use crate::access::Visit;
 use crate::clock;
 use crate::code::Code;
+use crate::pace::Offer;
 use crate::pool::Sender;
 use crate::upload::Progress;
 
@@ -36,6 +37,8 @@ pub(crate) struct Relay {
     sender: Option<Sender>,
     upload: Option<Arc<Progress>>,
     idle: Option<Duration>,
+    /// Where the stream's task learns what the client has to take, on HTTP/2.
+    offer: Option<Arc<Offer>>,
     /// When the last bytes came, [`clock::millis`].
     last: u64,
     /// Made when the first wait begins: most responses never wait.
@@ -69,6 +72,7 @@ impl Relay {
             sender,
             upload,
             idle,
+            offer: Offer::current(),
             last: clock::millis(),
             timer: None,
             ended: false,
@@ -79,6 +83,11 @@ impl Relay {
     fn finish(&mut self) {
         self.ended = true;
         self.visit.succeed(self.status);
+        self.park();
+    }
+
+    /// Gives the connection back.
+    fn park(&mut self) {
         let reusable = self.upload.as_ref().is_none_or(|upload| upload.done());
         if let (Some(sender), Some(upstream)) = (self.sender.take(), self.visit.upstream())
             && reusable
@@ -117,12 +126,18 @@ impl Relay {
         if self.ended {
             return Poll::Ready(None);
         }
+        if let Some(offer) = &self.offer {
+            offer.taken();
+        }
         match Pin::new(&mut self.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(data) = frame.data_ref() {
                     self.visit.add_bytes(data.len());
                 }
                 self.last = clock::millis();
+                if let (Some(offer), Some(idle)) = (&self.offer, self.idle) {
+                    offer.make(idle);
+                }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(None) => {
@@ -147,11 +162,16 @@ impl Drop for Relay {
         if self.ended {
             return;
         }
-        if self.inner.is_end_stream() {
-            // A body of known length is not asked for its end.
-            self.finish();
-        } else if self.inner.size_hint().upper().is_none() {
-            // A stream without a promised length is over when the client says so.
+        let complete = self.inner.is_end_stream();
+        if complete {
+            self.park();
+        }
+        if self.offer.as_ref().is_some_and(|offer| offer.is_refused()) {
+            return;
+        }
+        // A body of known length is not asked for its end, and a stream without a promised length is
+        // over when the client says so.
+        if complete || self.inner.size_hint().upper().is_none() {
             self.visit.succeed(self.status);
         }
     }

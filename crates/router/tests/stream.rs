@@ -21,6 +21,7 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpStream, UnixListener};
 use tokio::sync::Semaphore;
+use tokio_rustls::client::TlsStream;
 
 /// A dyno that sends one chunk, waits for the gate, and sends the last.
 async fn in_two_chunks(gate: Arc<Semaphore>) -> SocketAddr {
@@ -171,6 +172,54 @@ async fn a_client_that_reads_nothing_gives_its_place_back() {
 }
 
 #[tokio::test]
+async fn a_client_that_takes_nothing_of_a_stream_gives_its_place_back() {
+    let limits = Limits {
+        idle: Duration::from_millis(200),
+        ..Limits::default()
+    };
+    let whole = Dyno::hello("never taken").await;
+    let endless = in_two_chunks(Arc::new(Semaphore::new(0))).await;
+    for dyno in [whole.addr, endless] {
+        let rig = Rig::fixed(table(1, app(&[dyno])), limits.clone()).await;
+        let stream = TcpStream::connect(rig.addr).await.unwrap();
+        let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(0)
+            .handshake(TokioIo::new(stream))
+            .await
+            .unwrap();
+        let driver = tokio::spawn(connection);
+        let request = http::Request::get("http://app.test/")
+            .body(Empty::<Bytes>::new())
+            .unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        rig.log.with("code=H27").await;
+        assert_eq!(rig.counters.snapshot().in_flight, 0);
+        assert!(response.into_body().collect().await.is_err());
+        // Only that stream is lost.
+        assert!(sender.is_ready());
+        driver.abort();
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_is_silent_after_the_tls_handshake_is_let_go() {
+    let limits = Limits {
+        header: Duration::from_millis(100),
+        ..Limits::default()
+    };
+    let rig = with_tls(table(1, app(&[])), limits);
+    for alpn in [&b"h2"[..], b"http/1.1"] {
+        let stream = TcpStream::connect(rig.addr).await.unwrap();
+        let mut stream = handshake(stream, alpn).await;
+        let mut rest = Vec::new();
+        let _ = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut rest))
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_chunked_upload_arrives_chunked() {
     let dyno = raw_dyno(|stream| async move {
         let mut stream = BufReader::new(stream);
@@ -274,6 +323,26 @@ async fn a_websocket_is_a_tunnel() {
         line.starts_with("at=info method=GET path=\"/ws\""),
         "{line}"
     );
+}
+
+#[tokio::test]
+async fn a_websocket_over_tls() {
+    let rig = with_tls(table(1, app(&[echo().await])), Limits::default());
+    let stream = TcpStream::connect(rig.addr).await.unwrap();
+    let mut client = handshake(stream, b"http/1.1").await;
+    client.write_all(HANDSHAKE.as_bytes()).await.unwrap();
+    let mut client = BufReader::new(client);
+    let head = read_head(&mut client).await.unwrap();
+    assert_eq!(status(&head), 101);
+    client.write_all(b"over TLS").await.unwrap();
+    let mut echoed = vec![0; b"hi!over TLS".len()];
+    tokio::time::timeout(DEADLINE, client.read_exact(&mut echoed))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(echoed, b"hi!over TLS");
+    client.shutdown().await.unwrap();
+    rig.log.with("status=101").await;
 }
 
 #[tokio::test]
@@ -398,46 +467,53 @@ async fn http2_without_tls() {
     driver.await.unwrap().unwrap();
 }
 
-#[tokio::test]
-async fn tls_with_http2_and_http1() {
+fn certificate() -> TlsFiles {
     let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    let files = TlsFiles {
+    TlsFiles {
         cert: fixtures.join("localhost.pem"),
         key: fixtures.join("localhost.key"),
-    };
-    let dyno = Dyno::hello("safe").await;
+    }
+}
+
+/// A router whose clients speak TLS.
+fn with_tls(table: Table, limits: Limits) -> Rig {
     let listeners = Listeners::bind(&[], &[ANY]).unwrap();
     let addr = listeners.tls[0].local_addr().unwrap();
     let log = Log::default();
     let source = Source::Fixed {
-        table: table(1, app(&[dyno.addr])),
+        table,
         log: Some(Box::new(log.clone())),
     };
-    let _rig = Rig::run(
-        source,
-        Limits::default(),
-        log.clone(),
-        listeners,
-        Some(files.clone()),
-        addr,
-    );
+    Rig::run(source, limits, log, listeners, Some(certificate()), addr)
+}
+
+/// A client's side of TLS, with the protocol it offers.
+async fn handshake(stream: TcpStream, alpn: &[u8]) -> TlsStream<TcpStream> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_file(certificate().cert).unwrap())
+        .unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![alpn.to_vec()];
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let name = ServerName::try_from("app.test").unwrap();
+    let stream = connector.connect(name, stream).await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(alpn));
+    stream
+}
+
+#[tokio::test]
+async fn tls_with_http2_and_http1() {
+    let dyno = Dyno::hello("safe").await;
+    let rig = with_tls(table(1, app(&[dyno.addr])), Limits::default());
     for alpn in [&b"h2"[..], b"http/1.1"] {
-        let mut roots = rustls::RootCertStore::empty();
-        roots
-            .add(CertificateDer::from_pem_file(&files.cert).unwrap())
-            .unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![alpn.to_vec()];
-        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-        let stream = TcpStream::connect(addr).await.unwrap();
-        let name = ServerName::try_from("app.test").unwrap();
-        let mut stream = connector.connect(name, stream).await.unwrap();
-        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(alpn));
+        let stream = TcpStream::connect(rig.addr).await.unwrap();
+        let mut stream = handshake(stream, alpn).await;
         if alpn == b"h2" {
             let (mut sender, connection) =
                 http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
@@ -463,5 +539,5 @@ async fn tls_with_http2_and_http1() {
         let head = dyno.last_head();
         assert_eq!(header(&head, "x-forwarded-proto"), Some("https"));
     }
-    log.with("status=200 bytes=4 protocol=https").await;
+    rig.log.with("status=200 bytes=4 protocol=https").await;
 }
