@@ -9,7 +9,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use ropewalk_api_types::router::WhenEmpty;
@@ -108,6 +109,11 @@ impl Outgoing {
             .filter(|_| wants_upgrade);
         request::rewrite(&mut parts, visit.subject(), peer, upgrade.is_some());
         let body = Upload::new(body);
+        if body.size_hint().exact().is_none() {
+            // Left to itself, hyper sends a GET or HEAD of unknown length without its body.
+            let chunked = HeaderValue::from_static("chunked");
+            parts.headers.insert(header::TRANSFER_ENCODING, chunked);
+        }
         Outgoing {
             repeatable: body.is_empty()
                 && upgrade.is_none()
@@ -334,7 +340,7 @@ fn respond(
         request::strip_hop_by_hop(&mut parts.headers);
         if let Some(protocol) = protocol {
             parts.headers.insert(header::UPGRADE, protocol);
-            let upgrade = http::HeaderValue::from_static("upgrade");
+            let upgrade = HeaderValue::from_static("upgrade");
             parts.headers.insert(header::CONNECTION, upgrade);
         }
         return Response::from_parts(parts, Answer::Page(None));

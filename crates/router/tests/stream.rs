@@ -4,13 +4,15 @@
 mod rig;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Full};
+use http_body::Frame;
+use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rig::*;
@@ -219,9 +221,9 @@ async fn a_client_that_is_silent_after_the_tls_handshake_is_let_go() {
     }
 }
 
-#[tokio::test]
-async fn a_chunked_upload_arrives_chunked() {
-    let dyno = raw_dyno(|stream| async move {
+/// A dyno that takes one request with a chunked body "abc".
+async fn takes_chunks() -> SocketAddr {
+    raw_dyno(|stream| async move {
         let mut stream = BufReader::new(stream);
         let head = read_head(&mut stream).await.unwrap();
         assert_eq!(header(&head, "transfer-encoding"), Some("chunked"));
@@ -230,20 +232,42 @@ async fn a_chunked_upload_arrives_chunked() {
         while !all.ends_with(b"0\r\n\r\n") {
             all.push(stream.read_u8().await.unwrap());
         }
+        assert_eq!(String::from_utf8(all).unwrap(), "3\r\nabc\r\n0\r\n\r\n");
         stream
             .write_all(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
             .await
             .unwrap();
     })
-    .await;
-    let rig = Rig::fixed(table(1, app(&[dyno])), Limits::default()).await;
-    let answer = rig
-        .send(
-            "POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\
-             Connection: close\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
-        )
-        .await;
-    assert_eq!(status(&answer), 201);
+    .await
+}
+
+#[tokio::test]
+async fn an_upload_of_unknown_length_arrives_chunked_whatever_its_method() {
+    for method in ["GET", "HEAD", "DELETE", "POST"] {
+        let rig = Rig::fixed(table(1, app(&[takes_chunks().await])), Limits::default()).await;
+        let answer = rig
+            .send(&format!(
+                "{method} / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\
+                 Connection: close\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+            ))
+            .await;
+        assert_eq!(status(&answer), 201, "{method}");
+
+        let stream = TcpStream::connect(rig.addr).await.unwrap();
+        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+        let driver = tokio::spawn(connection);
+        let abc = Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"abc")));
+        let request = http::Request::builder()
+            .method(method)
+            .uri("http://app.test/")
+            .body(StreamBody::new(futures_util::stream::iter([abc])))
+            .unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        assert_eq!(response.status(), 201, "{method} over HTTP/2");
+        driver.abort();
+    }
 }
 
 #[tokio::test]
