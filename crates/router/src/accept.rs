@@ -20,7 +20,7 @@ use crate::proxy;
 use crate::request::Peer;
 use crate::router::Router;
 use crate::sniff;
-use crate::stall::Stall;
+use crate::stall::{self, Stall};
 
 /// Pause after a failed accept (most often: no file descriptors left).
 const BREATH: Duration = Duration::from_millis(50);
@@ -73,6 +73,7 @@ async fn greet(
         ip: addr.ip().to_canonical(),
         port,
         https: tls.is_some(),
+        stall: Arc::new(stall::Limit::new(router.limits.idle)),
     };
     let served = async {
         stream.set_nodelay(true)?;
@@ -108,7 +109,7 @@ where
 {
     let stopping = router.stopping.clone();
     let limits = router.limits.clone();
-    let stream = TokioIo::new(Stall::new(stream, limits.idle));
+    let stream = TokioIo::new(Stall::new(stream, Arc::clone(&peer.stall)));
     let service =
         service_fn(move |request| proxy::serve(Arc::clone(&router), Arc::clone(&peer), request));
     // How it ended is in the records of its requests; a connection may end at any time.

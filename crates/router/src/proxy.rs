@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -37,6 +37,10 @@ const ATTEMPTS: usize = 10;
 /// Between two attempts to reach a server that is restarting.
 const KNOCK: Duration = Duration::from_millis(50);
 
+/// How long a client of the platform's own hosts may read nothing: a terminal that sleeps, a pull that
+/// waits for its disk.
+const PLATFORM_STALL: Duration = Duration::from_secs(60 * 60);
+
 /// Answers one request of a client.
 pub(crate) async fn serve(
     router: Arc<Router>,
@@ -54,6 +58,13 @@ pub(crate) async fn serve(
         None if router.tables.is_blank() => return Ok(pages::platform_away(reader)),
         None => return Ok(pages::no_such_app(reader, &host)),
     };
+    // Many requests share a connection of HTTP/2; there each has its own limit, in `relay`.
+    if parts.version != Version::HTTP_2 {
+        peer.stall.set(match route {
+            Route::App(_) => router.limits.idle,
+            Route::Platform(_) => PLATFORM_STALL,
+        });
+    }
     let refusal = request::check(&parts, router.limits.request_line).err();
     let subject = request::subject(&parts, &peer, host);
     Ok(match route {

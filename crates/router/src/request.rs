@@ -3,6 +3,7 @@
 //! Decides nothing about where the request goes.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -12,6 +13,7 @@ use http::{Method, Uri, Version};
 
 use crate::access::Subject;
 use crate::code::Code;
+use crate::stall;
 
 /// The client's connection.
 #[derive(Debug, Clone)]
@@ -20,6 +22,8 @@ pub(crate) struct Peer {
     /// The port the client connected to.
     pub(crate) port: u16,
     pub(crate) https: bool,
+    /// How long it may read nothing.
+    pub(crate) stall: Arc<stall::Limit>,
 }
 
 /// Why a head is refused: with which status, and the `cause` of its H26.

@@ -5,29 +5,52 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 #[derive(Debug)]
 pub(crate) struct Stall<S> {
     stream: S,
-    limit: Duration,
+    limit: Arc<Limit>,
     /// Made when the socket is full for the first time: most never are.
     timer: Option<Pin<Box<Sleep>>>,
-    full: bool,
+    /// Since when the socket is full.
+    full: Option<Instant>,
+}
+
+/// How long the client of a connection may take to make room, in ms; its requests may change it.
+#[derive(Debug)]
+pub(crate) struct Limit(AtomicU64);
+
+impl Limit {
+    pub(crate) fn new(limit: Duration) -> Limit {
+        let new = Limit(AtomicU64::new(0));
+        new.set(limit);
+        new
+    }
+
+    pub(crate) fn set(&self, limit: Duration) {
+        let ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        self.0.store(ms, Relaxed);
+    }
+
+    fn get(&self) -> Duration {
+        Duration::from_millis(self.0.load(Relaxed))
+    }
 }
 
 impl<S> Stall<S> {
-    /// `limit`: how long the client may take to make room.
-    pub(crate) fn new(stream: S, limit: Duration) -> Stall<S> {
+    pub(crate) fn new(stream: S, limit: Arc<Limit>) -> Stall<S> {
         Stall {
             stream,
             limit,
             timer: None,
-            full: false,
+            full: None,
         }
     }
 
@@ -38,14 +61,13 @@ impl<S> Stall<S> {
         polled: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if polled.is_ready() {
-            self.full = false;
+            self.full = None;
             return polled;
         }
-        let limit = self.limit;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(limit)));
-        if !self.full {
-            self.full = true;
-            timer.as_mut().reset(Instant::now() + limit);
+        let due = *self.full.get_or_insert_with(Instant::now) + self.limit.get();
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        if timer.deadline() != due {
+            timer.as_mut().reset(due);
         }
         ready!(timer.as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
@@ -94,6 +116,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stall<S> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.stream).poll_shutdown(cx);
+        this.watch(cx, polled)
     }
 }

@@ -451,6 +451,44 @@ async fn the_platforms_hosts_go_to_its_socket_without_limits_of_time() {
 }
 
 #[tokio::test]
+async fn a_client_of_the_platform_may_leave_its_socket_full() {
+    const SIZE: usize = 64 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("platform.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let limits = Limits {
+        idle: Duration::from_millis(50),
+        ..Limits::default()
+    };
+    let rig = Rig::fixed(platform(&socket), limits).await;
+    let mut client = TcpStream::connect(rig.addr).await.unwrap();
+    client
+        .write_all(get("git.test", "/").as_bytes())
+        .await
+        .unwrap();
+    let (stream, _) = listener.accept().await.unwrap();
+    let mut stream = BufReader::new(stream);
+    read_head(&mut stream).await.unwrap();
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let chunk = vec![b'x'; 65536];
+    let mut sent = 0;
+    // Full for much longer than these limits allow an app's client.
+    while let Ok(count) =
+        tokio::time::timeout(Duration::from_millis(300), stream.write(&chunk)).await
+    {
+        sent += count.unwrap();
+    }
+    let server = tokio::spawn(async move {
+        stream.write_all(&vec![b'x'; SIZE - sent]).await.unwrap();
+        stream
+    });
+    let answer = read_all(&mut client).await;
+    assert_eq!(body(&answer).len(), SIZE);
+    server.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_server_that_stays_away_is_told_as_such() {
     let dir = tempfile::tempdir().unwrap();
     let limits = Limits {

@@ -1,5 +1,7 @@
 //! What a request head becomes on its way to a dyno.
 
+use std::time::Duration;
+
 use super::*;
 
 fn parts(headers: &[(&'static str, &str)]) -> Parts {
@@ -15,6 +17,7 @@ fn peer() -> Peer {
         ip: IpAddr::from([10, 1, 2, 3]),
         port: 443,
         https: true,
+        stall: Arc::new(stall::Limit::new(Duration::from_secs(55))),
     }
 }
 
