@@ -12,8 +12,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
 use crate::pace::Streams;
 use crate::proxy;
@@ -24,6 +26,9 @@ use crate::stall::{self, Stall};
 
 /// Pause after a failed accept (most often: no file descriptors left).
 const BREATH: Duration = Duration::from_millis(50);
+
+/// How long a client that has just come may take for its first request once the router stops.
+const LAST_CALL: Duration = Duration::from_secs(2);
 
 /// Requests at once on one HTTP/2 connection.
 const STREAMS: u32 = 128;
@@ -66,6 +71,7 @@ async fn greet(
     tls: Option<TlsAcceptor>,
 ) {
     let counters = Arc::clone(&router.counters);
+    let stopping = router.stopping.clone();
     counters.connections.fetch_add(1, Relaxed);
     counters.open_connections.fetch_add(1, Relaxed);
     let peer = Peer {
@@ -79,16 +85,17 @@ async fn greet(
         stream.set_nodelay(true)?;
         match tls {
             None => {
-                let (http2, stream) =
-                    patiently(router.limits.header, sniff::is_http2(stream)).await?;
+                let sniffed = sniff::is_http2(stream);
+                let (http2, stream) = patiently(&stopping, router.limits.header, sniffed).await?;
                 serve(router, Arc::new(peer), stream, http2).await;
             }
             Some(tls) => {
-                let stream = patiently(router.limits.handshake, tls.accept(stream)).await?;
+                let stream =
+                    patiently(&stopping, router.limits.handshake, tls.accept(stream)).await?;
                 if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
                     // Only for the limit: hyper waits for the preface for ever.
                     let sniffed = sniff::is_http2(stream);
-                    let (_, stream) = patiently(router.limits.header, sniffed).await?;
+                    let (_, stream) = patiently(&stopping, router.limits.header, sniffed).await?;
                     serve(router, Arc::new(peer), stream, true).await;
                 } else {
                     serve(router, Arc::new(peer), stream, false).await;
@@ -110,8 +117,17 @@ where
     let stopping = router.stopping.clone();
     let limits = router.limits.clone();
     let stream = TokioIo::new(Stall::new(stream, Arc::clone(&peer.stall)));
-    let service =
-        service_fn(move |request| proxy::serve(Arc::clone(&router), Arc::clone(&peer), request));
+    let begun = Arc::new(Notify::new());
+    let beginning = Arc::clone(&begun);
+    let service = service_fn(move |request| {
+        beginning.notify_one();
+        proxy::serve(Arc::clone(&router), Arc::clone(&peer), request)
+    });
+    // A graceful shutdown before the first request would close the connection without reading it.
+    let leave = async {
+        stopping.cancelled().await;
+        let _ = timeout(LAST_CALL, begun.notified()).await;
+    };
     // How it ended is in the records of its requests; a connection may end at any time.
     if http2 {
         let connection = http2::Builder::new(Streams)
@@ -124,8 +140,9 @@ where
             .serve_connection(stream, service);
         let mut connection = pin!(connection);
         tokio::select! {
+            biased;
             _ = connection.as_mut() => {}
-            () = stopping.cancelled() => {
+            () = leave => {
                 connection.as_mut().graceful_shutdown();
                 let _ = connection.await;
             }
@@ -141,8 +158,9 @@ where
             .with_upgrades();
         let mut connection = pin!(connection);
         tokio::select! {
+            biased;
             _ = connection.as_mut() => {}
-            () = stopping.cancelled() => {
+            () = leave => {
                 connection.as_mut().graceful_shutdown();
                 let _ = connection.await;
             }
@@ -150,13 +168,23 @@ where
     }
 }
 
+/// What a client has to do before its first request: within `limit`, and soon once the router stops.
 async fn patiently<T>(
+    stopping: &CancellationToken,
     limit: Duration,
     future: impl Future<Output = io::Result<T>>,
 ) -> io::Result<T> {
-    timeout(limit, future)
-        .await
-        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    let called = async {
+        stopping.cancelled().await;
+        sleep(LAST_CALL).await;
+    };
+    tokio::select! {
+        biased;
+        result = timeout(limit, future) => {
+            result.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        }
+        () = called => Err(io::ErrorKind::TimedOut.into()),
+    }
 }
 
 /// The client was gone before it was accepted: its affair.

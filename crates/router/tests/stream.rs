@@ -603,3 +603,86 @@ async fn tls_with_http2_and_http1() {
     }
     rig.log.with("status=200 bytes=4 protocol=https").await;
 }
+
+/// Starts a stop and waits until nobody is accepted any more.
+async fn stopping(rig: &mut Rig) {
+    drop(rig.stop.take());
+    let addr = rig.addr;
+    until("a closed port", || {
+        std::net::TcpStream::connect(addr).is_err().then_some(())
+    })
+    .await;
+}
+
+/// A connection that the router has accepted.
+async fn accepted(rig: &Rig) -> TcpStream {
+    let before = rig.counters.snapshot().connections;
+    let stream = TcpStream::connect(rig.addr).await.unwrap();
+    until("an accepted connection", || {
+        (rig.counters.snapshot().connections > before).then_some(())
+    })
+    .await;
+    stream
+}
+
+#[tokio::test]
+async fn a_stop_answers_the_first_request_of_who_was_just_accepted() {
+    let dyno = Dyno::hello("made it").await;
+    let mut rig = Rig::fixed(table(1, app(&[dyno.addr])), Limits::default()).await;
+    let mut silent = accepted(&rig).await;
+    let mut half = accepted(&rig).await;
+    half.write_all(b"GET / HT").await.unwrap();
+    let http2 = accepted(&rig).await;
+    stopping(&mut rig).await;
+    let request = b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n";
+    silent.write_all(request).await.unwrap();
+    half.write_all(&request[b"GET / HT".len()..]).await.unwrap();
+    for client in [&mut silent, &mut half] {
+        let answer = read_all(client).await;
+        assert_eq!(header(&answer, "connection"), Some("close"), "{answer}");
+        assert_eq!(body(&answer), "made it");
+    }
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(http2))
+        .await
+        .unwrap();
+    let driver = tokio::spawn(connection);
+    let request = http::Request::get("http://app.test/")
+        .body(Empty::<Bytes>::new())
+        .unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, "made it");
+    driver.await.unwrap().unwrap();
+    rig.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_stop_answers_the_first_request_also_over_tls() {
+    let dyno = Dyno::hello("made it").await;
+    let mut rig = with_tls(table(1, app(&[dyno.addr])), Limits::default());
+    let greeting = accepted(&rig).await;
+    let greeted = handshake(accepted(&rig).await, b"http/1.1").await;
+    stopping(&mut rig).await;
+    let greeting = handshake(greeting, b"http/1.1").await;
+    for mut client in [greeting, greeted] {
+        client
+            .write_all(b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n")
+            .await
+            .unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(header(&answer, "connection"), Some("close"), "{answer}");
+        assert_eq!(body(&answer), "made it");
+    }
+    rig.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_long_for_who_says_nothing() {
+    let mut rig = Rig::fixed(table(1, app(&[])), Limits::default()).await;
+    let _silent = accepted(&rig).await;
+    stopping(&mut rig).await;
+    let begun = std::time::Instant::now();
+    rig.shut_down().await;
+    assert!(begun.elapsed() < Duration::from_secs(10));
+}
