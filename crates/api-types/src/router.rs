@@ -94,7 +94,8 @@ pub enum ToServer {
         generation: u64,
         draining: BTreeMap<String, u64>,
     },
-    /// Router log lines (`at=info method=…`, without time and source), in order. Batched: at most 512 lines or 100 ms.
+    /// Router log lines (`at=info method=…`, without time and source), in order. Batched: at most 512 lines,
+    /// 1 MiB of text or 100 ms. A line is at most 10,000 bytes.
     Log { lines: Vec<LogLine> },
     /// Every second, apps with traffic only.
     Stats { apps: BTreeMap<String, AppStats> },
