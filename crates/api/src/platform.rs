@@ -36,7 +36,7 @@ pub trait Platform: Send + Sync {
 #[derive(Clone, PartialEq, Eq)]
 pub struct RunRequest {
     pub app: AppId,
-    /// Shell line.
+    /// Shell line as it was typed: a first word that names a process type is still to be put in.
     pub command: String,
     pub size: DynoSize,
     /// `run` unless the user said otherwise; the first half of the dyno's name.

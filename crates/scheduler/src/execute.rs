@@ -33,6 +33,7 @@ pub(crate) async fn all(
             Action::Stop { dyno } => {
                 stop_later(shared, dyno, containers.get(&dyno).map(|c| c.id.clone()))
             }
+            Action::Interrupt { dyno } => shared.runs.interrupt(dyno),
             Action::Clear { dyno } => {
                 clear_later(
                     shared,
@@ -258,35 +259,34 @@ async fn stop(
     id: DynoId,
     container: Option<ContainerId>,
 ) -> Result<(), SchedulerError> {
-    let dyno = shared.store.read(move |view| view.dyno(id)).await?;
-    if let (Some(container), Some(dyno)) = (&container, &dyno) {
-        let process = dyno.name.to_string();
-        output::say(
-            shared,
-            dyno.app,
-            &process,
-            "Stopping all processes with SIGTERM",
-        );
-        let stopped = shared.engine.stop(container, STOP_GRACE).await?;
-        if stopped.killed {
-            let text = "Error R12 (Exit timeout) -> At least one process failed to exit within 30 seconds of SIGTERM";
-            output::say(shared, dyno.app, &process, text);
-            output::say(
-                shared,
-                dyno.app,
-                &process,
-                "Stopping remaining processes with SIGKILL",
-            );
-        }
-        let code = stopped.exit.code;
-        output::say(
-            shared,
-            dyno.app,
-            &process,
-            &format!("Process exited with status {code}"),
-        );
+    if let Some(container) = &container {
+        end_process(shared, id, container).await?;
     }
     clear(shared, id, container, true).await
+}
+
+/// SIGTERM, grace, SIGKILL, told in the app's log while there is an app.
+pub(crate) async fn end_process(
+    shared: &Shared,
+    id: DynoId,
+    container: &ContainerId,
+) -> Result<(), SchedulerError> {
+    let dyno = shared.store.read(move |view| view.dyno(id)).await?;
+    let say = |text: &str| {
+        if let Some(dyno) = &dyno {
+            output::say(shared, dyno.app, &dyno.name.to_string(), text);
+        }
+    };
+    say("Stopping all processes with SIGTERM");
+    let stopped = shared.engine.stop(container, STOP_GRACE).await?;
+    if stopped.killed {
+        say(
+            "Error R12 (Exit timeout) -> At least one process failed to exit within 30 seconds of SIGTERM",
+        );
+        say("Stopping remaining processes with SIGKILL");
+    }
+    say(&format!("Process exited with status {}", stopped.exit.code));
+    Ok(())
 }
 
 fn clear_later(shared: &Shared, id: DynoId, container: Option<ContainerId>, row: bool) {

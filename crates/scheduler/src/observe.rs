@@ -19,6 +19,8 @@ pub(crate) struct World {
     pub(crate) domains: Vec<Domain>,
     /// Containers that say they are dynos of ours but have no row.
     pub(crate) orphans: Vec<ContainerId>,
+    /// Attached one-offs that have no row any more: their app was deleted.
+    pub(crate) lost_runs: Vec<DynoId>,
     pub(crate) containers: HashMap<DynoId, Container>,
 }
 
@@ -41,11 +43,16 @@ struct Rows {
 }
 
 /// Containers are listed before rows are read: a row is written before its container is made, so a container
-/// without a row is an orphan and never one that is just being made.
+/// without a row is an orphan and never one that is just being made. The same goes for attached one-offs.
 pub(crate) async fn world(shared: &Shared) -> Result<World, SchedulerError> {
+    let attached = shared.runs.attached();
     let listed = shared.engine.list().await?;
     let rows = shared.store.read(read_rows).await?;
     let known: BTreeSet<DynoId> = rows.dynos.iter().map(|dyno| dyno.id).collect();
+    let lost_runs = attached
+        .into_iter()
+        .filter(|id| !known.contains(id))
+        .collect();
     let mut containers = HashMap::new();
     let mut orphans = Vec::new();
     for container in listed {
@@ -77,6 +84,7 @@ pub(crate) async fn world(shared: &Shared) -> Result<World, SchedulerError> {
         apps,
         domains: rows.domains,
         orphans,
+        lost_runs,
         containers,
     })
 }

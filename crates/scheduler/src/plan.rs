@@ -114,6 +114,8 @@ pub enum Action {
     },
     /// SIGTERM, grace, SIGKILL, then container and row go.
     Stop { dyno: DynoId },
+    /// The same for an attached one-off, which its terminal holds.
+    Interrupt { dyno: DynoId },
     /// The container goes at once, the row stays.
     Clear { dyno: DynoId },
     /// Container (already ended, or never there) and row go.
@@ -170,8 +172,12 @@ impl Plan {
 /// Plans for one app. `seen` holds every dyno of it.
 pub fn plan(desired: &Desired, seen: &[Seen], policy: &Policy, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
-    for one in seen.iter().filter(|one| !one.busy) {
-        dyno::step(one, desired, policy, now, &mut plan);
+    for one in seen {
+        if one.busy {
+            dyno::step_busy(one, &mut plan);
+        } else {
+            dyno::step(one, desired, policy, now, &mut plan);
+        }
     }
     rollout::step(desired, seen, policy, now, &mut plan);
     plan

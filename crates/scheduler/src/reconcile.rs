@@ -276,7 +276,7 @@ impl Scheduler {
     }
 }
 
-async fn one_pass(shared: &Shared) -> Result<(usize, Duration), SchedulerError> {
+pub(crate) async fn one_pass(shared: &Shared) -> Result<(usize, Duration), SchedulerError> {
     let world = observe::world(shared).await?;
     shared.routes.publish(&world);
     for (id, container) in &world.containers {
@@ -286,6 +286,9 @@ async fn one_pass(shared: &Shared) -> Result<(usize, Duration), SchedulerError> 
     }
     for orphan in world.orphans {
         execute::remove_orphan(shared, orphan);
+    }
+    for lost in world.lost_runs {
+        shared.runs.interrupt(lost);
     }
     let now = observe::now();
     let mut actions = 0;
@@ -303,7 +306,7 @@ async fn one_pass(shared: &Shared) -> Result<(usize, Duration), SchedulerError> 
         let again = plan
             .actions
             .iter()
-            .any(|action| !matches!(action, Action::Stop { .. }));
+            .any(|action| !matches!(action, Action::Stop { .. } | Action::Interrupt { .. }));
         execute::all(shared, plan.actions, &world.containers).await?;
         if again {
             wait = wait.min(Duration::from_millis(1));

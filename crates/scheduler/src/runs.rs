@@ -1,26 +1,25 @@
 //! One-off dynos: a command in a container of its own, with a terminal or without.
 //!
 //! An attached one waits, without a container, for its terminal to connect with the secret it was given; so no
-//! output is lost. When the terminal goes the command gets SIGHUP, and SIGKILL after the grace.
+//! output is lost. When the terminal goes the command gets SIGHUP, and SIGKILL after the grace. As long as it is
+//! attached its dyno is `busy`, so what a pass finds to be its end reaches it by [`Runs::interrupt`].
+
+mod serve;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::StreamExt;
 use ropewalk_api_types::attach::{FromDyno, ToDyno};
-use ropewalk_engine::{Attached, ContainerId, OutputStream};
-use ropewalk_model::dyno::STOP_GRACE;
 use ropewalk_model::{AppId, DynoId, DynoName, DynoSize, DynoState, ProcessType};
 use ropewalk_store::{Dyno, NewDyno, Retire, StoreError};
-use tokio::io::AsyncWriteExt;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::launch::{self, Terminal};
 use crate::reconcile::{Scheduler, Shared};
-use crate::{SchedulerError, observe, output};
+use crate::{SchedulerError, execute, observe, output};
+use serve::{Client, serve};
 
 /// Longest command line, in bytes.
 const MAX_COMMAND: usize = 32 << 10;
@@ -54,13 +53,39 @@ pub struct Attachment {
     pub output: mpsc::Receiver<FromDyno>,
 }
 
-/// Secrets that were handed out and not used yet. Lost with the process, as attached dynos are.
+/// Attached dynos that wait for their terminal, and those that have it. Lost with the process, as they are.
 #[derive(Debug, Default)]
-pub(crate) struct Runs(Mutex<HashMap<String, (DynoId, bool)>>);
+pub(crate) struct Runs {
+    /// By the secret that was handed out: which dyno, and whether with a tty.
+    waiting: Mutex<HashMap<String, (DynoId, bool)>>,
+    attached: Mutex<HashMap<DynoId, CancellationToken>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl Runs {
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, (DynoId, bool)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Dynos that have their terminal.
+    pub(crate) fn attached(&self) -> Vec<DynoId> {
+        lock(&self.attached).keys().copied().collect()
+    }
+
+    /// Ends an attached dyno as any other is stopped: SIGTERM, grace, SIGKILL. One that is not attached is left alone.
+    pub(crate) fn interrupt(&self, id: DynoId) {
+        if let Some(stop) = lock(&self.attached).get(&id) {
+            stop.cancel();
+        }
+    }
+
+    fn begin(&self, id: DynoId) -> CancellationToken {
+        let stop = CancellationToken::new();
+        lock(&self.attached).insert(id, stop.clone());
+        stop
+    }
+
+    fn end(&self, id: DynoId) {
+        lock(&self.attached).remove(&id);
     }
 }
 
@@ -83,7 +108,7 @@ impl Scheduler {
             .await??;
         let secret = attach.then(|| {
             let secret = Uuid::new_v4().simple().to_string() + &Uuid::new_v4().simple().to_string();
-            self.shared.runs.lock().insert(secret.clone(), (id, tty));
+            lock(&self.shared.runs.waiting).insert(secret.clone(), (id, tty));
             secret
         });
         let text = format!("Starting process with command `{}`", dyno.command);
@@ -96,24 +121,23 @@ impl Scheduler {
     /// used or too old.
     pub async fn attach(&self, secret: &str) -> Result<Option<Attachment>, SchedulerError> {
         let shared = &self.shared;
-        let Some((id, tty)) = shared.runs.lock().remove(secret) else {
+        let Some((id, tty)) = lock(&shared.runs.waiting).remove(secret) else {
             return Ok(None);
         };
-        if shared
-            .store
-            .read(move |view| view.dyno(id))
-            .await?
-            .is_none()
-            || !shared.take(id)
-        {
+        let dyno = shared.store.read(move |view| view.dyno(id)).await?;
+        let waits =
+            |dyno: &Dyno| dyno.state == DynoState::Starting && dyno.retire != Some(Retire::Stop);
+        if !dyno.as_ref().is_some_and(waits) || !shared.take(id) {
             return Ok(None);
         }
+        let stop = shared.runs.begin(id);
         // In a task of its own: a client that goes while the container is made must not leave it half made.
         let (answer, connected) = oneshot::channel();
         let task = shared.clone();
         shared.spawn(async move {
-            connect(&task, id, tty, answer).await;
+            connect(&task, id, tty, stop, answer).await;
             finish(&task, id).await;
+            task.runs.end(id);
             task.give_back(id);
         });
         match connected.await {
@@ -197,12 +221,15 @@ fn insert(
     tx.dyno(id)?.map(Ok).ok_or(StoreError::NotFound("dyno"))
 }
 
-/// `worker --once` where `worker` is a process type: its command with the rest behind it.
+/// A first word that names a process type stands for its command: `worker --once`, `worker; echo $?`.
 fn resolve(command: &str, process_types: &BTreeMap<String, String>) -> String {
-    let (first, rest) = command.split_once(' ').unwrap_or((command, ""));
+    let trimmed = command.trim_start();
+    let end = trimmed
+        .find(|c: char| c.is_whitespace() || c == ';')
+        .unwrap_or(trimmed.len());
+    let (first, rest) = trimmed.split_at(end);
     match process_types.get(first) {
-        Some(known) if rest.is_empty() => known.clone(),
-        Some(known) => format!("{known} {rest}"),
+        Some(known) => format!("{known}{rest}"),
         None => command.to_owned(),
     }
 }
@@ -212,6 +239,7 @@ async fn connect(
     shared: &Shared,
     id: DynoId,
     tty: bool,
+    stop: CancellationToken,
     answer: oneshot::Sender<Result<Attachment, SchedulerError>>,
 ) {
     let started = async {
@@ -231,81 +259,20 @@ async fn connect(
             let (to_client, output) = mpsc::channel(32);
             // Nobody there any more: both channels are closed then, and that hangs up.
             drop(answer.send(Ok(Attachment { input, output })));
-            serve(shared, &container, attached, from_client, to_client).await;
+            let client = Client {
+                input: from_client,
+                output: to_client,
+            };
+            let stopped = async {
+                stop.cancelled().await;
+                // One that could not be stopped is seen by the next pass, which takes over then.
+                if let Err(error) = execute::end_process(shared, id, &container).await {
+                    tracing::info!(dyno = %id, %error, "An attached dyno could not be stopped yet.");
+                }
+            };
+            serve(&*shared.engine, &container, attached, client, stopped).await;
         }
         Err(error) => drop(answer.send(Err(error))),
-    }
-}
-
-async fn serve(
-    shared: &Shared,
-    container: &ContainerId,
-    attached: Attached,
-    mut from_client: mpsc::Receiver<ToDyno>,
-    to_client: mpsc::Sender<FromDyno>,
-) {
-    let Attached { input, mut output } = attached;
-    let mut input = Some(input);
-    let wait = shared.engine.wait(container);
-    tokio::pin!(wait);
-    let mut exit = None;
-    let mut output_open = true;
-    loop {
-        tokio::select! {
-            chunk = output.next(), if output_open => match chunk {
-                Some(Ok(chunk)) => {
-                    let frame = match chunk.stream {
-                        OutputStream::Stdout => FromDyno::Stdout(chunk.bytes),
-                        OutputStream::Stderr => FromDyno::Stderr(chunk.bytes),
-                    };
-                    if to_client.send(frame).await.is_err() {
-                        return hang_up(shared, container).await;
-                    }
-                }
-                _ => output_open = false,
-            },
-            ended = &mut wait, if exit.is_none() => {
-                exit = Some(ended.map(|exit| exit.code).unwrap_or(-1));
-            }
-            frame = from_client.recv() => match frame {
-                Some(ToDyno::Stdin(bytes)) => write(&mut input, bytes).await,
-                Some(ToDyno::StdinClosed) => {
-                    if let Some(mut input) = input.take() {
-                        let _ = input.shutdown().await;
-                    }
-                }
-                Some(ToDyno::Resize { rows, columns }) => {
-                    let _ = shared.engine.resize(container, rows, columns).await;
-                }
-                Some(ToDyno::Signal(name)) => {
-                    let _ = shared.engine.signal(container, &name).await;
-                }
-                None => return hang_up(shared, container).await,
-            },
-        }
-        if let (Some(code), false) = (exit, output_open) {
-            let _ = to_client.send(FromDyno::Exit(code)).await;
-            return;
-        }
-    }
-}
-
-async fn write(
-    input: &mut Option<std::pin::Pin<Box<dyn tokio::io::AsyncWrite + Send>>>,
-    bytes: Bytes,
-) {
-    let Some(open) = input.as_mut() else { return };
-    if open.write_all(&bytes).await.is_err() || open.flush().await.is_err() {
-        *input = None;
-    }
-}
-
-/// The terminal is gone.
-async fn hang_up(shared: &Shared, container: &ContainerId) {
-    let _ = shared.engine.signal(container, "HUP").await;
-    let ended = tokio::time::timeout(Duration::from_secs(5), shared.engine.wait(container)).await;
-    if ended.is_err() {
-        let _ = shared.engine.stop(container, STOP_GRACE).await;
     }
 }
 
@@ -333,14 +300,4 @@ async fn finish(shared: &Shared, id: DynoId) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_process_type_stands_for_its_command() {
-        let types = BTreeMap::from([("worker".to_owned(), "node worker.js".to_owned())]);
-        assert_eq!(resolve("worker", &types), "node worker.js");
-        assert_eq!(resolve("worker --once", &types), "node worker.js --once");
-        assert_eq!(resolve("bash -c 'exit 7'", &types), "bash -c 'exit 7'");
-    }
-}
+mod tests;

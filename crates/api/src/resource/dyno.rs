@@ -74,21 +74,18 @@ pub(crate) async fn create(
 ) -> ApiResult {
     let app = app::find_for_config(&state, &actor, &app, Verb::Write).await?;
     let current = app.clone();
-    let commands = state
+    let release = state
         .ctx
         .store
-        .read(move |view| match view.current_release(&current)?.slug {
-            Some(slug) => Ok(Some(view.slug(slug)?.process_types)),
-            None => Ok(None),
-        })
-        .await?
-        .ok_or_else(|| {
-            ApiError::invalid(format!(
-                "Nothing is deployed to {} yet, so there is nothing to run the command in.",
-                app.name
-            ))
-        })?;
-    let request = request(&app, &commands, asked)?;
+        .read(move |view| view.current_release(&current))
+        .await?;
+    if release.slug.is_none() {
+        return Err(ApiError::invalid(format!(
+            "Nothing is deployed to {} yet, so there is nothing to run the command in.",
+            app.name
+        )));
+    }
+    let request = request(&app, asked)?;
     let said = format!("Starting one-off dyno of type {}", request.process_type);
     let started = match state.ctx.platform.run(request).await {
         Ok(started) => started,
@@ -111,11 +108,7 @@ pub(crate) async fn create(
     Ok(created(&Dyno { attach_url, ..dyno }))
 }
 
-fn request(
-    app: &store::App,
-    commands: &BTreeMap<String, String>,
-    asked: DynoCreate,
-) -> ApiResult<RunRequest> {
+fn request(app: &store::App, asked: DynoCreate) -> ApiResult<RunRequest> {
     if asked.command.trim().is_empty() || asked.command.len() > MAX_COMMAND {
         return Err(ApiError::invalid(
             "`command` must be a shell line of at most 64 KiB.",
@@ -147,7 +140,7 @@ fn request(
     let attach = asked.attach.unwrap_or(false);
     Ok(RunRequest {
         app: app.id,
-        command: resolve(&asked.command, commands),
+        command: asked.command,
         size: match asked.size.as_deref() {
             Some(name) => dyno_size::find(name)?,
             None => DynoSize::DEFAULT,
@@ -163,19 +156,6 @@ fn request(
         env,
         time_to_live: asked.time_to_live.map(Duration::from_secs),
     })
-}
-
-/// A first word that names a process type stands for its command.
-fn resolve(command: &str, commands: &BTreeMap<String, String>) -> String {
-    let trimmed = command.trim_start();
-    let end = trimmed
-        .find(|c: char| c.is_whitespace() || c == ';')
-        .unwrap_or(trimmed.len());
-    let (first, rest) = trimmed.split_at(end);
-    match commands.get(first) {
-        Some(full) => format!("{full}{rest}"),
-        None => command.to_owned(),
-    }
 }
 
 /// `POST /apps/:app/dynos/:dyno`
@@ -207,15 +187,8 @@ pub(crate) async fn restart_type(
 ) -> ApiResult {
     let app = app::find(&state, &actor, &app, Verb::Write).await?;
     let process_type = known_type(&state, &app, &process_type).await?;
-    retire(
-        &state,
-        &actor,
-        &app,
-        Some(process_type),
-        None,
-        Retire::Replace,
-    )
-    .await
+    let how = restart(&state, &app, &process_type).await?;
+    retire(&state, &actor, &app, Some(process_type), None, how).await
 }
 
 pub(crate) async fn restart_one(
@@ -225,11 +198,7 @@ pub(crate) async fn restart_one(
 ) -> ApiResult {
     let app = app::find(&state, &actor, &app, Verb::Write).await?;
     let name = find(&state, &app, &dyno).await?.name;
-    // A one-off dyno has no successor: restarting it is stopping it.
-    let how = match is_formation_type(&state, &app, &name.process_type).await? {
-        true => Retire::Replace,
-        false => Retire::Stop,
-    };
+    let how = restart(&state, &app, &name.process_type).await?;
     retire(
         &state,
         &actor,
@@ -308,10 +277,15 @@ async fn find(state: &State, app: &store::App, key: &str) -> ApiResult<store::Dy
         .ok_or_else(|| ApiError::not_found("dyno"))
 }
 
-async fn is_formation_type(state: &State, app: &store::App, name: &ProcessType) -> ApiResult<bool> {
+/// What a restart of a type is: a one-off dyno has no successor, so restarting it is stopping it.
+async fn restart(state: &State, app: &store::App, name: &ProcessType) -> ApiResult<Retire> {
     let id = app.id;
     let rows = state.ctx.store.read(move |view| view.formation(id)).await?;
-    Ok(!name.is_one_off() && rows.iter().any(|row| row.process_type == *name))
+    let succeeded = !name.is_one_off() && rows.iter().any(|row| row.process_type == *name);
+    Ok(match succeeded {
+        true => Retire::Replace,
+        false => Retire::Stop,
+    })
 }
 
 /// A type that the app declares, or that something runs under.
@@ -369,27 +343,4 @@ fn wire(
         created_at: row.created_at,
         updated_at: row.updated_at,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_process_type_as_first_word_stands_for_its_command() {
-        let commands = BTreeMap::from([
-            ("web".to_owned(), "node web.js".to_owned()),
-            ("rake".to_owned(), "bundle exec rake".to_owned()),
-        ]);
-        for (command, full) in [
-            ("rake db:migrate", "bundle exec rake db:migrate"),
-            ("web", "node web.js"),
-            ("web ; echo $?", "node web.js ; echo $?"),
-            ("web; echo $?", "node web.js; echo $?"),
-            ("web.sh", "web.sh"),
-            ("echo web", "echo web"),
-        ] {
-            assert_eq!(resolve(command, &commands), full);
-        }
-    }
 }

@@ -71,6 +71,14 @@ pub(super) fn step(
     }
 }
 
+/// Of a dyno that is held, all that can be asked is its end, and only of one that its terminal holds.
+pub(super) fn step_busy(one: &Seen, plan: &mut Plan) {
+    let dyno = &one.dyno;
+    if dyno.attached && dyno.retire == Some(Retire::Stop) {
+        plan.push(Action::Interrupt { dyno: dyno.id });
+    }
+}
+
 fn starting(one: &Seen, since: Timestamp, policy: &Policy, now: Timestamp, plan: &mut Plan) {
     let dyno = &one.dyno;
     if !dyno.name.process_type.is_web() || serves(&one.listening) {

@@ -125,6 +125,7 @@ impl World {
                     one.dyno.updated_at = now;
                 }
             }
+            Action::Interrupt { dyno } => panic!("{dyno} is nobody's"),
             Action::Clear { dyno } => {
                 if let Some(one) = self.find(dyno) {
                     one.seat = Seat::Absent;
@@ -374,6 +375,27 @@ fn a_restart_boots_the_successor_of_a_web_dyno_first_and_of_a_worker_last() {
     world.settle();
     assert_eq!(world.names(), ["clock.1 v2 up", "web.1 v2 up"]);
     assert!(world.dynos.iter().all(|one| one.dyno.retire.is_none()));
+}
+
+#[test]
+fn an_attached_one_off_is_interrupted_when_it_is_to_stop_and_left_alone_otherwise() {
+    let mut world = World::new(spec(2, &["web"]), vec![wanted("web", 1)]);
+    world.turn();
+    let one = &mut world.dynos[0];
+    one.dyno.name.process_type = ProcessType::run();
+    one.dyno.attached = true;
+    one.dyno.state = DynoState::Up;
+    one.busy = true;
+    let id = one.dyno.id;
+    world.desired.formation.clear();
+    assert_eq!(world.plan().actions, []);
+    world.dynos[0].dyno.retire = Some(Retire::Replace);
+    assert_eq!(world.plan().actions, []);
+    world.dynos[0].dyno.retire = Some(Retire::Stop);
+    assert_eq!(world.plan().actions, [Action::Interrupt { dyno: id }]);
+    // Any other action that holds a dyno brings it to its end by itself.
+    world.dynos[0].dyno.attached = false;
+    assert_eq!(world.plan().actions, []);
 }
 
 #[test]
