@@ -30,6 +30,9 @@ pub struct Release {
     pub addon_plan_names: Vec<String>,
     /// The release command's output; `null` when there is no such command.
     pub output_stream_url: Option<String>,
+    /// Why it failed, for people: `web.1 crashed: exit 1`. Ours; Heroku's releases do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
     #[serde(with = "crate::time")]
     pub created_at: Timestamp,
     #[serde(with = "crate::time")]
@@ -49,11 +52,11 @@ pub struct Artifact {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReleaseStatus {
-    /// Its release command runs.
+    /// Its release command runs, or its web dynos boot.
     Pending,
     Succeeded,
     Failed,
-    /// Its slug is gone.
+    /// A newer release took its place before it could take effect.
     Expired,
 }
 

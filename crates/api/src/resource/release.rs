@@ -243,6 +243,7 @@ impl<'a> Wires<'a> {
                 .collect(),
             addon_plan_names: Vec::new(),
             output_stream_url,
+            failure: row.failure.clone(),
             created_at: row.created_at,
             updated_at: row.updated_at,
         })

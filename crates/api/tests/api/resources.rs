@@ -317,6 +317,12 @@ async fn restarting_and_stopping_mark_the_right_dynos() {
         assert_eq!(answer.expect(202), json!({}), "{path}");
         assert_eq!(marks().await, expected, "{method} {path}");
     }
+    // A one-off dyno has no successor, so the restart of all of them stops them.
+    rig.dyno(app, "run.8").await;
+    rig.call("DELETE", "/apps/demo/formations/run", json!({}))
+        .await
+        .expect(202);
+    assert_eq!(marks().await, "Stop Stop Replace Replace Stop");
     for (method, path) in [
         ("DELETE", "/apps/demo/dynos/web.9"),
         ("DELETE", "/apps/demo/formations/nope"),

@@ -22,8 +22,35 @@ fn fake() -> Fake {
         .on(
             "GET /apps/demo/releases",
             200,
+            json!([release(4, "Deploy 1a2b3c4d", true)]),
+        )
+        .on(
+            "GET /apps/demo/releases",
+            200,
             json!([release(5, "Set A config vars", true)]),
         )
+}
+
+/// A change whose release is pending at first and then ends so.
+fn ending(status: &str, newest: u64) -> Fake {
+    let made = |status: &str| {
+        let mut made = release(5, "Set A config vars", false);
+        made["status"] = status.into();
+        made
+    };
+    let mut ended = made(status);
+    if status == "failed" {
+        ended["failure"] = "web.1 crashed: exit 1".into();
+    }
+    let before = release(4, "Deploy 1a2b3c4d", true);
+    let (patch, releases) = ("PATCH /apps/demo/config-vars", "GET /apps/demo/releases");
+    Fake::new()
+        .on(patch, 200, json!({"A": "1"}))
+        .on(releases, 200, json!([before]))
+        .on(releases, 200, json!([made("pending")]))
+        .on(releases, 200, json!([release(newest, "Deploy", false)]))
+        .on("GET /apps/demo/releases/5", 200, made("pending"))
+        .on("GET /apps/demo/releases/5", 200, ended)
 }
 
 #[test]
@@ -70,6 +97,7 @@ fn setting_tells_the_new_version() {
     assert_eq!(
         fake.requests(),
         [
+            "GET /apps/demo/releases version ..; max=1, order=desc",
             "PATCH /apps/demo/config-vars {\"A\":\"x=y\\nz\"}",
             "GET /apps/demo/releases version ..; max=1, order=desc"
         ]
@@ -84,6 +112,55 @@ fn setting_tells_the_new_version() {
 }
 
 #[test]
+fn a_change_is_done_when_its_release_serves() {
+    let set = ["config:set", "A=1", "-a", "demo"];
+    let said = "Setting A and restarting \u{2b22} demo... done, v5\n";
+    assert_eq!(ending("succeeded", 5).run(&set), ok("A: 1\n", said));
+
+    for args in [&set[..], &["config:unset", "A", "-a", "demo"]] {
+        let ran = ending("failed", 5).run(args);
+        assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{ran:?}");
+        assert!(
+            ran.stderr.ends_with(
+                "demo... !\n \u{25b8}    Release v5 failed: web.1 crashed: exit 1.\n \u{25b8}    The release before it still serves. See ropewalk releases and ropewalk logs.\n"
+            ),
+            "{}",
+            ran.stderr
+        );
+    }
+
+    let said = "Setting A and restarting \u{2b22} demo... done, v5, superseded by v6\n";
+    assert_eq!(ending("expired", 6).run(&set), ok("A: 1\n", said));
+}
+
+#[test]
+fn a_script_need_not_wait() {
+    let fake = ending("failed", 5);
+    assert_eq!(
+        fake.run(&["config:set", "A=1", "--no-wait", "-a", "demo"]),
+        ok(
+            "A: 1\n",
+            "Setting A and restarting \u{2b22} demo... pending, v5\n"
+        )
+    );
+    assert_eq!(fake.requests().len(), 3);
+}
+
+#[test]
+fn a_change_that_changes_nothing_hears_nothing_of_older_releases() {
+    let mut failed = release(5, "Set B config vars", false);
+    failed["status"] = "failed".into();
+    let fake = Fake::new()
+        .on("PATCH /apps/demo/config-vars", 200, json!({"A": "1"}))
+        .on("GET /apps/demo/releases", 200, json!([failed]));
+    let said = "Setting A and restarting \u{2b22} demo... done, v5\n";
+    assert_eq!(
+        fake.run(&["config:set", "A=1", "-a", "demo"]),
+        ok("A: 1\n", said)
+    );
+}
+
+#[test]
 fn unsetting_sends_null() {
     let fake = fake();
     assert_eq!(
@@ -94,7 +171,7 @@ fn unsetting_sends_null() {
         )
     );
     assert_eq!(
-        fake.requests()[0],
+        fake.requests()[1],
         "PATCH /apps/demo/config-vars {\"A\":null,\"B\":null}"
     );
 }
@@ -121,7 +198,7 @@ fn editing_sends_what_changed() {
         )
     );
     assert_eq!(
-        fake.requests()[1],
+        fake.requests()[2],
         "PATCH /apps/demo/config-vars {\"A\":null,\"LONG_NAME\":\"three words\"}"
     );
     let env = [("ROPEWALK_TOKEN", "t"), ("EDITOR", "true")];

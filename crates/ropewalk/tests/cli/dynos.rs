@@ -175,6 +175,69 @@ fn waiting_ends_when_every_dyno_is_new() {
 }
 
 #[test]
+fn waiting_is_for_a_release_that_may_still_come_to_serve() {
+    let with = |version: u64, status: &str| {
+        let mut one = release(version, "Set A config vars", false);
+        one["status"] = status.into();
+        one
+    };
+    let fake = |releases: serde_json::Value| {
+        Fake::new()
+            .on("GET /apps/demo/releases", 200, releases)
+            .on("GET /apps/demo/dynos", 200, json!([dyno("web.1", "up", 3)]))
+            .on(
+                "GET /apps/demo/formation",
+                200,
+                json!([formation("web", 1, "Standard-1X")]),
+            )
+    };
+    let args = ["ps:wait", "-a", "demo", "--timeout", "30"];
+    // What failed or was superseded is never waited for.
+    let past = json!([
+        with(5, "failed"),
+        with(4, "expired"),
+        release(3, "Deploy 1", true)
+    ]);
+    assert_eq!(
+        fake(past).run(&args),
+        ok(
+            "",
+            "Waiting for every dyno to be running v3... 1 / 1, done\n"
+        )
+    );
+    // One that fails meanwhile ends the wait at once.
+    let pending = json!([with(4, "pending"), release(3, "Deploy 1", true)]);
+    let mut gone = with(4, "failed");
+    gone["failure"] = "web.1 crashed: exit 1".into();
+    let fails = fake(pending.clone())
+        .on("GET /apps/demo/releases/4", 200, with(4, "pending"))
+        .on("GET /apps/demo/releases/4", 200, gone);
+    assert_eq!(
+        fails.run(&args),
+        failed(
+            1,
+            "Waiting for every dyno to be running v4... !\n \u{25b8}    Release v4 failed: web.1 crashed: exit 1.\n \u{25b8}    The release before it still serves. See ropewalk releases and ropewalk logs.\n"
+        )
+    );
+    // One that a newer one overtakes is followed by that.
+    let overtaken = fake(pending)
+        .on(
+            "GET /apps/demo/releases",
+            200,
+            json!([release(5, "Deploy 2", true)]),
+        )
+        .on("GET /apps/demo/releases/4", 200, with(4, "expired"))
+        .on("GET /apps/demo/dynos", 200, json!([dyno("web.1", "up", 5)]));
+    assert_eq!(
+        overtaken.run(&args),
+        ok(
+            "",
+            "Waiting for every dyno to be running v4... superseded\nWaiting for every dyno to be running v5... 1 / 1, done\n"
+        )
+    );
+}
+
+#[test]
 fn a_size_for_all_names_every_type() {
     let parts = json!([
         formation("web", 1, "Standard-2X"),

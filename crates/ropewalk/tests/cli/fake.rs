@@ -1,10 +1,10 @@
 //! A scripted API on loopback, and the command run against it in a home of its own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::Write;
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -21,7 +21,7 @@ pub(crate) const AT: &str = "2024-01-01T12:00:00Z";
 
 #[derive(Default)]
 struct Script {
-    answers: HashMap<String, (u16, Value)>,
+    answers: HashMap<String, VecDeque<(u16, Value)>>,
     requests: Vec<String>,
 }
 
@@ -70,13 +70,15 @@ impl Fake {
         }
     }
 
-    /// `on("GET /apps/demo", 200, json)`
+    /// `on("GET /apps/demo", 200, json)`. Of several answers to one request each is given once, the last for ever.
     pub(crate) fn on(self, request: &str, status: u16, body: Value) -> Self {
         self.script
             .lock()
             .unwrap()
             .answers
-            .insert(request.to_owned(), (status, body));
+            .entry(request.to_owned())
+            .or_default()
+            .push_back((status, body));
         self
     }
 
@@ -103,19 +105,10 @@ impl Fake {
         stdin: &str,
         env: &[(&str, &str)],
     ) -> Ran {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_ropewalk"))
-            .args(args)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", self.home.path())
-            .env("TZ", "UTC")
-            .env("GIT_CEILING_DIRECTORIES", self.home.path())
-            .env("ROPEWALK_URL", self.url())
+        let mut child = self
+            .command(args)
             .envs(env.iter().copied())
             .current_dir(folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         // A command that does not read its input may be gone before we wrote it.
@@ -131,6 +124,30 @@ impl Fake {
             stdout: text(output.stdout),
             stderr: text(output.stderr),
         }
+    }
+
+    /// Starts `ropewalk` with `args`, logged in, its streams in pipes for the test to use.
+    pub(crate) fn spawn(&self, args: &[&str]) -> Child {
+        let mut command = self.command(args);
+        command.env("ROPEWALK_TOKEN", "secret-token");
+        command.spawn().unwrap()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ropewalk"));
+        command
+            .args(args)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.home.path())
+            .env("TZ", "UTC")
+            .env("GIT_CEILING_DIRECTORIES", self.home.path())
+            .env("ROPEWALK_URL", self.url())
+            .current_dir(self.home.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
     }
 
     pub(crate) fn url(&self) -> String {
@@ -158,7 +175,12 @@ async fn answer(script: Arc<Mutex<Script>>, request: Request<Body>) -> Response 
         404,
         json!({"id": "not_found", "message": format!("Nothing is scripted for {asked}.")}),
     );
-    let (status, body) = script.answers.get(&asked).cloned().unwrap_or(unknown);
+    let (status, body) = match script.answers.get_mut(&asked) {
+        Some(answers) if answers.len() > 1 => answers.pop_front(),
+        Some(answers) => answers.front().cloned(),
+        None => None,
+    }
+    .unwrap_or(unknown);
     (StatusCode::from_u16(status).unwrap(), body.to_string()).into_response()
 }
 

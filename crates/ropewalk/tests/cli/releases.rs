@@ -96,6 +96,7 @@ fn a_release_command_is_shown_and_its_failure_told() {
     pending["status"] = "pending".into();
     let mut failing = pending.clone();
     failing["status"] = "failed".into();
+    failing["failure"] = "release command failed: exit 1".into();
     let fake = fake
         .on(
             "GET /apps/demo/releases/3",
@@ -108,10 +109,39 @@ fn a_release_command_is_shown_and_its_failure_told() {
     assert_eq!((ran.code, ran.stdout.as_str()), (1, "migrating\nboom\n"));
     assert_eq!(
         ran.stderr,
-        "Rolling back \u{2b22} demo to v3... done, v5\nRunning release command...\n \u{25b8}    The release command failed; the release before it still serves.\n \u{25b8}    See ropewalk releases.\n"
+        "Rolling back \u{2b22} demo to v3... v5, running its release command\nWaiting for v5 to serve... !\n \u{25b8}    Release v5 failed: release command failed: exit 1.\n \u{25b8}    The release before it still serves. See ropewalk releases and ropewalk logs.\n"
     );
     assert_eq!(
         fake.run(&["releases:output", "5", "-a", "demo"]),
         ok("migrating\nboom\n", "")
+    );
+}
+
+#[test]
+fn a_rollback_that_a_newer_release_overtook_did_not_work() {
+    let mut pending = release(5, "Rollback to v3", false);
+    pending["status"] = "pending".into();
+    let mut expired = pending.clone();
+    expired["status"] = "expired".into();
+    let fake = Fake::new()
+        .on(
+            "GET /apps/demo/releases/3",
+            200,
+            release(3, "Deploy 1", false),
+        )
+        .on("POST /apps/demo/releases", 201, pending.clone())
+        .on("GET /apps/demo/releases/5", 200, pending)
+        .on("GET /apps/demo/releases/5", 200, expired)
+        .on(
+            "GET /apps/demo/releases",
+            200,
+            json!([release(6, "Deploy 2", true)]),
+        );
+    assert_eq!(
+        fake.run(&["rollback", "v3", "-a", "demo"]),
+        failed(
+            1,
+            "Rolling back \u{2b22} demo to v3... !\n \u{25b8}    Release v5 was superseded by v6 before it took effect.\n"
+        )
     );
 }

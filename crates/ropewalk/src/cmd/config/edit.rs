@@ -9,7 +9,7 @@ use ropewalk_client::types::ConfigVars;
 use ropewalk_client::types::config_var::ConfigVarsUpdate;
 use tokio::process::Command;
 
-use crate::cmd::config::finish;
+use crate::cmd::config::{WaitArgs, change};
 use crate::cmd::context::{AppArgs, Context};
 use crate::ui::Failure;
 
@@ -18,6 +18,8 @@ pub(crate) struct Args {
     /// Edit the bare value of this config var only
     #[arg(value_name = "KEY")]
     key: Option<String>,
+    #[command(flatten)]
+    wait: WaitArgs,
     #[command(flatten)]
     app: AppArgs,
 }
@@ -49,15 +51,7 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
         cx.out.note("No changes.")?;
         return Ok(ExitCode::SUCCESS);
     }
-    let paint = cx.out.paint_err();
-    let keys: Vec<String> = update.keys().map(|key| paint.key(key)).collect();
-    let action = cx.out.action(&format!(
-        "Updating {} and restarting {}",
-        keys.join(", "),
-        paint.app(&app)
-    ));
-    client.update_config_vars(&app, &update).await?;
-    finish(action, &client, &app).await?;
+    change(cx, &client, &app, "Updating", &update, args.wait).await?;
     Ok(ExitCode::SUCCESS)
 }
 

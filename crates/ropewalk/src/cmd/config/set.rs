@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use ropewalk_client::types::config_var::ConfigVarsUpdate;
 
-use crate::cmd::config::finish;
+use crate::cmd::config::{WaitArgs, change};
 use crate::cmd::context::{AppArgs, Context};
 use crate::ui::{Failure, table};
 
@@ -14,6 +14,8 @@ pub(crate) struct Args {
     #[arg(value_name = "KEY=VALUE", required = true)]
     pairs: Vec<String>,
     #[command(flatten)]
+    wait: WaitArgs,
+    #[command(flatten)]
     app: AppArgs,
 }
 
@@ -21,15 +23,7 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
     let update = parse(&args.pairs)?;
     let app = cx.app(&args.app).await?;
     let client = cx.client()?;
-    let paint = cx.out.paint_err();
-    let keys: Vec<String> = update.keys().map(|key| paint.key(key)).collect();
-    let action = cx.out.action(&format!(
-        "Setting {} and restarting {}",
-        keys.join(", "),
-        paint.app(&app)
-    ));
-    let mut vars = client.update_config_vars(&app, &update).await?;
-    finish(action, &client, &app).await?;
+    let mut vars = change(cx, &client, &app, "Setting", &update, args.wait).await?;
     vars.retain(|key, _| update.contains_key(key));
     let paint = cx.out.paint();
     let pairs: Vec<(String, String)> = vars

@@ -1,14 +1,17 @@
-//! `ps:wait`: until all dynos run the newest release.
+//! `ps:wait`: until all dynos run the newest release that has not failed.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use ropewalk_client::Client;
-use ropewalk_client::types::Dyno;
+use ropewalk_client::types::release::ReleaseStatus;
+use ropewalk_client::types::{Dyno, Release};
 use tokio::time::Instant;
 
 use crate::cmd::context::{AppArgs, Context};
+use crate::cmd::releases::ending::failed;
 use crate::ui::Failure;
+use crate::ui::action::Action;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -28,34 +31,75 @@ pub(crate) struct Args {
     app: AppArgs,
 }
 
+/// Releases among which the one to wait for is looked for.
+const NEWEST: u32 = 50;
+
 pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
     let app = cx.app(&args.app).await?;
     let client = cx.client()?;
-    let newest = client
-        .releases(&app, 1)
-        .await?
-        .first()
-        .map(|release| release.version);
-    let Some(version) = newest else {
-        return Err(Failure::new(format!("{app} has no release yet."))
-            .hint("Push code: git push ropewalk main.")
-            .into());
-    };
-    let what = args.process_type.as_deref().unwrap_or("dyno");
-    let action = cx.out.action(&format!(
-        "Waiting for every {what} to be running v{version}"
-    ));
     let give_up = Instant::now() + Duration::from_secs(args.timeout);
     loop {
-        let (ready, wanted) = look(&client, &app, version, &args).await?;
+        let release = awaited(&client, &app).await?;
+        let what = args.process_type.as_deref().unwrap_or("dyno");
+        let action = cx.out.action(&format!(
+            "Waiting for every {what} to be running v{}",
+            release.version
+        ));
+        match wait_for(&client, &app, release, &args, give_up, &action).await? {
+            Some(count) => {
+                action.end(&format!("{count}, {}", cx.out.paint_err().good("done")))?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            // By a newer one, so this ends.
+            None => action.end("superseded")?,
+        }
+    }
+}
+
+/// The newest release that serves or may come to.
+async fn awaited(client: &Client, app: &str) -> anyhow::Result<Release> {
+    let releases = client.releases(app, NEWEST).await?;
+    let lives = |release: &Release| {
+        matches!(
+            release.status,
+            ReleaseStatus::Pending | ReleaseStatus::Succeeded
+        )
+    };
+    releases.into_iter().find(lives).ok_or_else(|| {
+        Failure::new(format!("{app} has no release to wait for."))
+            .hint("Push code: git push ropewalk main.")
+            .into()
+    })
+}
+
+/// How many dynos run `release` once all of them do; `None` when a newer one has taken its place.
+async fn wait_for(
+    client: &Client,
+    app: &str,
+    mut release: Release,
+    args: &Args,
+    give_up: Instant,
+    action: &Action,
+) -> anyhow::Result<Option<String>> {
+    let version = release.version;
+    loop {
+        if release.status == ReleaseStatus::Pending {
+            release = client.release(app, &version.to_string()).await?;
+        }
+        match release.status {
+            ReleaseStatus::Failed => {
+                return Err(failed(version, release.failure.as_deref()).into());
+            }
+            ReleaseStatus::Expired => return Ok(None),
+            ReleaseStatus::Pending | ReleaseStatus::Succeeded => {}
+        }
+        let (ready, wanted) = look(client, app, version, args).await?;
         let count = format!("{ready} / {wanted}");
-        if ready >= wanted {
-            action.end(&format!("{count}, {}", cx.out.paint_err().good("done")))?;
-            return Ok(ExitCode::SUCCESS);
+        if ready >= wanted && release.status == ReleaseStatus::Succeeded {
+            return Ok(Some(count));
         }
         action.progress(&count);
         if Instant::now() >= give_up {
-            drop(action);
             return Err(Failure::new(format!(
                 "Only {count} dynos run v{version} after {} s.",
                 args.timeout

@@ -1,5 +1,6 @@
 //! `releases`, `releases:*`: what ran when, and the way back.
 
+pub(crate) mod ending;
 pub(crate) mod info;
 pub(crate) mod list;
 pub(crate) mod output;

@@ -1,13 +1,13 @@
 //! `rollback`: code and config of an earlier release, as a new release.
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 use ropewalk_client::Client;
 use ropewalk_client::types::Release;
-use ropewalk_client::types::release::{ReleaseCreate, ReleaseStatus};
+use ropewalk_client::types::release::ReleaseCreate;
 
 use crate::cmd::context::{AppArgs, Context};
+use crate::cmd::releases::ending::ending;
 use crate::cmd::releases::{show_output, version};
 use crate::ui::Failure;
 
@@ -37,16 +37,21 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
         ..ReleaseCreate::default()
     };
     let release = client.create_release(&app, &wanted).await?;
-    if let Some(url) = &release.output_stream_url {
-        action.done_with(&format!("v{}", release.version))?;
-        cx.out.note("Running release command...")?;
-        show_output(cx, &client, url).await?;
-        concluded(&client, &app, &release, "The release command").await?;
-    } else {
-        concluded(&client, &app, &release, "The release").await?;
-        action.done_with(&format!("v{}", release.version))?;
-        cx.out.remark("Rollback affects code and config vars; it doesn't add or remove data.\nTo undo, run ropewalk rollback again with the version you came from.")?;
+    let made = format!("v{}", release.version);
+    let action = match &release.output_stream_url {
+        Some(url) => {
+            action.end(&format!("{made}, running its release command"))?;
+            show_output(cx, &client, url).await?;
+            cx.out.action(&format!("Waiting for {made} to serve"))
+        }
+        None => action,
+    };
+    let ended = ending(&client, &app, &release).await?;
+    if let Some(failure) = ended.failure(release.version) {
+        return Err(failure.into());
     }
+    action.done_with(&made)?;
+    cx.out.remark("Rollback affects code and config vars; it doesn't add or remove data.\nTo undo, run ropewalk rollback again with the version you came from.")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -67,35 +72,4 @@ async fn previous(client: &Client, app: &str) -> anyhow::Result<Release> {
             .hint("Run ropewalk releases --num 100 to see older ones, and name one: ropewalk rollback v3.")
             .into()
     })
-}
-
-/// Longest wait for a release to be concluded: the longest boot, twice.
-const PATIENCE: Duration = Duration::from_secs(150);
-
-/// Waits until the release serves, or fails with what to do. `what` failed, in that case.
-async fn concluded(
-    client: &Client,
-    app: &str,
-    release: &Release,
-    what: &str,
-) -> anyhow::Result<()> {
-    let began = Instant::now();
-    let mut status = release.status;
-    while status == ReleaseStatus::Pending && began.elapsed() < PATIENCE {
-        status = client
-            .release(app, &release.version.to_string())
-            .await?
-            .status;
-        if status == ReleaseStatus::Pending {
-            tokio::time::sleep(Duration::from_millis(250)).await;
-        }
-    }
-    if status != ReleaseStatus::Failed {
-        return Ok(());
-    }
-    Err(Failure::new(format!(
-        "{what} failed; the release before it still serves."
-    ))
-    .hint("See ropewalk releases.")
-    .into())
 }
