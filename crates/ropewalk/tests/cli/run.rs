@@ -1,5 +1,10 @@
 //! `run`, `run:detached`: the attached dyno plays a shell that knows three tricks.
 
+use std::future::Future;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
@@ -140,4 +145,119 @@ fn a_detached_dyno_is_not_waited_for() {
             "POST /apps/demo/dynos {\"command\":\"rake \\\"x y\\\"\",\"attach\":false,\"env\":{\"A\":\"1\",\"B\":\"2\"},\"size\":\"standard-2x\"}"
         ]
     );
+}
+
+#[test]
+fn flags_behind_the_command_are_ours_up_to_two_dashes() {
+    let fake = Fake::new().on(
+        "POST /apps/demo/dynos",
+        201,
+        json!(dyno("run.1", "starting", 3)),
+    );
+    let ran = fake.run(&[
+        "run:detached",
+        "rake",
+        "x",
+        "--size",
+        "standard-2x",
+        "--env",
+        "A=1",
+        "-a",
+        "demo",
+        "--",
+        "--size",
+        "y",
+    ]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(
+        fake.requests(),
+        [
+            "POST /apps/demo/dynos {\"command\":\"rake x --size y\",\"attach\":false,\"env\":{\"A\":\"1\"},\"size\":\"standard-2x\"}"
+        ]
+    );
+}
+
+/// Writes more than a pipe holds, and ends when it gets a signal.
+async fn talkative(mut socket: WebSocket) {
+    let much = [b"\x01".as_slice(), &[b'x'; 512 << 10]].concat();
+    let _ = socket.send(Message::Binary(Bytes::from(much))).await;
+    while let Some(Ok(message)) = socket.recv().await {
+        if matches!(message, Message::Binary(frame) if frame.as_ref() == b"\x04INT") {
+            let exit = Bytes::from_static(b"\x05{\"code\":130}");
+            let _ = socket.send(Message::Binary(exit)).await;
+            let _ = socket.send(Message::Close(None)).await;
+        }
+    }
+}
+
+/// Reads nothing at all.
+async fn deaf(socket: WebSocket) {
+    std::future::pending::<()>().await;
+    drop(socket);
+}
+
+fn signal(child: &Child, name: &str) {
+    let pid = child.id().to_string();
+    let sent = Command::new("kill").args(["-s", name, &pid]).status();
+    assert!(sent.unwrap().success());
+}
+
+/// The program looks after signals once it writes: what it wrote so far tells that it is there.
+fn attached_to<F: Future<Output = ()> + Send + 'static>(
+    shell: fn(WebSocket) -> F,
+) -> (Fake, Child) {
+    let upgrade = get(move |upgrade: WebSocketUpgrade| async move {
+        upgrade.protocols(["ropewalk-attach.v1"]).on_upgrade(shell)
+    });
+    let fake = Fake::with_routes(Router::new().route("/attach/1", upgrade));
+    let mut one_off = dyno("run.1234", "starting", 3);
+    one_off["attach_url"] = format!("ws://api.localhost:{}/attach/1", fake.port).into();
+    let fake = fake.on("POST /apps/demo/dynos", 201, one_off);
+    let child = fake.spawn(&["run", "-a", "demo", "x"]);
+    (fake, child)
+}
+
+#[test]
+fn a_signal_passes_while_nobody_reads_what_the_dyno_writes() {
+    let (_fake, mut child) = attached_to(talkative);
+    let mut stdout = child.stdout.take().unwrap();
+    let mut first = [0];
+    stdout.read_exact(&mut first).unwrap();
+    signal(&child, "INT");
+    // Only now is the rest read, and it all comes: were the signal not passed on, no end would.
+    let mut rest = Vec::new();
+    stdout.read_to_end(&mut rest).unwrap();
+    assert_eq!(rest.len(), (512 << 10) - 1);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn a_signal_ends_a_run_whose_dyno_takes_no_input() {
+    let (_fake, mut child) = attached_to(deaf);
+    let mut stdin = child.stdin.take().unwrap();
+    // More than all buffers on the way hold; it breaks off when the program ends.
+    let feeding = std::thread::spawn(move || {
+        let block = vec![b'x'; 1 << 20];
+        (0..64)
+            .take_while(|_| stdin.write_all(&block).is_ok())
+            .count()
+    });
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    stderr.read_line(&mut line).unwrap();
+    assert!(line.ends_with("up, run.1234\n"), "{line}");
+    let end = Instant::now() + Duration::from_secs(60);
+    let code = loop {
+        // Until the way is full a signal is on its way and no more.
+        signal(&child, "INT");
+        match child.try_wait().unwrap() {
+            Some(status) => break status.code(),
+            None => assert!(Instant::now() < end, "it goes on"),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert_eq!(code, Some(1));
+    assert!(feeding.join().unwrap() < 64);
+    stderr.read_to_string(&mut line).unwrap();
+    assert!(line.contains("so the signal did not reach it"), "{line}");
 }

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use ropewalk_client::types::dyno::{DynoCreate, EnvValue};
 
 use crate::cmd::context::{AppArgs, Context, JsonArgs};
+use crate::cmd::run::line::Flag;
 use crate::ui::{Failure, json};
 
 #[derive(Debug, clap::Args)]
@@ -19,8 +20,8 @@ pub(crate) struct Args {
     /// Size of the dyno
     #[arg(short, long, value_name = "SIZE")]
     size: Option<String>,
-    /// Process type to run as
-    #[arg(long = "type", value_name = "TYPE")]
+    /// Heroku's; one-off dynos here are of type run, and the server says so
+    #[arg(long = "type", value_name = "TYPE", hide = true)]
     process_type: Option<String>,
     /// Environment variables for this dyno: KEY=VALUE, several with ; between them or by several flags
     #[arg(short, long, value_name = "KEY=VALUE")]
@@ -36,7 +37,7 @@ pub(crate) struct Args {
     no_notify: bool,
     #[command(flatten)]
     app: AppArgs,
-    /// The command; --app and --remote behind it are still ours unless `--` stands in front
+    /// The command; flags of ours behind it are still ours, up to a `--`
     #[arg(
         value_name = "COMMAND",
         required = true,
@@ -51,8 +52,8 @@ pub(crate) struct DetachedArgs {
     /// Size of the dyno
     #[arg(short, long, value_name = "SIZE")]
     size: Option<String>,
-    /// Process type to run as
-    #[arg(long = "type", value_name = "TYPE")]
+    /// Heroku's; one-off dynos here are of type run, and the server says so
+    #[arg(long = "type", value_name = "TYPE", hide = true)]
     process_type: Option<String>,
     /// Environment variables for this dyno: KEY=VALUE, several with ; between them or by several flags
     #[arg(short, long, value_name = "KEY=VALUE")]
@@ -61,7 +62,7 @@ pub(crate) struct DetachedArgs {
     app: AppArgs,
     #[command(flatten)]
     json: JsonArgs,
-    /// The command; --app and --remote behind it are still ours unless `--` stands in front
+    /// The command; flags of ours behind it are still ours, up to a `--`
     #[arg(
         value_name = "COMMAND",
         required = true,
@@ -72,16 +73,54 @@ pub(crate) struct DetachedArgs {
 }
 
 impl Args {
-    /// `run bash --app demo`: the app may be named behind the command.
+    /// `run bash --app demo`: flags may stand behind the command, as with Heroku's.
     pub(crate) fn take_late_flags(&mut self, typed: &[OsString]) {
-        line::take_late_flags(&mut self.command, &mut self.app, typed);
+        const KNOWN: [Flag; 8] = [
+            Flag::App,
+            Flag::Remote,
+            Flag::Size,
+            Flag::ProcessType,
+            Flag::Env,
+            Flag::ExitCode,
+            Flag::NoTty,
+            Flag::NoNotify,
+        ];
+        for (flag, value) in line::take_late_flags(&mut self.command, &KNOWN, typed) {
+            match flag {
+                Flag::App => self.app.app = Some(value),
+                Flag::Remote => self.app.remote = Some(value),
+                Flag::Size => self.size = Some(value),
+                Flag::ProcessType => self.process_type = Some(value),
+                Flag::Env => self.env.push(value),
+                Flag::ExitCode => self.exit_code = true,
+                Flag::NoTty => self.no_tty = true,
+                Flag::NoNotify => self.no_notify = true,
+            }
+        }
     }
 }
 
 impl DetachedArgs {
-    /// `run:detached bash --app demo`: the app may be named behind the command.
+    /// `run:detached bash --app demo`: flags may stand behind the command, as with Heroku's.
     pub(crate) fn take_late_flags(&mut self, typed: &[OsString]) {
-        line::take_late_flags(&mut self.command, &mut self.app, typed);
+        const KNOWN: [Flag; 5] = [
+            Flag::App,
+            Flag::Remote,
+            Flag::Size,
+            Flag::ProcessType,
+            Flag::Env,
+        ];
+        for (flag, value) in line::take_late_flags(&mut self.command, &KNOWN, typed) {
+            match flag {
+                Flag::App => self.app.app = Some(value),
+                Flag::Remote => self.app.remote = Some(value),
+                Flag::Size => self.size = Some(value),
+                Flag::ProcessType => self.process_type = Some(value),
+                Flag::Env => self.env.push(value),
+                // Not among those that are known here.
+                Flag::ExitCode | Flag::NoTty | Flag::NoNotify => {}
+            }
+        }
     }
 }
 

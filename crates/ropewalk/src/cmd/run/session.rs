@@ -1,20 +1,24 @@
 //! An attached dyno: our input, size and signals to it, its output and exit code to us.
 
-use std::io::Write;
+use std::future::pending;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use bytes::Bytes;
 use ropewalk_client::attach::{FromDyno, Receiver, Sender, ToDyno};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::SendTimeoutError;
 
 use crate::cmd::run::terminal::{self, Raw};
 use crate::ui::Failure;
 
 /// Proxies on the way close what is silent for a minute.
 const PING_EVERY: Duration = Duration::from_secs(25);
+
+/// For a signal to be on its way.
+const HAND_OVER: Duration = Duration::from_secs(2);
 
 /// Runs until the dyno's command ends, and passes its exit code on.
 pub(super) async fn run(
@@ -24,7 +28,6 @@ pub(super) async fn run(
     let raw = if tty { Some(Raw::start()?) } else { None };
     let (to_dyno, mut queue) = mpsc::channel::<ToDyno>(16);
     let input = tokio::spawn(read_input(to_dyno.clone()));
-    let signals = tokio::spawn(watch_signals(to_dyno, tty));
     let sending = tokio::spawn(async move {
         let mut pings = tokio::time::interval(PING_EVERY);
         loop {
@@ -41,8 +44,13 @@ pub(super) async fn run(
             }
         }
     });
-    let outcome = receive(&mut receiver).await;
-    for task in [input, signals, sending] {
+    let outcome = tokio::select! {
+        // Signals first: from the first output on, none may end this program itself.
+        biased;
+        failure = watch_signals(to_dyno, tty) => Err(failure.into()),
+        outcome = receive(&mut receiver) => outcome,
+    };
+    for task in [input, sending] {
         task.abort();
     }
     drop(raw);
@@ -53,8 +61,8 @@ pub(super) async fn run(
 async fn receive(receiver: &mut Receiver) -> anyhow::Result<ExitCode> {
     loop {
         match receiver.next().await? {
-            Some(FromDyno::Stdout(bytes)) => write(&mut std::io::stdout().lock(), &bytes)?,
-            Some(FromDyno::Stderr(bytes)) => write(&mut std::io::stderr().lock(), &bytes)?,
+            Some(FromDyno::Stdout(bytes)) => write(tokio::io::stdout(), &bytes).await?,
+            Some(FromDyno::Stderr(bytes)) => write(tokio::io::stderr(), &bytes).await?,
             Some(FromDyno::Exit(code)) => {
                 return Ok(ExitCode::from(u8::try_from(code & 0xff).unwrap_or(1)));
             }
@@ -69,10 +77,11 @@ async fn receive(receiver: &mut Receiver) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// What a dyno writes is for the terminal as it is: that is what attaching means.
-fn write(stream: &mut impl Write, bytes: &[u8]) -> std::io::Result<()> {
-    stream.write_all(bytes)?;
-    stream.flush()
+/// What a dyno writes is for the terminal as it is: that is what attaching means. Where nobody reads it this waits,
+/// while pings and signals go on.
+async fn write(mut stream: impl AsyncWrite + Unpin, bytes: &[u8]) -> std::io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.flush().await
 }
 
 async fn read_input(to_dyno: mpsc::Sender<ToDyno>) {
@@ -92,8 +101,9 @@ async fn read_input(to_dyno: mpsc::Sender<ToDyno>) {
     }
 }
 
-/// On a terminal Ctrl-C is a key like any other; without one it is a signal to pass on.
-async fn watch_signals(to_dyno: mpsc::Sender<ToDyno>, tty: bool) {
+/// On a terminal Ctrl-C is a key like any other; without one it is a signal to pass on. Ends only when a signal
+/// cannot be passed on, because input that the dyno does not take is in its way.
+async fn watch_signals(to_dyno: mpsc::Sender<ToDyno>, tty: bool) -> Failure {
     let listeners = (
         signal(SignalKind::window_change()),
         signal(SignalKind::interrupt()),
@@ -102,29 +112,35 @@ async fn watch_signals(to_dyno: mpsc::Sender<ToDyno>, tty: bool) {
     );
     let (Ok(mut resized), Ok(mut interrupted), Ok(mut terminated), Ok(mut hung_up)) = listeners
     else {
-        return;
+        return pending().await;
     };
     // The size may have changed since the dyno was asked for.
-    if let Some((rows, columns)) = terminal::size().filter(|_| tty)
-        && to_dyno
-            .send(ToDyno::Resize { rows, columns })
-            .await
-            .is_err()
-    {
-        return;
-    }
+    let mut message = terminal::size()
+        .filter(|_| tty)
+        .map(|(rows, columns)| ToDyno::Resize { rows, columns });
     loop {
-        let message = tokio::select! {
-            _ = resized.recv() => match terminal::size() {
-                Some((rows, columns)) if tty => ToDyno::Resize { rows, columns },
-                _ => continue,
-            },
-            _ = interrupted.recv() => ToDyno::Signal("INT".to_owned()),
-            _ = terminated.recv() => ToDyno::Signal("TERM".to_owned()),
-            _ = hung_up.recv() => ToDyno::Signal("HUP".to_owned()),
-        };
-        if to_dyno.send(message).await.is_err() {
-            return;
+        if let Some(message) = message {
+            match to_dyno.send_timeout(message, HAND_OVER).await {
+                Ok(()) => {}
+                Err(SendTimeoutError::Timeout(ToDyno::Signal(_))) => return stuck(),
+                // A size that comes too late is followed by the next one.
+                Err(SendTimeoutError::Timeout(_)) => {}
+                // The connection is broken, which the receiving half tells.
+                Err(SendTimeoutError::Closed(_)) => return pending().await,
+            }
         }
+        message = tokio::select! {
+            _ = resized.recv() => terminal::size()
+                .filter(|_| tty)
+                .map(|(rows, columns)| ToDyno::Resize { rows, columns }),
+            _ = interrupted.recv() => Some(ToDyno::Signal("INT".to_owned())),
+            _ = terminated.recv() => Some(ToDyno::Signal("TERM".to_owned())),
+            _ = hung_up.recv() => Some(ToDyno::Signal("HUP".to_owned())),
+        };
     }
+}
+
+fn stuck() -> Failure {
+    Failure::new("The dyno takes no input, so the signal did not reach it.")
+        .hint("Its terminal is hung up instead, which sends it SIGHUP.")
 }
