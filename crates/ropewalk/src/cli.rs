@@ -126,7 +126,7 @@ pub(crate) enum ApiCommand {
     /// Show or change the size of dynos
     #[command(name = "ps:type", aliases = ["ps:resize", "dyno:type", "dyno:resize", "resize"])]
     PsType(ps::resize::Args),
-    /// Wait until all dynos run the newest release
+    /// Wait until all dynos run the newest release that has not failed
     #[command(name = "ps:wait")]
     PsWait(ps::wait::Args),
 
@@ -196,6 +196,9 @@ pub(crate) enum ApiCommand {
     /// Remove a domain
     #[command(name = "domains:remove")]
     DomainsRemove(domains::NameArgs),
+    /// Remove all domains that were added
+    #[command(name = "domains:clear")]
+    DomainsClear(context::AppArgs),
     /// Show one domain
     #[command(name = "domains:info")]
     DomainsInfo(domains::InfoArgs),

@@ -89,10 +89,6 @@ const COMMANDS: &[(&str, &str)] = &[
     ("builds:cache:purge", ""),
     ("builds:cancel", ""),
     ("builds:create", "Push with git: git push ropewalk main."),
-    (
-        "domains:clear",
-        "Remove them one by one: ropewalk domains:remove.",
-    ),
     ("domains:update", ""),
     ("ps:autoscale", "Scale by hand: ropewalk ps:scale web=2."),
     ("ps:copy", ""),

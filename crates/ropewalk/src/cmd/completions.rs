@@ -30,15 +30,49 @@ pub(crate) fn shell(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
         .shell
         .parse()
         .map_err(|_| Failure::usage(format!("{} is not known.", args.shell)))?;
+    cx.out.line(script(shell)?.trim_end())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn script(shell: Shell) -> anyhow::Result<String> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "ropewalk", &mut script);
     let mut script = String::from_utf8(script)?;
-    if shell == Shell::Bash {
+    match shell {
         // Bash ends words at colons by itself, and our commands are full of them.
-        script.push_str("COMP_WORDBREAKS=${COMP_WORDBREAKS//:}\n");
+        Shell::Bash => script.push_str("COMP_WORDBREAKS=${COMP_WORDBREAKS//:}\n"),
+        Shell::Zsh => script = escape_colons(&script),
+        _ => {}
     }
-    cx.out.line(script.trim_end())?;
-    Ok(ExitCode::SUCCESS)
+    Ok(script)
+}
+
+/// In zsh's lists, `'name:description'`, the first bare colon ends the name.
+fn escape_colons(script: &str) -> String {
+    let names = names_with_colons();
+    let lines = script.lines().map(|line| {
+        let listed = names
+            .iter()
+            .find(|name| line.starts_with(&format!("'{name}:")));
+        listed.map_or(line.to_owned(), |name| {
+            line.replacen(name.as_str(), &name.replace(':', "\\:"), 1)
+        })
+    });
+    lines.map(|line| line + "\n").collect()
+}
+
+/// Commands and their other names that are shown, as far as they have a colon.
+fn names_with_colons() -> Vec<String> {
+    Cli::command()
+        .get_subcommands()
+        .flat_map(|command| {
+            std::iter::once(command.get_name())
+                .chain(command.get_visible_aliases())
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+        .filter(|name| name.contains(':'))
+        .collect()
 }
 
 pub(crate) fn man(cx: &Context, args: &ManArgs) -> anyhow::Result<ExitCode> {
@@ -50,4 +84,29 @@ pub(crate) fn man(cx: &Context, args: &ManArgs) -> anyhow::Result<ExitCode> {
     cx.out
         .note(&format!("Wrote man pages into {}", folder.display()))?;
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zsh_takes_the_whole_name_of_every_command_with_a_colon() {
+        let script = script(Shell::Zsh).unwrap();
+        let listed: Vec<&str> = script
+            .lines()
+            .filter(|line| line.starts_with('\''))
+            .collect();
+        let names = names_with_colons();
+        assert!(names.len() > 30, "{names:?}");
+        for name in names {
+            let escaped = format!("'{}:", name.replace(':', "\\:"));
+            let bare = format!("'{name}:");
+            assert!(
+                listed.iter().any(|line| line.starts_with(&escaped)),
+                "{name}"
+            );
+            assert!(!listed.iter().any(|line| line.starts_with(&bare)), "{name}");
+        }
+    }
 }

@@ -156,6 +156,25 @@ pub(crate) async fn remove(cx: &Context, args: NameArgs) -> anyhow::Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
+pub(crate) async fn clear(cx: &Context, app: AppArgs) -> anyhow::Result<ExitCode> {
+    let app = cx.app(&app).await?;
+    let client = cx.client()?;
+    let action = cx.out.action(&format!(
+        "Removing all domains from {}",
+        cx.out.paint_err().app(&app)
+    ));
+    let domains = client.domains(&app).await?;
+    // The one that the app is born with stays.
+    for domain in domains
+        .iter()
+        .filter(|domain| domain.kind == DomainKind::Custom)
+    {
+        client.remove_domain(&app, &domain.hostname).await?;
+    }
+    action.done()?;
+    Ok(ExitCode::SUCCESS)
+}
+
 pub(crate) async fn info(cx: &Context, args: InfoArgs) -> anyhow::Result<ExitCode> {
     let app = cx.app(&args.name.app).await?;
     let domain = cx.client()?.domain(&app, &args.name.hostname).await?;

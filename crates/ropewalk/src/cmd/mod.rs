@@ -75,6 +75,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Domains(args) => domains::list(cx, args).await,
         Command::DomainsAdd(args) => domains::add(cx, args).await,
         Command::DomainsRemove(args) => domains::remove(cx, args).await,
+        Command::DomainsClear(args) => domains::clear(cx, args).await,
         Command::DomainsInfo(args) => domains::info(cx, args).await,
         Command::DomainsWait(args) => domains::wait(cx, args).await,
         Command::Maintenance(args) => maintenance::show(cx, args).await,

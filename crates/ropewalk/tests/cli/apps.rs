@@ -90,6 +90,33 @@ fn creating_an_app_makes_a_remote_that_names_it_from_then_on() {
     assert_eq!(git(folder.path(), &["remote"]), "");
 }
 
+#[test]
+fn a_git_remote_is_made_and_moved() {
+    let fake = Fake::new();
+    let (demo, other) = (app("demo", fake.port), app("other", fake.port));
+    let fake = fake
+        .on("GET /apps/demo", 200, demo)
+        .on("GET /apps/other", 200, other);
+    let folder = tempfile::tempdir_in(fake.home.path()).unwrap();
+    let run = |args: &[&str]| fake.run_in(folder.path(), args, "", &[("ROPEWALK_TOKEN", "t")]);
+    assert_eq!(
+        run(&["git:remote", "-a", "demo"]),
+        failed(
+            1,
+            " \u{25b8}    This folder is not in a git repository.\n \u{25b8}    Run git init first.\n"
+        )
+    );
+    git(folder.path(), &["init", "-q"]);
+    for name in ["demo", "other"] {
+        let said = format!("set git remote ropewalk to http://git.localhost:PORT/{name}.git\n");
+        assert_eq!(run(&["git:remote", "-a", name]), ok(&said, ""));
+        let url = format!("http://git.localhost:{}/{name}.git\n", fake.port);
+        assert_eq!(git(folder.path(), &["remote", "get-url", "ropewalk"]), url);
+    }
+    run(&["git:remote", "-a", "demo", "-r", "staging"]);
+    assert_eq!(git(folder.path(), &["remote"]), "ropewalk\nstaging\n");
+}
+
 fn fake_port(app: &serde_json::Value) -> u16 {
     let url = app["git_url"].as_str().unwrap();
     url.trim_start_matches("http://git.localhost:")

@@ -1,8 +1,12 @@
 //! The smaller nouns: logs, buildpacks, builds, stack, domains, maintenance, status; and what is not there.
 
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use axum::Router;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::routing::get;
 use serde_json::{Value, json};
 
@@ -32,6 +36,40 @@ fn a_log_is_shown_and_ends() {
     assert_eq!(
         (first["dyno"].as_str(), first["message"].as_str()),
         (Some("web.1"), Some("one"))
+    );
+}
+
+#[test]
+fn a_log_is_followed_as_it_grows_and_over_a_break() {
+    let line = |number: u32| {
+        format!(
+            "id: {number}\ndata: 2024-01-01T12:00:0{number}.000001+00:00 app[web.1]: line {number}\n\n"
+        )
+    };
+    // The first answer ends, as proxies end them; the second goes on behind the last line that came.
+    let stream = get(move |headers: HeaderMap| async move {
+        let last = headers.get("last-event-id").map(HeaderValue::as_bytes);
+        let body = match last {
+            Some(b"1") => line(2),
+            _ => line(1),
+        };
+        ([("content-type", "text/event-stream")], body)
+    });
+    let fake = Fake::with_routes(Router::new().route("/stream/1", stream));
+    let url = format!("{}/stream/1", fake.url());
+    let session = json!({"id": ID, "logplex_url": url, "created_at": AT, "updated_at": AT});
+    let fake = fake.on("POST /apps/demo/log-sessions", 201, session);
+    let mut child = fake.spawn(&["logs", "--tail", "-a", "demo"]);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    for number in [1, 2] {
+        let expected = format!("2024-01-01T12:00:0{number}.000001+00:00 app[web.1]: line {number}");
+        assert_eq!(lines.next().unwrap().unwrap(), expected);
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(
+        fake.requests()[0],
+        "POST /apps/demo/log-sessions {\"lines\":100,\"tail\":true}"
     );
 }
 
@@ -83,6 +121,29 @@ fn buildpacks_are_written_back_whole() {
         fake.run(&["buildpacks:remove", "nope", "-a", "demo"]).code,
         1
     );
+    for (args, sent) in [
+        // Alone it replaces the whole list, with an index one of it; an index behind the end appends.
+        (&["heroku/python"][..], &["heroku/python"][..]),
+        (&["heroku/python", "-i", "1"], &["heroku/python"]),
+        (
+            &["heroku/python", "-i", "2"],
+            &["heroku/nodejs", "heroku/python"],
+        ),
+    ] {
+        fake.requests();
+        let args = [&["buildpacks:set", "-a", "demo"], args].concat();
+        let ran = fake.run(&args);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(ran.stdout.starts_with("Buildpack set. Next release on"));
+        let updates: Vec<Value> = sent.iter().map(|url| json!({"buildpack": url})).collect();
+        assert_eq!(
+            fake.requests()[1],
+            format!(
+                "PUT /apps/demo/buildpack-installations {}",
+                json!({"updates": updates})
+            )
+        );
+    }
     assert_eq!(
         fake.run(&["buildpacks:clear", "-a", "demo"]),
         ok(
@@ -111,6 +172,15 @@ fn builds_tell_their_output_and_outcome() {
         "=== demo Builds\n\n{ID}  failed  1a2b3c4d  dev@example.com  2024/01/01 12:00:00 +0000\n"
     );
     assert_eq!(fake.run(&["builds", "-a", "demo"]), ok(&expected, ""));
+    let expected = format!(
+        "=== Build {ID}\n\nBy:     dev@example.com\nStatus: failed\nSource: 1a2b3c4d5e6f\nStack:  debian-13\nWhen:   2024/01/01 12:00:00 +0000\n"
+    );
+    for args in [
+        &["builds:info", "-a", "demo"][..],
+        &["builds:info", ID, "-a", "demo"],
+    ] {
+        assert_eq!(fake.run(args), ok(&expected, ""));
+    }
     let ran = fake.run(&["builds:output", "-a", "demo"]);
     assert_eq!(
         (ran.code, ran.stdout.as_str()),
@@ -200,6 +270,22 @@ fn domains_are_added_and_listed() {
         ok("", "Waiting for www.example.com... done\n")
     );
     assert_eq!(
+        fake.run(&["domains:info", "www.example.com", "-a", "demo"]),
+        ok(
+            "=== www.example.com\n\nACM Status:\nApp:          demo\nCNAME:        x.dns.localhost\nHostname:     www.example.com\nKind:         custom\nSNI Endpoint:\nStatus:       none\n",
+            ""
+        )
+    );
+    fake.requests();
+    assert_eq!(
+        fake.run(&["domains:clear", "-a", "demo"]),
+        ok("", "Removing all domains from \u{2b22} demo... done\n")
+    );
+    assert_eq!(
+        fake.requests()[1..],
+        ["DELETE /apps/demo/domains/www.example.com"]
+    );
+    assert_eq!(
         fake.run(&["domains:remove", "www.example.com", "-a", "demo"]),
         ok("", "Removing www.example.com from \u{2b22} demo... done\n")
     );
@@ -273,17 +359,43 @@ fn completions_and_man_pages_are_made() {
             .unwrap()
             .success()
     );
-    for shell in ["zsh", "fish"] {
-        assert!(
-            fake.run(&["completions", shell])
-                .stdout
-                .contains("ps:scale")
-                || shell == "zsh"
-        );
+    for (shell, listed) in [("zsh", r"'ps\:scale:"), ("fish", "ps:scale")] {
+        let script = fake.run(&["completions", shell]).stdout;
+        assert!(script.contains(listed), "{shell}");
     }
     let folder = fake.home.path().join("man");
     assert_eq!(fake.run(&["man", folder.to_str().unwrap()]).code, 0);
     assert!(folder.join("ropewalk-ps:scale.1").exists());
+}
+
+#[test]
+fn an_app_is_opened_in_the_browser_that_is_set() {
+    let fake = Fake::new();
+    let demo = app("demo", fake.port);
+    let fake = fake.on("GET /apps/demo", 200, demo);
+    let seen = fake.home.path().join("seen");
+    let browser = fake.home.path().join("browser");
+    let script = format!("#!/bin/sh\necho \"$@\" > {}\n", seen.display());
+    fs::write(&browser, script).unwrap();
+    fs::set_permissions(&browser, fs::Permissions::from_mode(0o755)).unwrap();
+    let browser = format!("{} --new-window", browser.display());
+    let env = [("ROPEWALK_TOKEN", "t"), ("BROWSER", browser.as_str())];
+    assert_eq!(
+        fake.run_with(&["open", "/about", "-a", "demo"], "", &env),
+        ok("", "Opening http://demo.localhost:PORT/about\n")
+    );
+    let opened = fs::read_to_string(&seen).unwrap();
+    let expected = format!("--new-window http://demo.localhost:{}/about\n", fake.port);
+    assert_eq!(opened, expected);
+
+    let env = [("ROPEWALK_TOKEN", "t"), ("BROWSER", "false")];
+    assert_eq!(
+        fake.run_with(&["open", "-a", "demo"], "", &env),
+        failed(
+            1,
+            "Opening http://demo.localhost:PORT/\n \u{25b8}    No browser could be opened with false.\n \u{25b8}    Open http://demo.localhost:PORT/ yourself.\n"
+        )
+    );
 }
 
 #[test]
