@@ -82,6 +82,52 @@ fn one_off_dynos_pass_exit_codes_input_and_window_sizes_on() {
 }
 
 #[test]
+fn one_off_dynos_take_much_input_are_stopped_and_go_with_their_app() {
+    let rig = Rig::start();
+    let app = rig.create("ends");
+    rig.push(&Repo::example("hello"), &app).good();
+    let run = |line: &str| {
+        rig.command(&rig.data, binary())
+            .args(["run", "--app", &app, line])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+
+    // More than all pipes on the way hold, both ways at once.
+    let text = vec![b'x'; 16 << 20];
+    let mut cat = run("cat");
+    let mut stdin = cat.stdin.take().unwrap();
+    let sent = text.clone();
+    let sending = std::thread::spawn(move || stdin.write_all(&sent));
+    let output = cat.wait_with_output().unwrap();
+    sending.join().unwrap().unwrap();
+    assert!(output.status.success());
+    assert!(output.stdout == text, "{} bytes came", output.stdout.len());
+
+    let dynos = |count: usize| {
+        rig.wait("the dynos", Duration::from_secs(45), |rig| {
+            rig.containers("dyno").len() == count
+        });
+    };
+    dynos(1);
+    let mut sleeping = run("sleep 1000");
+    dynos(2);
+    rig.cli(&["ps:stop", "run", "--app", &app]).good();
+    assert_eq!(sleeping.wait().unwrap().code(), Some(143));
+    dynos(1);
+
+    let mut sleeping = run("sleep 1000");
+    dynos(2);
+    rig.cli(&["apps:destroy", "--app", &app, "--confirm", &app])
+        .good();
+    assert_eq!(sleeping.wait().unwrap().code(), Some(143));
+    dynos(0);
+}
+
+#[test]
 fn config_changes_restart_and_are_releases() {
     let rig = Rig::start();
     let app = rig.create("config");
