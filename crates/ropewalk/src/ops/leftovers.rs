@@ -34,7 +34,7 @@ pub(super) async fn end(data: &Data) -> Result<()> {
     let pid_files = pid_files(data);
     let supervisor = pid_files
         .iter()
-        .find_map(|file| running(file, "supervise", &data.root));
+        .find_map(|file| running(file, "supervise", None));
     if let Some(pid) = supervisor {
         bail!(
             "a supervisor (process {pid}) runs on {} already",
@@ -66,12 +66,13 @@ pub(super) async fn end(data: &Data) -> Result<()> {
 fn children(data: &Data) -> Vec<Pid> {
     ["server", "router"]
         .into_iter()
-        .filter_map(|mode| running(&data.socket(&format!("{mode}.pid")), mode, &data.root))
+        .filter_map(|mode| running(&data.socket(&format!("{mode}.pid")), mode, Some(&data.root)))
         .collect()
 }
 
-/// The process of a pid file, if it is still Ropewalk in that mode on that data directory: pids are used again.
-fn running(pid_file: &Path, mode: &str, data: &Path) -> Option<Pid> {
+/// The process of a pid file, if it is still Ropewalk in that mode on that data directory: pids are used again. A
+/// supervisor may have been told its directory in another way than by its real path; its children are not.
+fn running(pid_file: &Path, mode: &str, data: Option<&Path>) -> Option<Pid> {
     let text = std::fs::read_to_string(pid_file).ok()?;
     let pid = Pid::from_raw(text.trim().parse().ok()?)?;
     // That of a process which has ended and was not waited for is empty.
@@ -80,10 +81,14 @@ fn running(pid_file: &Path, mode: &str, data: &Path) -> Option<Pid> {
 }
 
 /// Whether a command line, each argument ended by a zero byte, is `… MODE … DATA …`.
-fn is_ours(line: &[u8], mode: &str, data: &Path) -> bool {
+fn is_ours(line: &[u8], mode: &str, data: Option<&Path>) -> bool {
     let mut arguments = line.split(|byte| *byte == 0).skip(1);
-    arguments.next() == Some(mode.as_bytes())
-        && arguments.any(|argument| argument == data.as_os_str().as_encoded_bytes())
+    let is_mode = arguments.next() == Some(mode.as_bytes());
+    let names = |data: &Path| {
+        let data = data.as_os_str().as_encoded_bytes();
+        arguments.any(|argument| argument == data)
+    };
+    is_mode && data.is_none_or(names)
 }
 
 #[cfg(test)]
@@ -158,9 +163,11 @@ mod tests {
     #[test]
     fn a_command_line_must_name_mode_and_data_directory_as_a_whole() {
         let line = b"/usr/local/bin/ropewalk\0router\0--data\0/var/lib/ropewalk-1\0";
-        assert!(is_ours(line, "router", Path::new("/var/lib/ropewalk-1")));
-        assert!(!is_ours(line, "router", Path::new("/var/lib/ropewalk")));
-        assert!(!is_ours(line, "server", Path::new("/var/lib/ropewalk-1")));
-        assert!(!is_ours(b"", "server", Path::new("/var/lib/ropewalk-1")));
+        let ours = |line, mode, data| is_ours(line, mode, Some(Path::new(data)));
+        assert!(ours(line, "router", "/var/lib/ropewalk-1"));
+        assert!(!ours(line, "router", "/var/lib/ropewalk"));
+        assert!(!ours(line, "server", "/var/lib/ropewalk-1"));
+        assert!(!ours(b"", "server", "/var/lib/ropewalk-1"));
+        assert!(is_ours(line, "router", None) && !is_ours(line, "server", None));
     }
 }
