@@ -1,38 +1,43 @@
 //! `cargo xtask down`: stops what `up` started; with `--purge` removes every trace of it.
+//!
+//! No file goes before what uses it: dynos, mounts and the engine that is ours.
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::place::Place;
-use crate::process::{self, loud};
+use crate::process::loud;
 use crate::step::step;
-use crate::{engine, up};
+use crate::{engine, platform, up};
 
 pub fn run(purge: bool) -> Result<()> {
     let place = Place::find()?;
+    let has_traces = place.data.join("instance").exists();
+    if has_traces && !place.binary().exists() {
+        // What ran may be of an older build; what it has made is known by its label to every build.
+        up::build(&place)?;
+    }
     if !rustix::process::geteuid().is_root() {
         return up::as_root_without_build();
     }
-    if let Some(pid) = process::running(&place.data.join("run/supervise.pid"), "ropewalk") {
-        step("Stopping server and router", |_| {
-            process::end(pid, Duration::from_secs(60))
+    platform::end(&place.data)?;
+    if has_traces {
+        tear_down(&place, purge).with_context(|| {
+            format!(
+                "dynos, networks and mounts could not be removed, so {} stays; try again",
+                place.data.display()
+            )
         })?;
-    }
-    if engine::answers() && place.binary().exists() && place.data.join("instance").exists() {
-        let mut command = Command::new(place.binary());
-        command.arg("teardown").arg("--data").arg(&place.data);
-        if purge {
-            command.arg("--purge");
-        }
-        loud(&mut command).context("dynos, networks and mounts could not be removed")?;
     }
     engine::stop(&place)?;
     if purge {
         step("Removing files", |_| {
             engine::remove(&place)?;
+            if let [point, ..] = engine::mounts_below(&[&place.data])?.as_slice() {
+                bail!("{point} is still mounted; no file was removed");
+            }
             remove(&place.data)?;
             remove(&place.cache)?;
             remove(
@@ -44,6 +49,17 @@ pub fn run(purge: bool) -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// Dynos outlive an engine that was killed: one is started if none answers.
+fn tear_down(place: &Place, purge: bool) -> Result<()> {
+    engine::ensure(place)?;
+    let mut command = Command::new(place.binary());
+    command.arg("teardown").arg("--data").arg(&place.data);
+    if purge {
+        command.arg("--purge");
+    }
+    loud(&mut command)
 }
 
 fn remove(path: &Path) -> Result<()> {

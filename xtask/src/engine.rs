@@ -83,7 +83,8 @@ fn start(place: &Place) -> Result<()> {
 
 /// Ends the engine if it is ours. Containers must be gone, for with live-restore they would stay.
 pub fn stop(place: &Place) -> Result<()> {
-    if let Some(pid) = process::running(&pid_file(place), "dockerd") {
+    let pid_file = pid_file(place);
+    if let Some(pid) = process::running(&pid_file, &["--pidfile", &pid_file.to_string_lossy()]) {
         step("Stopping Docker Engine", |_| {
             process::end(pid, Duration::from_secs(60))
         })?;
@@ -94,16 +95,8 @@ pub fn stop(place: &Place) -> Result<()> {
 /// Removes what the engine that is ours left in the file system, mounts included: one that was killed leaves some.
 pub fn remove(place: &Place) -> Result<()> {
     let (data, exec) = (place.data.join("engine"), exec_root(place));
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
-    let mut points: Vec<&str> = mounts
-        .lines()
-        .filter_map(|line| line.split(' ').nth(4))
-        .filter(|point| Path::new(point).starts_with(&data) || Path::new(point).starts_with(&exec))
-        .collect();
-    // What was mounted last lies deepest.
-    points.reverse();
-    for point in points {
-        process::quiet("umount", &["--lazy", point])?;
+    for point in mounts_below(&[&data, &exec])? {
+        process::quiet("umount", &["--lazy", &point])?;
     }
     match std::fs::remove_dir_all(&exec) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -111,4 +104,22 @@ pub fn remove(place: &Place) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// What is mounted below these folders; what lies deepest comes first.
+pub fn mounts_below(folders: &[&Path]) -> Result<Vec<String>> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
+    let mut points: Vec<String> = mounts
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .filter(|point| {
+            folders
+                .iter()
+                .any(|folder| Path::new(point).starts_with(folder))
+        })
+        .map(str::to_owned)
+        .collect();
+    // What was mounted last lies deepest.
+    points.reverse();
+    Ok(points)
 }

@@ -8,6 +8,7 @@ mod engine;
 mod layers;
 mod packages;
 mod place;
+mod platform;
 mod process;
 mod step;
 mod test;

@@ -21,8 +21,11 @@ const NEEDED: [(&str, &str); 9] = [
 ];
 
 /// Needed only by the tests.
-const NEEDED_BY_TESTS: [(&str, &str); 2] =
-    [("shellcheck", "shellcheck"), ("busybox", "busybox-static")];
+const NEEDED_BY_TESTS: [(&str, &str); 3] = [
+    ("shellcheck", "shellcheck"),
+    ("busybox", "busybox-static"),
+    ("ip", "iproute2"),
+];
 
 /// Needed only by tests and benches, and only where it is a package apart from the engine's.
 const CLIENT: [(&str, &str); 1] = [("docker", "docker-cli")];

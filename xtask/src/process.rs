@@ -64,15 +64,24 @@ pub fn daemon(command: &mut Command, log: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The pid in a pid file, if such a process runs and its command line holds `name`.
-pub fn running(pid_file: &Path, name: &str) -> Option<u32> {
+/// The pid in a pid file, if such a process runs and each of these is an argument of its command line: a pid may be
+/// another's by now.
+pub fn running(pid_file: &Path, arguments: &[&str]) -> Option<u32> {
     let pid: u32 = std::fs::read_to_string(pid_file)
         .ok()?
         .trim()
         .parse()
         .ok()?;
     let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    String::from_utf8_lossy(&line).contains(name).then_some(pid)
+    has(&line, arguments).then_some(pid)
+}
+
+/// Whether a command line, each argument ended by a zero byte, has all of these as whole arguments.
+fn has(line: &[u8], arguments: &[&str]) -> bool {
+    arguments.iter().all(|wanted| {
+        line.split(|byte| *byte == 0)
+            .any(|one| one == wanted.as_bytes())
+    })
 }
 
 /// SIGTERM, then SIGKILL after `grace`.
@@ -126,4 +135,29 @@ pub fn exists(program: &str) -> bool {
     std::env::split_paths(&path)
         .chain(["/usr/sbin", "/sbin", "/usr/local/sbin"].map(Into::into))
         .any(|folder| folder.join(program).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_known_by_whole_arguments() {
+        let line = b"/x/ropewalk\0server\0--data\0/var/lib/ropewalk-1\0";
+        assert!(has(line, &["server", "/var/lib/ropewalk-1"]));
+        assert!(!has(line, &["server", "/var/lib/ropewalk"]));
+        assert!(!has(line, &["router", "/var/lib/ropewalk-1"]));
+        assert!(!has(b"", &["server"]));
+    }
+
+    #[test]
+    fn a_pid_file_of_a_process_that_is_another_by_now_names_nobody() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("pid");
+        assert_eq!(running(&file, &[]), None);
+        std::fs::write(&file, std::process::id().to_string())?;
+        assert_eq!(running(&file, &[]), Some(std::process::id()));
+        assert_eq!(running(&file, &["server"]), None);
+        Ok(())
+    }
 }

@@ -13,7 +13,7 @@ use clap::Args;
 use crate::place::Place;
 use crate::process::{self, loud};
 use crate::step::step;
-use crate::{engine, packages};
+use crate::{engine, packages, platform};
 
 /// The app that is pushed to show that everything works.
 const APP: &str = "hello";
@@ -94,10 +94,6 @@ fn build_stack(place: &Place) -> Result<()> {
     loud(&mut command).context("the stack could not be built")
 }
 
-fn supervisor(place: &Place) -> Option<u32> {
-    process::running(&place.data.join("run/supervise.pid"), "ropewalk")
-}
-
 /// What the running platform was started from: a change of it means a restart.
 fn fingerprint(place: &Place) -> Result<String> {
     let meta = std::fs::metadata(place.binary())?;
@@ -118,17 +114,16 @@ fn start(place: &Place, port: Option<u16>) -> Result<String> {
     let address_file = place.data.join("address");
     let before = std::fs::read_to_string(&address_file).ok();
     let wanted = port.map(|port| format!("127.0.0.1:{port}"));
-    if let Some(pid) = supervisor(place) {
+    if platform::supervisor(&place.data).is_some() {
         let same = std::fs::read_to_string(&mark).is_ok_and(|text| text == known);
         if let (true, Some(address)) = (same, &before)
             && wanted.as_ref().is_none_or(|wanted| wanted == address)
         {
             return Ok(address.clone());
         }
-        step("Stopping the previous server and router", |_| {
-            process::end(pid, Duration::from_secs(60))
-        })?;
     }
+    // Without their supervisor too: they would keep the port, and answer in the place of the new ones.
+    platform::end(&place.data)?;
     let address = match (wanted, before) {
         (Some(address), _) => address,
         (None, Some(address)) if TcpListener::bind(&address).is_ok() => address,

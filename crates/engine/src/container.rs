@@ -225,6 +225,8 @@ pub struct EngineInfo {
     pub cgroup_version: u8,
     pub storage_driver: String,
     pub live_restore: bool,
+    /// It is a node of a swarm, or was told to be and cannot at the moment. Live-restore does not go with that.
+    pub swarm: bool,
     pub data_root: PathBuf,
     pub architecture: String,
 }

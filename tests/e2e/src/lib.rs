@@ -1,10 +1,12 @@
-//! A whole Ropewalk for a test: its own data directory, port and instance, on the real engine, gone at the end.
+//! A whole Ropewalk for a test: its own data directory, port and instance, on the host's engine or one of the test's
+//! own, gone at the end.
 //!
 //! A test reads as what a person does: `rig.create("demo")`, `rig.push(&work)`, `rig.get("demo", "/")`. Whatever
 //! happens, the rig's processes, containers, networks, mounts and files are removed when it is dropped.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // support code of tests
 
+pub mod engine;
 pub mod load;
 pub mod repo;
 pub mod terminal;
@@ -15,8 +17,12 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+pub use engine::Engine;
 pub use load::Load;
 pub use repo::Repo;
 
@@ -39,6 +45,8 @@ pub struct Rig {
     pub data: PathBuf,
     pub port: u16,
     pub token: String,
+    /// The engine it is on, unless that is the host's.
+    engine: Option<Arc<Engine>>,
     supervise: Child,
 }
 
@@ -87,8 +95,17 @@ impl Ran {
 }
 
 impl Rig {
-    /// Starts a platform and waits until it can run dynos.
+    /// Starts a platform on the host's engine and waits until it can run dynos.
     pub fn start() -> Self {
+        Self::begin(None)
+    }
+
+    /// The same on an engine of the test's own.
+    pub fn on(engine: &Arc<Engine>) -> Self {
+        Self::begin(Some(engine.clone()))
+    }
+
+    fn begin(engine: Option<Arc<Engine>>) -> Self {
         assert!(
             binary().exists(),
             "{} is missing: run `cargo xtask test`",
@@ -113,11 +130,12 @@ impl Rig {
             .local_addr()
             .unwrap()
             .port();
-        let supervise = Self::supervise(&data, port);
+        let supervise = Self::supervise(engine.as_deref(), &data, port);
         let mut rig = Self {
             data,
             port,
             token: String::new(),
+            engine,
             supervise,
         };
         rig.wait(
@@ -135,13 +153,13 @@ impl Rig {
         rig
     }
 
-    fn supervise(data: &Path, port: u16) -> Child {
+    fn supervise(engine: Option<&Engine>, data: &Path, port: u16) -> Child {
         let log = File::options()
             .create(true)
             .append(true)
             .open(data.join("ropewalk.log"))
             .unwrap();
-        Command::new(binary())
+        at(engine, binary())
             .arg("supervise")
             .arg("--data")
             .arg(data)
@@ -230,8 +248,8 @@ impl Rig {
 
     /// The client goes, all of its processes at once. SIGINT would be ignored by what runs in the background.
     pub fn interrupt(&self, child: &mut Child) {
-        let group = rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap();
-        rustix::process::kill_process_group(group, rustix::process::Signal::TERM).unwrap();
+        let group = Pid::from_raw(child.id().cast_signed()).unwrap();
+        kill_process_group(group, Signal::TERM).unwrap();
         child.wait().unwrap();
     }
 
@@ -314,11 +332,22 @@ impl Rig {
     /// kill -9 of the server or router; the supervisor starts it again.
     pub fn kill(&self, process: &str) {
         let before = self.pid(process);
-        let pid = rustix::process::Pid::from_raw(before).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        let pid = Pid::from_raw(before).unwrap();
+        kill_process(pid, Signal::KILL).unwrap();
         self.wait("another process", Duration::from_secs(20), |rig| {
             rig.pid(process) != before
         });
+    }
+
+    /// kill -9 of the supervisor; nobody starts it again.
+    pub fn kill_supervisor(&mut self) {
+        self.supervise.kill().unwrap();
+        self.supervise.wait().unwrap();
+    }
+
+    /// Starts a supervisor in the place of one that was killed.
+    pub fn supervise_again(&mut self) {
+        self.supervise = Self::supervise(self.engine.as_deref(), &self.data, self.port);
     }
 
     /// Waits until the server answers (again).
@@ -338,7 +367,7 @@ impl Rig {
 
     /// Names of this instance's containers of a kind (`dyno`, `build`).
     pub fn containers(&self, kind: &str) -> Vec<String> {
-        let output = Command::new("docker")
+        let output = at(self.engine.as_deref(), "docker")
             .args(["ps", "-a", "--format", "{{.Names}}"])
             .args([
                 "--filter",
@@ -351,6 +380,22 @@ impl Rig {
             .lines()
             .map(str::to_owned)
             .collect()
+    }
+
+    /// Ends server and router where their supervisor was killed, so that nothing holds the data directory.
+    fn end_leftovers(&self) {
+        let data = self.data.as_os_str().as_encoded_bytes();
+        for process in ["server", "router"] {
+            let file = self.data.join(format!("run/{process}.pid"));
+            let text = std::fs::read_to_string(file).unwrap_or_default();
+            let Some(pid) = text.trim().parse().ok().and_then(Pid::from_raw) else {
+                continue;
+            };
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            if line.split(|byte| *byte == 0).any(|one| one == data) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
     }
 
     /// Folders below the data directory's folder of that name.
@@ -367,16 +412,29 @@ impl Rig {
     }
 }
 
+/// A program that talks to that engine, or to the host's.
+fn at(engine: Option<&Engine>, program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    if let Some(engine) = engine {
+        command.env("DOCKER_HOST", engine.address());
+    }
+    command
+}
+
 impl Drop for Rig {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("--- the platform's log\n{}", self.log());
         }
-        if let Some(pid) = rustix::process::Pid::from_raw(self.supervise.id().cast_signed()) {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        if let Some(pid) = Pid::from_raw(self.supervise.id().cast_signed()) {
+            let _ = kill_process(pid, Signal::TERM);
         }
         let _ = self.supervise.wait();
-        let teardown = Command::new(binary())
+        self.end_leftovers();
+        if let Some(engine) = &self.engine {
+            engine.revive();
+        }
+        let teardown = at(self.engine.as_deref(), binary())
             .args(["teardown", "--data"])
             .arg(&self.data)
             .output();

@@ -134,6 +134,39 @@ fn the_router_is_killed_and_a_new_one_serves_by_the_last_table() {
 }
 
 #[test]
+fn the_supervisor_is_killed_and_the_next_one_takes_everything_over() {
+    let mut rig = Rig::start();
+    let app = rig.create("orphans");
+    rig.push(&Repo::example("hello"), &app).good();
+    let left = [rig.pid("server"), rig.pid("router")];
+    rig.kill_supervisor();
+    assert_eq!(
+        rig.get(&app, "/").0,
+        200,
+        "nobody looks after them, and they serve"
+    );
+    rig.supervise_again();
+    rig.wait(
+        "another server and router",
+        Duration::from_secs(60),
+        |rig| {
+            let now = [rig.pid("server"), rig.pid("router")];
+            now.iter().all(|pid| !left.contains(pid))
+        },
+    );
+    settled(&rig, &app, 1);
+    assert_eq!(rig.get(&app, "/").0, 200);
+    for pid in left {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let data = rig.data.to_string_lossy().into_owned();
+        assert!(
+            !String::from_utf8_lossy(&line).contains(&data),
+            "{pid} has ended"
+        );
+    }
+}
+
+#[test]
 fn a_dyno_that_is_removed_by_hand_comes_back() {
     let rig = Rig::start();
     let app = rig.create("removed");

@@ -13,7 +13,7 @@ use clap::Args;
 
 use super::docker::remove_images;
 use super::run::run;
-use crate::process;
+use crate::{engine, platform, process};
 
 /// Label of every container and image that a bench makes; its value is the bench's id.
 pub(super) const LABEL: &str = "ropewalk.bench";
@@ -74,7 +74,7 @@ impl CleanUp {
         eprintln!("-----> Removing what the bench made");
         let steps = [
             self.remove_peer(),
-            self.stop_platform(),
+            platform::end(&self.data),
             self.tear_down(),
             self.remove_files(),
         ];
@@ -103,13 +103,6 @@ impl CleanUp {
         })
     }
 
-    fn stop_platform(&self) -> Result<()> {
-        match process::running(&self.data.join("run/supervise.pid"), "ropewalk") {
-            Some(pid) => process::end(pid, Duration::from_secs(90)),
-            None => Ok(()),
-        }
-    }
-
     fn tear_down(&self) -> Result<()> {
         if !self.data.join("instance").exists() {
             return Ok(());
@@ -121,6 +114,9 @@ impl CleanUp {
     }
 
     fn remove_files(&self) -> Result<()> {
+        if let [point, ..] = engine::mounts_below(&[&self.data])?.as_slice() {
+            bail!("{point} is still mounted; no file was removed");
+        }
         std::fs::remove_dir_all(&self.data)
             .with_context(|| format!("{} could not be removed", self.data.display()))
     }

@@ -6,7 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bollard::models::{
-    EventMessage, Ipam, IpamConfig, NetworkCreateRequest, SystemInfo, SystemInfoCgroupVersionEnum,
+    EventMessage, Ipam, IpamConfig, LocalNodeState, NetworkCreateRequest, SystemInfo,
+    SystemInfoCgroupVersionEnum,
 };
 use bollard::query_parameters::{
     EventsOptionsBuilder, InspectNetworkOptions, ListNetworksOptionsBuilder,
@@ -39,6 +40,7 @@ impl DockerEngine {
         let (info, version) = call
             .answer(async { futures_util::try_join!(docker.info(), docker.version()) })
             .await?;
+        let swarm = is_swarm_node(&info);
         Ok(EngineInfo {
             version: version.version.unwrap_or_default(),
             api_version: version.api_version.unwrap_or_default(),
@@ -50,6 +52,7 @@ impl DockerEngine {
             },
             storage_driver: info.driver.unwrap_or_default(),
             live_restore: info.live_restore_enabled.unwrap_or(false),
+            swarm,
             data_root: PathBuf::from(info.docker_root_dir.unwrap_or_default()),
             architecture: info.architecture.unwrap_or_default(),
         })
@@ -230,6 +233,15 @@ fn event_of(message: EventMessage) -> Option<Event> {
         _ => EventKind::Other,
     };
     Some(Event { container, kind })
+}
+
+/// One that cannot reach the others (`error`, `pending`) or waits for its key (`locked`) is a node too.
+fn is_swarm_node(info: &SystemInfo) -> bool {
+    let state = info.swarm.as_ref().and_then(|swarm| swarm.local_node_state);
+    !matches!(
+        state,
+        None | Some(LocalNodeState::EMPTY | LocalNodeState::INACTIVE)
+    )
 }
 
 fn cpus(info: &SystemInfo) -> u32 {

@@ -29,6 +29,7 @@ impl Engine for FakeEngine {
                 cgroup_version: 2,
                 storage_driver: "memory".to_owned(),
                 live_restore: true,
+                swarm: false,
                 data_root: PathBuf::from("/nonexistent"),
                 architecture: std::env::consts::ARCH.to_owned(),
             })

@@ -89,10 +89,10 @@ async fn engine(data: &Data) -> Finding {
                 info.api_version,
                 info.storage_driver,
                 info.cgroup_version,
-                if info.live_restore {
-                    "on"
-                } else {
-                    "off: a restart of the engine stops dynos"
+                match (info.live_restore, info.swarm) {
+                    (true, false) => "on",
+                    (true, true) => "on, which does not go with the swarm that it is in",
+                    (false, _) => "off: a restart of the engine stops dynos",
                 }
             );
             finding("engine", true, detail, hint)
@@ -102,12 +102,6 @@ async fn engine(data: &Data) -> Finding {
 }
 
 fn programs() -> Vec<Finding> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let there = |name: &str| {
-        std::env::split_paths(&path)
-            .chain(["/usr/sbin".into(), "/sbin".into()])
-            .any(|folder| folder.join(name).is_file())
-    };
     let needed = [
         ("git", "apt-get install git"),
         ("mksquashfs", "apt-get install squashfs-tools"),
@@ -118,7 +112,7 @@ fn programs() -> Vec<Finding> {
     needed
         .into_iter()
         .map(|(name, hint)| {
-            let good = there(name);
+            let good = super::programs::exists(name);
             finding(
                 name,
                 good,

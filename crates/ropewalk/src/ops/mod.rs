@@ -5,6 +5,8 @@ mod data;
 mod doctor;
 mod git_hook;
 mod install;
+mod leftovers;
+mod programs;
 mod releases;
 mod router;
 mod server;

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use ropewalk_engine::Engine;
 use ropewalk_registry::BlobStore;
 use ropewalk_stack::{Spec, Stack};
-use ropewalk_store::Store;
+use ropewalk_store::{Key, Store};
 
 use super::data::{Data, replace};
 use super::{DataArg, bundle};
@@ -75,10 +75,29 @@ pub(crate) fn built(data: &Data) -> Result<Vec<Stack>> {
     Ok(stacks)
 }
 
+/// Every stack version that this installation may have loaded into the engine: those that are built now, and the
+/// older ones in the ledger.
+async fn known(data: &Data) -> Result<Vec<Stack>> {
+    let mut stacks = built(data)?;
+    let ledger = data.path("ledger.db");
+    if ledger.exists() {
+        let store = Store::open(&ledger, Key::open(&data.path("key"))?)?;
+        for row in store.read(|view| view.stacks()).await? {
+            let stack: Stack = serde_json::from_value(row.images)
+                .with_context(|| format!("the ledger's {} is not a stack", row.name))?;
+            if !stacks.iter().any(|one| one.version == stack.version) {
+                stacks.push(stack);
+            }
+        }
+    }
+    Ok(stacks)
+}
+
 /// Ids of their images in the engine.
-pub(crate) fn images(data: &Data) -> Result<Vec<String>> {
+pub(crate) async fn images(data: &Data) -> Result<Vec<String>> {
     // Build images first: they hold on to the layers of run images.
-    Ok(built(data)?
+    Ok(known(data)
+        .await?
         .iter()
         .flat_map(|stack| {
             [
@@ -145,4 +164,51 @@ pub(crate) async fn load(data: &Data, store: &Store, engine: &dyn Engine) -> Res
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stack whose digests are made of these digits: its version, its run image, its build image.
+    fn stack(digits: [char; 3]) -> Result<Stack> {
+        let digest = |digit: char| format!("sha256:{}", digit.to_string().repeat(64));
+        let [version, run, build] = digits.map(digest);
+        let image = |config: String| serde_json::json!({ "config_digest": config, "manifest_digest": config, "layers": [] });
+        Ok(serde_json::from_value(serde_json::json!({
+            "name": "debian-13",
+            "version": version,
+            "run": image(run),
+            "build": image(build),
+            "settings": {
+                "architecture": "amd64", "user": "", "working_dir": "/", "env": {},
+                "entrypoint": [], "command": [], "labels": {},
+            },
+            "run_size": 0,
+            "build_size": 0,
+            "seconds": 0.0,
+        }))?)
+    }
+
+    #[tokio::test]
+    async fn images_of_older_versions_are_known_by_the_ledger() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let data = Data::open(folder.path())?;
+        assert!(images(&data).await?.is_empty(), "nothing was ever started");
+
+        let file = data.path("stacks/debian-13.json");
+        replace(&file, &serde_json::to_vec(&stack(['a', 'b', 'c'])?)?, 0o644)?;
+        let store = Store::open(&data.path("ledger.db"), Key::open(&data.path("key"))?)?;
+        register(&data, &store).await?;
+        drop(store);
+        replace(&file, &serde_json::to_vec(&stack(['d', 'e', 'f'])?)?, 0o644)?;
+
+        let mut digits: Vec<String> = images(&data).await?;
+        for id in &mut digits {
+            *id = id.chars().rev().take(1).collect();
+        }
+        digits.sort();
+        assert_eq!(digits, ["b", "c", "e", "f"]);
+        Ok(())
+    }
 }

@@ -6,16 +6,17 @@
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{ExitCode, Stdio};
+use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Args;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
-use super::DataArg;
 use super::data::{Data, write_pid};
+use super::{DataArg, leftovers};
 
 /// First wait before a child is started again, doubling to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(50);
@@ -41,20 +42,19 @@ impl Supervise {
     pub(crate) async fn run(self) -> Result<ExitCode> {
         ropewalk_telemetry::init(ropewalk_telemetry::Format::Human)?;
         let data = Data::open(&self.data.data)?;
+        leftovers::end(&data).await?;
         let listener = TcpListener::bind(self.listen)
             .with_context(|| format!("{} could not be listened on", self.listen))?;
         let port = listener.local_addr()?.port();
-        let pid_file = data.socket("supervise.pid");
-        write_pid(&pid_file, std::process::id())?;
-        if data.run != data.path("run") {
-            std::fs::create_dir_all(data.path("run"))?;
-            write_pid(&data.path("run/supervise.pid"), std::process::id())?;
+        let pid_files = leftovers::pid_files(&data);
+        for file in &pid_files {
+            write_pid(file, std::process::id())?;
         }
         let stop = CancellationToken::new();
         let program = std::env::current_exe()?;
         let server = keep(
             "server",
-            stop.clone(),
+            &stop,
             || {
                 let mut command = child(&program, "server", &data.root);
                 command
@@ -66,7 +66,7 @@ impl Supervise {
         );
         let router = keep(
             "router",
-            stop.clone(),
+            &stop,
             || {
                 let mut command = child(&program, "router", &data.root);
                 command
@@ -76,17 +76,14 @@ impl Supervise {
             },
             data.socket("router.pid"),
         );
-        tokio::select! {
-            () = super::asked_to_end() => {}
-            ended = async { tokio::try_join!(server, router) } => {
-                ended?;
-                return Ok(ExitCode::FAILURE);
-            }
+        let asked = async {
+            super::asked_to_end().await;
+            stop.cancel();
+        };
+        tokio::join!(server, router, asked);
+        for file in pid_files {
+            let _ = std::fs::remove_file(file);
         }
-        // Both get the signal at once; what `keep` holds is dropped only after they have ended.
-        stop.cancel();
-        end_children(&data).await;
-        let _ = std::fs::remove_file(pid_file);
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -99,67 +96,112 @@ fn child(program: &Path, mode: &str, data: &Path) -> Command {
     command
 }
 
-/// Starts a child again whenever it ends.
+/// Starts a child, and again whenever it ends or cannot be started; ends it when told to stop.
 async fn keep(
     name: &str,
-    stop: CancellationToken,
+    stop: &CancellationToken,
     make: impl Fn() -> Result<Command>,
     pid_file: PathBuf,
-) -> Result<()> {
+) {
     let mut wait = FIRST_WAIT;
     while !stop.is_cancelled() {
         let began = Instant::now();
-        let mut running: Child = make()?
-            .spawn()
-            .with_context(|| format!("{name} could not be started"))?;
-        if let Some(pid) = running.id() {
-            write_pid(&pid_file, pid)?;
+        match once(stop, &make, &pid_file).await {
+            Ok(None) => return,
+            Ok(Some(status)) => {
+                tracing::warn!(%name, %status, "A child ended and is started again.");
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(%name, %error, "A child could not be started; it is tried again.");
+            }
         }
-        let status = running.wait().await?;
-        if stop.is_cancelled() {
-            return Ok(());
-        }
-        tracing::warn!(%name, %status, "A child ended and is started again.");
         wait = if began.elapsed() > HEALTHY_RUN {
             FIRST_WAIT
         } else {
             (wait * 2).min(LONGEST_WAIT)
         };
-        tokio::time::sleep(wait).await;
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = stop.cancelled() => {}
+        }
     }
-    Ok(())
 }
 
-/// SIGTERM to both, then SIGKILL to who is left. By pid: the futures that hold the children are gone.
-async fn end_children(data: &Data) {
-    let pids: Vec<rustix::process::Pid> = ["router.pid", "server.pid"]
-        .iter()
-        .filter_map(|file| {
-            std::fs::read_to_string(data.socket(file))
-                .ok()?
-                .trim()
-                .parse()
-                .ok()
-        })
-        .filter_map(rustix::process::Pid::from_raw)
-        .collect();
-    for pid in &pids {
-        let _ = rustix::process::kill_process(*pid, rustix::process::Signal::TERM);
+/// One run of a child: how it ended, or `None` when it was ended because of `stop`.
+async fn once(
+    stop: &CancellationToken,
+    make: impl Fn() -> Result<Command>,
+    pid_file: &Path,
+) -> Result<Option<ExitStatus>> {
+    let mut running = make()?.spawn()?;
+    // A full disk must not keep the child from being looked after.
+    if let Some(pid) = running.id()
+        && let Err(error) = write_pid(pid_file, pid)
+    {
+        tracing::warn!(error = format!("{error:#}"), "A pid file is out of date.");
     }
-    let deadline = Instant::now() + GRACE;
-    let is_gone = |pid: &rustix::process::Pid| {
-        rustix::process::waitpid(Some(*pid), rustix::process::WaitOptions::NOHANG)
-            .map_or(true, |x| x.is_some())
-    };
-    let mut left = pids;
-    while Instant::now() < deadline {
-        left.retain(|pid| !is_gone(pid));
-        if left.is_empty() {
-            return;
+    tokio::select! {
+        status = running.wait() => Ok(Some(status?)),
+        () = stop.cancelled() => {
+            end(&mut running).await;
+            Ok(None)
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    for pid in left {
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+}
+
+/// SIGTERM, then SIGKILL after [`GRACE`].
+async fn end(child: &mut Child) {
+    let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+    if let Some(pid) = pid {
+        let _ = kill_process(pid, Signal::TERM);
+    }
+    if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
+        let _ = child.kill().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::os::unix::process::ExitStatusExt;
+
+    #[tokio::test]
+    async fn a_child_that_cannot_be_started_is_tried_again() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let (stop, tries) = (CancellationToken::new(), Cell::new(0));
+        let make = || {
+            tries.set(tries.get() + 1);
+            match tries.get() {
+                1 => anyhow::bail!("no file descriptor is left"),
+                2 => {}
+                _ => stop.cancel(),
+            }
+            Ok(Command::new(folder.path().join("nothing")))
+        };
+        keep("child", &stop, make, folder.path().join("pid")).await;
+        assert_eq!(tries.get(), 3);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_child_is_ended_when_told_to_stop_and_a_lost_pid_file_keeps_it_from_nothing()
+    -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let stop = CancellationToken::new();
+        let make = || {
+            let mut command = Command::new("cat");
+            command.stdin(Stdio::piped());
+            Ok(command)
+        };
+        let nowhere = folder.path().join("nothing/pid");
+        let (ended, ()) = tokio::join!(once(&stop, make, &nowhere), async { stop.cancel() });
+        assert_eq!(ended?, None);
+        let mut child = make()?.spawn()?;
+        end(&mut child).await;
+        let status = child.wait().await?;
+        assert_eq!(status.signal(), Some(Signal::TERM.as_raw()));
+        Ok(())
     }
 }

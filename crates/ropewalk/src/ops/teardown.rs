@@ -5,12 +5,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use ropewalk_engine::{DockerEngine, Engine, firewall::Firewall};
+use ropewalk_engine::{DockerEngine, Engine, EngineError, firewall::Firewall};
 use ropewalk_slug::Mounts;
 
 use super::DataArg;
 use super::data::Data;
 use super::stacks;
+use crate::ui::Printer;
 
 #[derive(Debug, Args)]
 pub(crate) struct Teardown {
@@ -48,8 +49,14 @@ impl Teardown {
         let mounts = Mounts::open(&data.path("mnt"))?;
         mounts.sweep(&BTreeSet::new(), &BTreeSet::new()).await?;
         if self.purge {
-            for image in stacks::images(&data)? {
-                engine.remove_image(&image).await?;
+            for image in stacks::images(&data).await? {
+                match engine.remove_image(&image).await {
+                    // A container of another installation runs on it: that one removes it.
+                    Err(error @ EngineError::Refused { .. }) => {
+                        Printer::for_process().line(&format!("       An image stays: {error}"))?;
+                    }
+                    removed => removed?,
+                }
             }
         }
         Ok(ExitCode::SUCCESS)

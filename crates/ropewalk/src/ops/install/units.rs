@@ -1,0 +1,138 @@
+//! The units that systemd runs the platform by. Text only: nothing is written or started here.
+
+use super::BINARY;
+use crate::ops::DEFAULT_DATA;
+
+/// Every unit's file name and text. `domain` must have been checked.
+pub(super) fn units(domain: &str, tls: bool) -> Vec<(&'static str, String)> {
+    let https = if tls { " --https --port 443" } else { "" };
+    let cert = if tls {
+        " --cert /etc/ropewalk/cert.pem --key /etc/ropewalk/key.pem"
+    } else {
+        ""
+    };
+    let sockets = if tls {
+        "ropewalk-http.socket ropewalk-https.socket"
+    } else {
+        "ropewalk-http.socket"
+    };
+    let mut units = vec![
+        (
+            "ropewalk-server.service",
+            format!(
+                "[Unit]\n\
+                 Description=Ropewalk server (control plane)\n\
+                 After=docker.service network-online.target\n\
+                 Wants=docker.service network-online.target\n\n\
+                 [Service]\n\
+                 Type=notify\n\
+                 ExecStart={BINARY} server --data {DEFAULT_DATA} --domain {domain}{https}\n\
+                 Environment=MALLOC_ARENA_MAX=2\n\
+                 Restart=always\n\
+                 RestartSec=1\n\
+                 WatchdogSec=60\n\
+                 # Git's and mksquashfs' processes go with the server, dynos do not: they are Docker's.\n\
+                 KillMode=mixed\n\
+                 TimeoutStopSec=60\n\
+                 LimitNOFILE=65536\n\
+                 # No private mounts: what is mounted for dynos must be seen by Docker Engine.\n\n\
+                 [Install]\n\
+                 WantedBy=multi-user.target\n"
+            ),
+        ),
+        (
+            "ropewalk-router.service",
+            format!(
+                "[Unit]\n\
+                 Description=Ropewalk router (data plane)\n\
+                 Requires={sockets}\n\
+                 After={sockets}\n\n\
+                 [Service]\n\
+                 Type=notify\n\
+                 ExecStart={BINARY} router --data {DEFAULT_DATA}{cert}\n\
+                 Environment=MALLOC_ARENA_MAX=2\n\
+                 Sockets={sockets}\n\
+                 Restart=always\n\
+                 RestartSec=100ms\n\
+                 WatchdogSec=30\n\
+                 TimeoutStopSec=60\n\
+                 LimitNOFILE=1048576\n\n\
+                 [Install]\n\
+                 WantedBy=multi-user.target\n"
+            ),
+        ),
+        ("ropewalk-http.socket", socket_unit("http", 80)),
+    ];
+    if tls {
+        units.push(("ropewalk-https.socket", socket_unit("https", 443)));
+    }
+    units
+}
+
+fn socket_unit(name: &str, port: u16) -> String {
+    format!(
+        "[Unit]\n\
+         Description=Ropewalk router, {name}\n\n\
+         [Socket]\n\
+         ListenStream={port}\n\
+         FileDescriptorName={name}\n\
+         Service=ropewalk-router.service\n\
+         Backlog=4096\n\n\
+         [Install]\n\
+         WantedBy=sockets.target\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(units: &[(&'static str, String)], name: &str) -> String {
+        let unit = units.iter().find(|(unit, _)| *unit == name);
+        unit.map(|(_, text)| text.clone()).unwrap_or_default()
+    }
+
+    #[test]
+    fn sockets_are_held_by_systemd_and_the_router_restarts_at_once() {
+        let units = units("example.com", true);
+        let router = text(&units, "ropewalk-router.service");
+        assert!(router.contains("Sockets=ropewalk-http.socket ropewalk-https.socket\n"));
+        assert!(router.contains("RestartSec=100ms\n"));
+        assert!(router.contains(" --cert /etc/ropewalk/cert.pem --key /etc/ropewalk/key.pem\n"));
+        let https = text(&units, "ropewalk-https.socket");
+        assert!(https.contains("ListenStream=443\nFileDescriptorName=https\n"));
+        let server = text(&units, "ropewalk-server.service");
+        assert!(server.contains(
+            "ExecStart=/usr/local/bin/ropewalk server --data /var/lib/ropewalk \
+             --domain example.com --https --port 443\n"
+        ));
+    }
+
+    #[test]
+    fn without_a_certificate_only_port_80_is_served() {
+        let units = units("example.com", false);
+        assert_eq!(text(&units, "ropewalk-https.socket"), "");
+        assert!(text(&units, "ropewalk-http.socket").contains("ListenStream=80\n"));
+        assert!(
+            units
+                .iter()
+                .all(|(_, text)| !text.contains("https") && !text.contains("443"))
+        );
+    }
+
+    #[test]
+    fn every_line_is_a_section_a_setting_or_a_comment() {
+        for (name, text) in units("example.com", true) {
+            for line in text.lines().filter(|line| !line.is_empty()) {
+                let section = line.starts_with('[') && line.ends_with(']');
+                let setting = line
+                    .split_once('=')
+                    .is_some_and(|(key, _)| key.bytes().all(|b| b.is_ascii_alphanumeric()));
+                assert!(
+                    section || setting || line.starts_with("# "),
+                    "{name}: {line:?}"
+                );
+            }
+        }
+    }
+}
