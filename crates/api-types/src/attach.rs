@@ -8,6 +8,11 @@ pub const SUBPROTOCOL: &str = "ropewalk-attach.v1";
 /// Largest frame either side accepts, in bytes.
 pub const MAX_FRAME: usize = 1 << 20;
 
+/// What secrets for clients that speak rendezvous begin with, so that the router knows them among requests.
+pub const SECRET_MARK: &str = "rendezvous.";
+/// Longest line with a secret, in bytes, its end included.
+pub const MAX_SECRET_LINE: usize = 256;
+
 /// From the terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToDyno {

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::secret::Secret;
+
 /// Longest line either side accepts, in bytes. 10,000 apps with 10 dynos each take about 20 MB.
 pub const MAX_LINE: usize = 64 << 20;
 
@@ -17,6 +19,8 @@ pub const MAX_LINE: usize = 64 << 20;
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ToRouter {
     Table(Table),
+    /// Takes the place of the certificates sent before.
+    Certificates(Certificates),
     /// Sent every few seconds when nothing else is; a router that hears nothing for 30 s reconnects.
     Ping,
 }
@@ -31,6 +35,26 @@ pub struct Table {
     pub hosts: BTreeMap<String, Target>,
     /// By app id.
     pub apps: BTreeMap<String, AppRoute>,
+    /// Unix socket that serves terminals of one-off dynos to clients that speak rendezvous.
+    #[serde(default)]
+    pub rendezvous: Option<String>,
+}
+
+/// The certificates that people brought, whole. Kept on disk by the router, readable by its user alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificates {
+    pub endpoints: Vec<Certificate>,
+}
+
+/// One certificate and the names it is served for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// As in [`Table::hosts`].
+    pub hosts: Vec<String>,
+    /// PEM, leaf first.
+    pub chain: String,
+    /// PEM.
+    pub key: Secret,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -19,9 +19,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::pace::Streams;
 use crate::proxy;
+use crate::rendezvous;
 use crate::request::Peer;
 use crate::router::Router;
-use crate::sniff;
+use crate::sniff::{self, Opening};
 use crate::stall::{self, Stall};
 
 /// Pause after a failed accept (most often: no file descriptors left).
@@ -36,8 +37,20 @@ const STREAMS: u32 = 128;
 /// Most that is buffered of one HTTP/2 stream, in bytes.
 const WINDOW: u32 = 256 * 1024;
 
-/// Accepts until the router stops. `tls` for sockets on which clients speak it.
-pub(crate) async fn run(router: Arc<Router>, listener: TcpListener, tls: Option<TlsAcceptor>) {
+/// The first byte of a client that speaks TLS: a handshake record (RFC 8446, 5.1). No request begins with it.
+const HANDSHAKE: u8 = 22;
+
+/// What is spoken on a socket.
+#[derive(Clone)]
+pub(crate) enum Greeting {
+    Plain,
+    Tls(TlsAcceptor),
+    /// Whatever the client begins with.
+    Either(TlsAcceptor),
+}
+
+/// Accepts until the router stops.
+pub(crate) async fn run(router: Arc<Router>, listener: TcpListener, greeting: Greeting) {
     let port = listener.local_addr().map_or(0, |addr| addr.port());
     loop {
         let accepted = tokio::select! {
@@ -47,7 +60,7 @@ pub(crate) async fn run(router: Arc<Router>, listener: TcpListener, tls: Option<
         };
         match accepted {
             Ok((stream, addr)) => {
-                let greeted = greet(Arc::clone(&router), stream, addr, port, tls.clone());
+                let greeted = greet(Arc::clone(&router), stream, addr, port, greeting.clone());
                 let cut = router.cut.clone();
                 router
                     .tasks
@@ -68,37 +81,48 @@ async fn greet(
     stream: TcpStream,
     addr: SocketAddr,
     port: u16,
-    tls: Option<TlsAcceptor>,
+    greeting: Greeting,
 ) {
     let counters = Arc::clone(&router.counters);
     let stopping = router.stopping.clone();
     counters.connections.fetch_add(1, Relaxed);
     counters.open_connections.fetch_add(1, Relaxed);
-    let peer = Peer {
-        // A client that came over IPv4 to an IPv6 socket is still an IPv4 client.
-        ip: addr.ip().to_canonical(),
-        port,
-        https: tls.is_some(),
-        stall: Arc::new(stall::Limit::new(router.limits.idle)),
-    };
     let served = async {
         stream.set_nodelay(true)?;
-        match tls {
-            None => {
-                let sniffed = sniff::is_http2(stream);
-                let (http2, stream) = patiently(&stopping, router.limits.header, sniffed).await?;
-                serve(router, Arc::new(peer), stream, http2).await;
+        let tls = match greeting {
+            Greeting::Plain => None,
+            Greeting::Tls(tls) => Some(tls),
+            Greeting::Either(tls) => {
+                let first = patiently(&stopping, router.limits.header, first_byte(&stream)).await?;
+                (first == Some(HANDSHAKE)).then_some(tls)
             }
-            Some(tls) => {
-                let stream =
-                    patiently(&stopping, router.limits.handshake, tls.accept(stream)).await?;
-                if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-                    // Only for the limit: hyper waits for the preface for ever.
-                    let sniffed = sniff::is_http2(stream);
-                    let (_, stream) = patiently(&stopping, router.limits.header, sniffed).await?;
-                    serve(router, Arc::new(peer), stream, true).await;
-                } else {
-                    serve(router, Arc::new(peer), stream, false).await;
+        };
+        let peer = Arc::new(Peer {
+            // A client that came over IPv4 to an IPv6 socket is still an IPv4 client.
+            ip: addr.ip().to_canonical(),
+            port,
+            https: tls.is_some(),
+            stall: Arc::new(stall::Limit::new(router.limits.idle)),
+        });
+        let Some(tls) = tls else {
+            let sniffed = sniff::opening(stream);
+            let (opening, stream) = patiently(&stopping, router.limits.header, sniffed).await?;
+            serve(router, peer, stream, opening == Opening::Http2).await;
+            return Ok(());
+        };
+        let stream = patiently(&stopping, router.limits.handshake, tls.accept(stream)).await?;
+        // Who agreed on HTTP/2 has to begin with its preface, for which hyper would wait for ever; and who agreed on
+        // nothing may have come for a terminal.
+        let agreed = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+        match agreed.as_deref() {
+            Some(b"http/1.1") => serve(router, peer, stream, false).await,
+            agreed => {
+                let http2 = agreed == Some(b"h2");
+                let sniffed = sniff::opening(stream);
+                let (opening, stream) = patiently(&stopping, router.limits.header, sniffed).await?;
+                match opening {
+                    Opening::Rendezvous if !http2 => rendezvous::join(&router, stream).await?,
+                    _ => serve(router, peer, stream, http2).await,
                 }
             }
         }
@@ -108,6 +132,12 @@ async fn greet(
         tracing::debug!(%addr, %error, "A client did not get as far as a request.");
     }
     counters.open_connections.fetch_sub(1, Relaxed);
+}
+
+/// The first byte that a client sends, which stays where it is.
+async fn first_byte(stream: &TcpStream) -> io::Result<Option<u8>> {
+    let mut first = [0];
+    Ok((stream.peek(&mut first).await? == 1).then_some(first[0]))
 }
 
 async fn serve<S>(router: Arc<Router>, peer: Arc<Peer>, stream: S, http2: bool)

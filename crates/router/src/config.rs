@@ -14,8 +14,11 @@ use crate::stats::Counters;
 pub struct Config {
     /// Where the table comes from and the log goes to.
     pub source: Source,
-    /// The certificate for TLS listeners; without it there must be none.
+    /// The platform's own certificate, for every name that has none of its own.
     pub tls: Option<TlsFiles>,
+    /// Folder of an authority of this machine's own, made at first, for names below `localhost`. With it clients may
+    /// also speak TLS on the sockets for plain HTTP.
+    pub local_authority: Option<PathBuf>,
     pub limits: Limits,
     /// Counted into; keep a clone to export them.
     pub counters: Arc<Counters>,
@@ -29,6 +32,8 @@ pub enum Source {
         socket: PathBuf,
         /// Where the last table is kept, and what is served from until the server answers.
         table_file: PathBuf,
+        /// The same for the certificates.
+        certificates_file: PathBuf,
     },
     /// A table that never changes: the router on its own.
     Fixed {
@@ -41,7 +46,9 @@ pub enum Source {
 impl std::fmt::Debug for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Source::Link { socket, table_file } => f
+            Source::Link {
+                socket, table_file, ..
+            } => f
                 .debug_struct("Link")
                 .field("socket", socket)
                 .field("table_file", table_file)
@@ -91,6 +98,8 @@ pub struct Limits {
     pub headers: usize,
     /// Bytes of a request's head; beyond it 431. 64 KiB.
     pub head: usize,
+    /// Without a byte in either direction of a one-off dyno's terminal. 1 h.
+    pub terminal: Duration,
     /// For requests in flight to finish once the router is told to stop. 30 s.
     pub drain: Duration,
 }
@@ -111,6 +120,7 @@ impl Default for Limits {
             request_line: 8 * 1024,
             headers: 1_000,
             head: 64 * 1024,
+            terminal: Duration::from_secs(3_600),
             drain: Duration::from_secs(30),
         }
     }

@@ -37,6 +37,12 @@ pub enum RouterError {
         #[source]
         source: rustls::Error,
     },
+    #[error("the local authority in {folder} cannot be used", folder = folder.display())]
+    Authority {
+        folder: PathBuf,
+        #[source]
+        source: crate::authority::Failure,
+    },
     #[error("TLS cannot be set up")]
     Tls {
         #[source]

@@ -13,6 +13,7 @@
 
 mod accept;
 mod access;
+mod authority;
 pub mod balance;
 mod clock;
 mod code;
@@ -28,6 +29,7 @@ mod pages;
 mod pool;
 mod proxy;
 mod relay;
+mod rendezvous;
 mod request;
 mod router;
 mod saved;
@@ -40,19 +42,20 @@ mod tunnel;
 mod upload;
 mod upstream;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use authority::{CERTIFICATE as AUTHORITY_CERTIFICATE, Failure as AuthorityFailure};
 pub use code::Code;
 pub use config::{Config, Limits, Source, TlsFiles};
 pub use error::RouterError;
@@ -60,7 +63,8 @@ pub use listeners::Listeners;
 pub use stats::{Counters, Snapshot};
 pub use table::fixed_table;
 
-use crate::link::Link;
+use crate::accept::Greeting;
+use crate::link::{Link, Saved};
 use crate::logs::Lines;
 use crate::router::Router;
 use crate::table::Tables;
@@ -79,10 +83,14 @@ pub async fn run(
     listeners: Listeners,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RouterError> {
+    let authority = config.local_authority.as_deref();
+    let certificates = Arc::new(Certificates::load(config.tls.as_ref(), authority)?);
+    let greetings = Greetings::new(&certificates, authority.is_some())?;
     let (logs, lines) = logs::queue(Arc::clone(&config.counters));
     let router = Arc::new(Router {
         limits: config.limits,
         tables: Tables::new(),
+        certificates,
         counters: config.counters,
         logs,
         tasks: TaskTracker::new(),
@@ -91,16 +99,10 @@ pub async fn run(
     });
     // Ended with this function, whichever way it ends.
     let mut helpers = JoinSet::new();
-    let acceptor = match &config.tls {
-        Some(files) => {
-            let certificates = Arc::new(Certificates::load(files)?);
-            helpers.spawn(Arc::clone(&certificates).follow(files.clone()));
-            Some(tls::acceptor(certificates)?)
-        }
-        None if !listeners.tls.is_empty() => return Err(RouterError::NoCertificate),
-        None => None,
-    };
-    let sockets = sockets(listeners, acceptor)?;
+    if let Some(files) = config.tls {
+        helpers.spawn(Arc::clone(&router.certificates).follow(files));
+    }
+    let sockets = sockets(listeners, greetings)?;
 
     match config.source {
         Source::Fixed { table, log } => {
@@ -114,12 +116,20 @@ pub async fn run(
                 None => drop(lines),
             }
         }
-        Source::Link { socket, table_file } => {
-            helpers.spawn(follow(Arc::clone(&router), socket, table_file, lines));
+        Source::Link {
+            socket,
+            table_file,
+            certificates_file,
+        } => {
+            let kept = Kept {
+                table_file,
+                certificates_file,
+            };
+            helpers.spawn(follow(Arc::clone(&router), socket, kept, lines));
         }
     }
-    for (listener, acceptor) in sockets {
-        helpers.spawn(accept::run(Arc::clone(&router), listener, acceptor));
+    for (listener, greeting) in sockets {
+        helpers.spawn(accept::run(Arc::clone(&router), listener, greeting));
     }
     helpers.spawn(reap(Arc::clone(&router)));
 
@@ -140,45 +150,98 @@ pub async fn run(
     Ok(())
 }
 
-/// Serves from the kept table, then follows the server's.
-async fn follow(router: Arc<Router>, socket: PathBuf, table_file: PathBuf, lines: Lines) {
-    let path = table_file.clone();
-    match tokio::task::spawn_blocking(move || saved::load(&path)).await {
-        Ok(Ok(Some(table))) => router.tables.apply(&table),
-        Ok(Ok(None)) | Err(_) => {}
-        Ok(Err(error)) => {
-            tracing::warn!(path = %table_file.display(), %error, "Could not read the kept table.");
-        }
+/// Where what the server says is kept.
+struct Kept {
+    table_file: PathBuf,
+    certificates_file: PathBuf,
+}
+
+/// Serves from what was kept, then follows the server's.
+async fn follow(router: Arc<Router>, socket: PathBuf, kept: Kept, lines: Lines) {
+    if let Some(certificates) = last(&kept.certificates_file).await {
+        router.certificates.apply(&certificates);
     }
-    let (saved, tables) = watch::channel(None);
+    if let Some(table) = last(&kept.table_file).await {
+        router.tables.apply(&table);
+    }
+    let (table, tables) = watch::channel(None);
+    let (certificates, all_certificates) = watch::channel(None);
     let link = Link {
         router,
         socket,
         lines,
         unsent: None,
-        saved,
+        saved: Saved {
+            table,
+            certificates,
+        },
     };
-    tokio::join!(link.run(), saved::keep(table_file, tables));
+    tokio::join!(
+        link.run(),
+        saved::keep(kept.table_file, tables),
+        saved::keep(kept.certificates_file, all_certificates),
+    );
+}
+
+async fn last<T: DeserializeOwned + Send + 'static>(path: &Path) -> Option<T> {
+    let file = path.to_owned();
+    match tokio::task::spawn_blocking(move || saved::load(&file)).await {
+        Ok(Ok(kept)) => kept,
+        Ok(Err(error)) => {
+            tracing::warn!(path = %path.display(), %error, "Could not read what was kept.");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+/// What is spoken on the sockets.
+struct Greetings {
+    plain: Greeting,
+    tls: Option<Greeting>,
+}
+
+impl Greetings {
+    fn new(certificates: &Arc<Certificates>, tls_everywhere: bool) -> Result<Self, RouterError> {
+        if certificates.is_empty() {
+            return Ok(Self {
+                plain: Greeting::Plain,
+                tls: None,
+            });
+        }
+        let acceptor = tls::acceptor(Arc::clone(certificates))?;
+        let plain = match tls_everywhere {
+            true => Greeting::Either(acceptor.clone()),
+            false => Greeting::Plain,
+        };
+        Ok(Self {
+            plain,
+            tls: Some(Greeting::Tls(acceptor)),
+        })
+    }
 }
 
 /// Every socket with how to greet on it.
 fn sockets(
     listeners: Listeners,
-    acceptor: Option<TlsAcceptor>,
-) -> Result<Vec<(TcpListener, Option<TlsAcceptor>)>, RouterError> {
-    let plain = listeners.plain.into_iter().map(|listener| (listener, None));
-    let tls = listeners
-        .tls
+    greetings: Greetings,
+) -> Result<Vec<(TcpListener, Greeting)>, RouterError> {
+    let mut all: Vec<_> = listeners
+        .plain
         .into_iter()
-        .map(|listener| (listener, acceptor.clone()));
-    plain
-        .chain(tls)
-        .map(|(listener, acceptor)| {
+        .map(|listener| (listener, greetings.plain.clone()))
+        .collect();
+    for listener in listeners.tls {
+        let greeting = greetings.tls.clone().ok_or(RouterError::NoCertificate)?;
+        all.push((listener, greeting));
+    }
+    all.into_iter()
+        .map(|(listener, greeting)| {
             let ready = listener
                 .set_nonblocking(true)
                 .and_then(|()| TcpListener::from_std(listener));
             let socket = ready.map_err(|source| RouterError::Socket { source })?;
-            Ok((socket, acceptor))
+            Ok((socket, greeting))
         })
         .collect()
 }

@@ -1,4 +1,4 @@
-//! The link to the server: tables in; acknowledgements, log lines and counts out.
+//! The link to the server: tables and certificates in; acknowledgements, log lines and counts out.
 //!
 //! Lives as long as the router and survives any number of servers. Nothing a request needs goes
 //! through here, so its absence costs nothing but news.
@@ -44,8 +44,14 @@ pub(crate) struct Link {
     pub(crate) lines: Lines,
     /// Lines that no server has taken whole: the next one gets them.
     pub(crate) unsent: Option<Unsent>,
-    /// Tables on their way to the disk.
-    pub(crate) saved: watch::Sender<Option<Raw>>,
+    pub(crate) saved: Saved,
+}
+
+/// What is on its way to the disk.
+#[derive(Clone)]
+pub(crate) struct Saved {
+    pub(crate) table: watch::Sender<Option<Raw>>,
+    pub(crate) certificates: watch::Sender<Option<Raw>>,
 }
 
 /// A message on its way.
@@ -189,7 +195,7 @@ impl Link {
 async fn listen(
     router: &Arc<Router>,
     reader: OwnedReadHalf,
-    saved: &watch::Sender<Option<Raw>>,
+    saved: &Saved,
     applied: &Notify,
 ) -> io::Result<()> {
     let mut reader = BufReader::new(reader);
@@ -205,32 +211,47 @@ async fn listen(
         let outcome = tokio::task::spawn_blocking(move || take(&router, newest, line))
             .await
             .map_err(io::Error::other)??;
-        if let Some((generation, raw)) = outcome {
-            newest = Some(generation);
-            applied.notify_one();
-            saved.send_replace(Some(raw));
+        match outcome {
+            Taken::Table(generation, raw) => {
+                newest = Some(generation);
+                applied.notify_one();
+                saved.table.send_replace(Some(raw));
+            }
+            Taken::Certificates(raw) => drop(saved.certificates.send_replace(Some(raw))),
+            Taken::Nothing => {}
         }
     }
 }
 
-/// Applies a line if it is a table newer than `newest`.
-fn take(router: &Router, newest: Option<u64>, line: Vec<u8>) -> io::Result<Option<(u64, Raw)>> {
+/// What became of a line: its part that is to be kept.
+enum Taken {
+    Table(u64, Raw),
+    Certificates(Raw),
+    Nothing,
+}
+
+/// Applies a line, if it is certificates or a table newer than `newest`.
+fn take(router: &Router, newest: Option<u64>, line: Vec<u8>) -> io::Result<Taken> {
     let table = match serde_json::from_slice(&line) {
         Ok(ToRouter::Table(table)) => table,
-        Ok(ToRouter::Ping) => return Ok(None),
+        Ok(ToRouter::Certificates(certificates)) => {
+            router.certificates.apply(&certificates);
+            return Ok(Taken::Certificates(Arc::new(line)));
+        }
+        Ok(ToRouter::Ping) => return Ok(Taken::Nothing),
         Err(error) if error.is_data() => {
             // A newer server may say more than we know.
             tracing::warn!(%error, "Did not understand a message of the server.");
-            return Ok(None);
+            return Ok(Taken::Nothing);
         }
         Err(error) => return Err(error.into()),
     };
     if newest.is_some_and(|newest| table.generation <= newest) {
-        return Ok(None);
+        return Ok(Taken::Nothing);
     }
     router.tables.apply(&table);
     router.counters.tables.fetch_add(1, Relaxed);
-    Ok(Some((table.generation, Arc::new(line))))
+    Ok(Taken::Table(table.generation, Arc::new(line)))
 }
 
 /// One line without its end, `None` at the end of the stream.

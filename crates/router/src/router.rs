@@ -9,12 +9,14 @@ use crate::config::Limits;
 use crate::logs::Logs;
 use crate::stats::Counters;
 use crate::table::Tables;
+use crate::tls::Certificates;
 
 /// One running router.
 #[derive(Debug)]
 pub(crate) struct Router {
     pub(crate) limits: Limits,
     pub(crate) tables: Tables,
+    pub(crate) certificates: Arc<Certificates>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) logs: Logs,
     /// Connections and tunnels: what a stop waits for.

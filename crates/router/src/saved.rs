@@ -1,18 +1,22 @@
-//! The last table on disk: what the router serves from when it starts before the server does.
+//! The server's last words on disk: what the router serves by when it starts before the server does.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ropewalk_api_types::router::Table;
+use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
-/// The table's JSON as the server sent it.
+/// Certificates hold keys, and a table where dynos are: nobody else's affair.
+const MODE: u32 = 0o600;
+
+/// The message's JSON as the server sent it.
 pub(crate) type Raw = Arc<Vec<u8>>;
 
-/// The kept table, `None` when there is none.
-pub(crate) fn load(path: &Path) -> io::Result<Option<Table>> {
+/// What was kept, `None` when nothing was.
+pub(crate) fn load<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     let raw = match fs::read(path) {
         Ok(raw) => raw,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -21,28 +25,36 @@ pub(crate) fn load(path: &Path) -> io::Result<Option<Table>> {
     Ok(Some(serde_json::from_slice(&raw)?))
 }
 
-/// Writes each new table to `path`, skipping those already replaced; ends with its sender.
-pub(crate) async fn keep(path: PathBuf, mut tables: watch::Receiver<Option<Raw>>) {
-    while tables.changed().await.is_ok() {
-        let Some(raw) = tables.borrow_and_update().clone() else {
+/// Writes each new message to `path`, skipping those already replaced; ends with its sender.
+pub(crate) async fn keep(path: PathBuf, mut news: watch::Receiver<Option<Raw>>) {
+    while news.changed().await.is_ok() {
+        let Some(raw) = news.borrow_and_update().clone() else {
             continue;
         };
         let target = path.clone();
-        let stored = tokio::task::spawn_blocking(move || store(&target, &raw)).await;
+        let stored = tokio::task::spawn_blocking(move || replace(&target, &raw, MODE)).await;
         if let Ok(Err(error)) = stored {
-            tracing::warn!(path = %path.display(), %error, "Could not keep the table on disk.");
+            tracing::warn!(path = %path.display(), %error, "Could not keep what the server sent on disk.");
         }
     }
 }
 
-/// Replaces the file as a whole: a crash leaves the old table or the new one.
-fn store(path: &Path, raw: &[u8]) -> io::Result<()> {
+/// Replaces a file as a whole: a crash leaves the old text or the new one.
+pub(crate) fn replace(path: &Path, text: &[u8], mode: u32) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
-    let temporary = path.with_extension("tmp");
-    let mut file = File::create(&temporary)?;
-    file.write_all(raw)?;
+    let staged = path.with_extension("tmp");
+    match fs::remove_file(&staged) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&staged)?;
+    file.write_all(text)?;
     file.sync_all()?;
-    fs::rename(&temporary, path)?;
+    fs::rename(&staged, path)?;
     File::open(folder)?.sync_all()
 }

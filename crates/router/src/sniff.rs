@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use ropewalk_api_types::attach::SECRET_MARK;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 /// What an HTTP/2 client with prior knowledge sends first.
@@ -19,29 +20,48 @@ pub(crate) struct Rewound<S> {
     stream: S,
 }
 
-/// Whether `stream` begins with the preface of HTTP/2; reads no more than the preface.
-pub(crate) async fn is_http2<S: AsyncRead + Unpin>(
+/// What a client begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// Anything else: HTTP/1, or nothing that we know.
+    Http1,
+    Http2,
+    /// The secret of a one-off dyno's terminal.
+    Rendezvous,
+}
+
+const OPENINGS: [(&[u8], Opening); 2] = [
+    (PREFACE, Opening::Http2),
+    (SECRET_MARK.as_bytes(), Opening::Rendezvous),
+];
+
+/// What `stream` begins with; reads no more than it takes to tell.
+pub(crate) async fn opening<S: AsyncRead + Unpin>(
     mut stream: S,
-) -> io::Result<(bool, Rewound<S>)> {
+) -> io::Result<(Opening, Rewound<S>)> {
     let mut head = [0; PREFACE.len()];
     let mut filled = 0;
-    let mut prefix = true;
-    while prefix && filled < PREFACE.len() {
+    let found = loop {
+        let read = &head[..filled];
+        if let Some((_, opening)) = OPENINGS.iter().find(|(mark, _)| read.starts_with(mark)) {
+            break *opening;
+        }
+        if !OPENINGS.iter().any(|(mark, _)| mark.starts_with(read)) {
+            break Opening::Http1;
+        }
         let count = stream.read(&mut head[filled..]).await?;
         if count == 0 {
-            break;
+            break Opening::Http1;
         }
         filled += count;
-        prefix = PREFACE.starts_with(&head[..filled]);
-    }
-    let http2 = filled == PREFACE.len() && prefix;
+    };
     let rewound = Rewound {
         head,
         given: 0,
         filled,
         stream,
     };
-    Ok((http2, rewound))
+    Ok((found, rewound))
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
@@ -96,23 +116,28 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Rewound<S> {
 mod tests {
     use super::*;
 
-    async fn sniff(bytes: &'static [u8]) -> (bool, Vec<u8>) {
-        let (http2, mut rewound) = is_http2(bytes).await.expect("read");
+    async fn sniff(bytes: &'static [u8]) -> (Opening, Vec<u8>) {
+        let (opening, mut rewound) = opening(bytes).await.expect("read");
         let mut all = Vec::new();
         rewound.read_to_end(&mut all).await.expect("read");
-        (http2, all)
+        (opening, all)
     }
 
     #[tokio::test]
     async fn nothing_is_lost() {
-        for (bytes, http2) in [
-            (&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nrest"[..], true),
-            (b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", false),
-            (b"PRI", false),
-            (b"POST / HTTP/1.1\r\nHost: a.very.long.name\r\n\r\n", false),
-            (b"", false),
+        for (bytes, expected) in [
+            (&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nrest"[..], Opening::Http2),
+            (b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", Opening::Http1),
+            (b"PRI", Opening::Http1),
+            (
+                b"POST / HTTP/1.1\r\nHost: a.very.long.name\r\n\r\n",
+                Opening::Http1,
+            ),
+            (b"rendezvous.0123\r\n", Opening::Rendezvous),
+            (b"rend / HTTP/1.1\r\n", Opening::Http1),
+            (b"", Opening::Http1),
         ] {
-            assert_eq!(sniff(bytes).await, (http2, bytes.to_vec()));
+            assert_eq!(sniff(bytes).await, (expected, bytes.to_vec()));
         }
     }
 }

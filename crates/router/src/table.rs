@@ -33,6 +33,8 @@ pub(crate) struct Tables {
 #[derive(Debug, Default)]
 pub(crate) struct RouteTable {
     pub(crate) generation: u64,
+    /// Where the server takes terminals of clients that speak rendezvous.
+    pub(crate) rendezvous: Option<PathBuf>,
     exact: HashMap<Box<str>, Route>,
     /// `*.zone` under `zone`, and `*` under the empty name.
     wildcard: HashMap<Box<str>, Route>,
@@ -182,6 +184,7 @@ impl RouteTable {
     ) -> RouteTable {
         let mut new = RouteTable {
             generation: table.generation,
+            rendezvous: table.rendezvous.as_ref().map(PathBuf::from),
             ..RouteTable::default()
         };
         for (id, route) in &table.apps {
@@ -328,6 +331,7 @@ pub fn fixed_table(upstreams: &[std::net::SocketAddr]) -> Table {
         generation: 1,
         hosts: BTreeMap::from([("*".to_owned(), Target::App { app: app.clone() })]),
         apps: BTreeMap::from([(app, route)]),
+        rendezvous: None,
     }
 }
 

@@ -1,10 +1,12 @@
 //! TLS towards clients: the certificate for a name, exchangeable while connections live.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use ropewalk_api_types::router;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -14,23 +16,80 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
+use crate::authority::{Authority, LOOPBACK};
 use crate::config::TlsFiles;
 use crate::error::RouterError;
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// The certificates in force. One so far: the platform's own, whatever name is asked for.
-#[derive(Debug)]
+/// The certificates in force: those that people brought for their domains, then the platform's own.
+#[derive(Debug, Default)]
 pub(crate) struct Certificates {
-    default: ArcSwap<CertifiedKey>,
+    /// By host name; `*.zone` under `*.zone`.
+    named: ArcSwap<HashMap<String, Arc<CertifiedKey>>>,
+    default: ArcSwapOption<CertifiedKey>,
+    /// For names below `localhost`.
+    authority: Option<Authority>,
 }
 
 impl Certificates {
-    pub(crate) fn load(files: &TlsFiles) -> Result<Certificates, RouterError> {
+    /// # Errors
+    /// Files or a folder that cannot be used.
+    pub(crate) fn load(
+        files: Option<&TlsFiles>,
+        authority: Option<&Path>,
+    ) -> Result<Certificates, RouterError> {
+        let default = files.map(|files| read(files, &provider())).transpose()?;
+        let authority = authority
+            .map(|folder| Authority::open(folder, provider()))
+            .transpose()?;
         Ok(Certificates {
-            default: ArcSwap::from(read(files, &provider())?),
+            named: ArcSwap::default(),
+            default: ArcSwapOption::new(default),
+            authority,
         })
+    }
+
+    /// Whether any client can be served.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.default.load().is_none() && self.authority.is_none()
+    }
+
+    /// Puts what the server sent in force. What cannot be used is left out, and said.
+    pub(crate) fn apply(&self, certificates: &router::Certificates) {
+        let mut named = HashMap::new();
+        for one in &certificates.endpoints {
+            match parse(one, &provider()) {
+                Ok(certified) => {
+                    for host in &one.hosts {
+                        named.insert(host.clone(), Arc::clone(&certified));
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(hosts = ?one.hosts, %error, "A certificate cannot be used.");
+                }
+            }
+        }
+        self.named.store(Arc::new(named));
+    }
+
+    fn find(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
+        if let Some(name) = name {
+            let named = self.named.load();
+            let zone = name.split_once('.').map(|(_, zone)| format!("*.{zone}"));
+            let found = named
+                .get(name)
+                .or_else(|| named.get(zone.as_deref().unwrap_or_default()));
+            if let Some(certified) = found {
+                return Some(Arc::clone(certified));
+            }
+        }
+        let is_local = name.is_none_or(|name| name == "localhost" || name.ends_with(".localhost"));
+        match &self.authority {
+            Some(authority) if is_local => authority.certificate(name.unwrap_or(LOOPBACK)),
+            _ => self.default.load_full(),
+        }
     }
 
     /// Takes over the files whenever they change; open connections keep what they have.
@@ -44,7 +103,7 @@ impl Certificates {
             }
             match read(&files, &provider()) {
                 Ok(certified) => {
-                    self.default.store(certified);
+                    self.default.store(Some(certified));
                     known = now;
                     tracing::info!(cert = %files.cert.display(), "Took over a new certificate.");
                 }
@@ -58,8 +117,9 @@ impl Certificates {
 }
 
 impl ResolvesServerCert for Certificates {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.default.load_full())
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        // rustls gives it in lower case, and nothing that is no host name.
+        self.find(hello.server_name())
     }
 }
 
@@ -82,7 +142,7 @@ fn changed_at(files: &TlsFiles) -> [Option<SystemTime>; 2] {
     })
 }
 
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
@@ -102,4 +162,14 @@ fn read(files: &TlsFiles, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>
         }
     })?;
     Ok(Arc::new(certified))
+}
+
+fn parse(
+    one: &router::Certificate,
+    provider: &CryptoProvider,
+) -> Result<Arc<CertifiedKey>, Box<dyn std::error::Error + Send + Sync>> {
+    let chain =
+        CertificateDer::pem_slice_iter(one.chain.as_bytes()).collect::<Result<Vec<_>, _>>()?;
+    let key = PrivateKeyDer::from_pem_slice(one.key.0.as_bytes())?;
+    Ok(Arc::new(CertifiedKey::from_der(chain, key, provider)?))
 }

@@ -38,6 +38,7 @@ fn table(hosts: &[(&str, &str)], apps: &[(&str, AppRoute)]) -> Table {
             .iter()
             .map(|(id, route)| ((*id).to_owned(), route.clone()))
             .collect(),
+        rendezvous: None,
     }
 }
 

@@ -81,6 +81,7 @@ impl Rig {
         let source = Source::Link {
             socket: server.socket.clone(),
             table_file: server.table_file.clone(),
+            certificates_file: server.certificates_file.clone(),
         };
         Rig::start(source, limits, Log::default())
     }
@@ -91,6 +92,24 @@ impl Rig {
         Rig::run(source, limits, log, listeners, None, addr)
     }
 
+    /// With an authority of its own in the server's folder.
+    pub(crate) fn local(server: &Server, limits: Limits) -> Rig {
+        let listeners = Listeners::bind(&[ANY], &[]).unwrap();
+        let addr = listeners.plain[0].local_addr().unwrap();
+        let config = Config {
+            source: Source::Link {
+                socket: server.socket.clone(),
+                table_file: server.table_file.clone(),
+                certificates_file: server.certificates_file.clone(),
+            },
+            tls: None,
+            local_authority: Some(server.dir.path().join("tls")),
+            limits,
+            counters: Arc::default(),
+        };
+        Rig::with(config, Log::default(), listeners, addr)
+    }
+
     pub(crate) fn run(
         source: Source,
         limits: Limits,
@@ -99,13 +118,18 @@ impl Rig {
         tls: Option<ropewalk_router::TlsFiles>,
         addr: SocketAddr,
     ) -> Rig {
-        let counters = Arc::new(Counters::default());
         let config = Config {
             source,
             tls,
+            local_authority: None,
             limits,
-            counters: Arc::clone(&counters),
+            counters: Arc::default(),
         };
+        Rig::with(config, log, listeners, addr)
+    }
+
+    fn with(config: Config, log: Log, listeners: Listeners, addr: SocketAddr) -> Rig {
+        let counters = Arc::clone(&config.counters);
         let (stop, stopped) = oneshot::channel::<()>();
         let done = tokio::spawn(async move {
             ropewalk_router::run(config, listeners, async {
@@ -148,7 +172,7 @@ pub(crate) fn get(host: &str, path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")
 }
 
-pub(crate) async fn read_all(stream: &mut TcpStream) -> String {
+pub(crate) async fn read_all(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
     let mut bytes = Vec::new();
     // A reset after the answer is an answer too.
     let _ = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut bytes))
@@ -379,6 +403,7 @@ pub(crate) fn table(generation: u64, app: AppRoute) -> Table {
         generation,
         hosts: BTreeMap::from([("app.test".to_owned(), target)]),
         apps: BTreeMap::from([("app-id".to_owned(), app)]),
+        rendezvous: None,
     }
 }
 
@@ -388,6 +413,7 @@ pub(crate) struct Server {
     pub(crate) dir: TempDir,
     pub(crate) socket: PathBuf,
     pub(crate) table_file: PathBuf,
+    pub(crate) certificates_file: PathBuf,
 }
 
 impl Server {
@@ -396,6 +422,7 @@ impl Server {
         Server {
             socket: dir.path().join("router.sock"),
             table_file: dir.path().join("router/table.json"),
+            certificates_file: dir.path().join("router/certificates.json"),
             dir,
         }
     }

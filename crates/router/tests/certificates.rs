@@ -1,0 +1,172 @@
+//! HTTPS for names of this machine, certificates that people bring, and terminals over rendezvous.
+
+mod rig;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use rig::{ANY, DEADLINE, Dyno, Rig, Server, app, get, read_all, table, until};
+use ropewalk_api_types::Secret;
+use ropewalk_api_types::router::{Certificate, Certificates, Target, ToRouter};
+use ropewalk_router::{AUTHORITY_CERTIFICATE, Limits};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixListener};
+use tokio_rustls::client::TlsStream;
+
+const CHAIN: &str = include_str!("fixtures/localhost.pem");
+const KEY: &str = include_str!("fixtures/localhost.key");
+
+/// A handshake by a client that trusts only the certificates of `file`. `name` is checked; without `sni` it is not said.
+async fn handshake(
+    rig: &Rig,
+    file: &Path,
+    name: &str,
+    sni: bool,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let mut roots = rustls::RootCertStore::empty();
+    for root in CertificateDer::pem_file_iter(file).unwrap() {
+        roots.add(root.unwrap()).unwrap();
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.enable_sni = sni;
+    let stream = TcpStream::connect(rig.addr).await.unwrap();
+    tokio_rustls::TlsConnector::from(Arc::new(config))
+        .connect(ServerName::try_from(name.to_owned()).unwrap(), stream)
+        .await
+}
+
+#[tokio::test]
+async fn one_socket_speaks_http_and_https_for_names_of_this_machine() {
+    let server = Server::new();
+    let rig = Rig::local(&server, Limits::default());
+    let mut link = server.rise().await;
+    let dyno = Dyno::hello("safe").await;
+    let mut table = table(1, app(&[dyno.addr]));
+    let target = table.hosts.values().next().unwrap().clone();
+    table.hosts.insert("shop.localhost".to_owned(), target);
+    link.send(&ToRouter::Table(table)).await;
+    link.ack().await;
+
+    assert!(
+        rig.get("shop.localhost", "/")
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
+    let authority = server.dir.path().join("tls").join(AUTHORITY_CERTIFICATE);
+    let mut client = handshake(&rig, &authority, "shop.localhost", true)
+        .await
+        .unwrap();
+    client
+        .write_all(get("shop.localhost", "/").as_bytes())
+        .await
+        .unwrap();
+    let answer = read_all(&mut client).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let head = dyno.last_head().to_ascii_lowercase();
+    assert!(head.contains("x-forwarded-proto: https"), "{head}");
+    // A client that names nobody checks the address that it came to.
+    handshake(&rig, &authority, "127.0.0.1", false)
+        .await
+        .unwrap();
+    // Others' names get nothing, whoever trusts the authority.
+    handshake(&rig, &authority, "www.example.com", true)
+        .await
+        .unwrap_err();
+}
+
+#[tokio::test]
+async fn certificates_of_the_server_are_served_and_kept() {
+    let server = Server::new();
+    let rig = Rig::local(&server, Limits::default());
+    let mut link = server.rise().await;
+    let chain = server.dir.path().join("chain.pem");
+    std::fs::write(&chain, CHAIN).unwrap();
+    handshake(&rig, &chain, "app.test", true).await.unwrap_err();
+    let broken = Certificate {
+        hosts: vec!["broken.test".to_owned()],
+        chain: CHAIN.to_owned(),
+        key: Secret("nothing".to_owned()),
+    };
+    let good = Certificate {
+        hosts: vec!["app.test".to_owned()],
+        chain: CHAIN.to_owned(),
+        key: Secret(KEY.to_owned()),
+    };
+    let all = Certificates {
+        endpoints: vec![broken, good],
+    };
+    link.send(&ToRouter::Certificates(all)).await;
+    until("the certificate", || {
+        server.certificates_file.exists().then_some(())
+    })
+    .await;
+    handshake(&rig, &chain, "app.test", true).await.unwrap();
+    let mode = std::fs::metadata(&server.certificates_file)
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    rig.shut_down().await;
+    drop(link);
+
+    // A router that starts without the server has them.
+    let rig = Rig::local(&server, Limits::default());
+    let kept = async {
+        while handshake(&rig, &chain, "app.test", true).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, kept)
+        .await
+        .expect("the kept certificate");
+}
+
+#[tokio::test]
+async fn a_terminal_goes_to_the_servers_socket() {
+    let server = Server::new();
+    let rig = Rig::local(&server, Limits::default());
+    let mut link = server.rise().await;
+    let socket = server.dir.path().join("rendezvous.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let mut table = table(1, app(&[ANY]));
+    table.hosts.insert(
+        "api.localhost".to_owned(),
+        Target::Platform {
+            socket: String::new(),
+        },
+    );
+    table.rendezvous = Some(socket.to_string_lossy().into_owned());
+    link.send(&ToRouter::Table(table)).await;
+    link.ack().await;
+    let authority = server.dir.path().join("tls").join(AUTHORITY_CERTIFICATE);
+    let mut client = handshake(&rig, &authority, "127.0.0.1", false)
+        .await
+        .unwrap();
+    client.write_all(b"rendezvous.0123\r\n").await.unwrap();
+    let (mut dyno, _) = tokio::time::timeout(DEADLINE, listener.accept())
+        .await
+        .unwrap()
+        .unwrap();
+    let mut secret = [0; b"rendezvous.0123\r\n".len()];
+    dyno.read_exact(&mut secret).await.unwrap();
+    assert_eq!(&secret, b"rendezvous.0123\r\n");
+    dyno.write_all(b"rendezvous\r\n").await.unwrap();
+    let mut greeting = [0; 64];
+    let count = client.read(&mut greeting).await.unwrap();
+    assert_eq!(&greeting[..count], b"rendezvous\r\n");
+    client.write_all(b"ls\n").await.unwrap();
+    let mut typed = [0; 3];
+    dyno.read_exact(&mut typed).await.unwrap();
+    assert_eq!(&typed, b"ls\n");
+    dyno.write_all(b"out").await.unwrap();
+    drop(dyno);
+    assert_eq!(read_all(&mut client).await, "out");
+}
