@@ -171,6 +171,12 @@ fn write_env(place: &Place, address: &str) -> Result<()> {
     writeln!(text, "export ROPEWALK_URL='http://api.localhost:{port}'")?;
     writeln!(text, "export ROPEWALK_TOKEN='{}'", token.trim())?;
     writeln!(text, "export ROPEWALK_DATA='{}'", place.data.display())?;
+    let authority = place.data.join("tls/ca.pem");
+    writeln!(
+        text,
+        "# What to trust for https://*.localhost:{port}: curl --cacert \"$ROPEWALK_CA\""
+    )?;
+    writeln!(text, "export ROPEWALK_CA='{}'", authority.display())?;
     writeln!(text, "export PATH='{folder}':\"$PATH\"")?;
     writeln!(text, "export GIT_CONFIG_COUNT=1")?;
     writeln!(

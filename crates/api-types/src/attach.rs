@@ -13,6 +13,57 @@ pub const SECRET_MARK: &str = "rendezvous.";
 /// Longest line with a secret, in bytes, its end included.
 pub const MAX_SECRET_LINE: usize = 256;
 
+/// What a client of rendezvous sends first: the path of the address that it was given.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Ticket {
+    pub secret: String,
+    pub window: Window,
+}
+
+/// What the other end is. Clients of rendezvous say it once, when they ask for the dyno.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Window {
+    /// No terminal.
+    Pipe,
+    /// A terminal, of a size if it was told.
+    Terminal(Option<(u16, u16)>),
+}
+
+impl std::fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Ticket(.., {:?})", self.window)
+    }
+}
+
+impl Ticket {
+    /// `rendezvous.<secret>.33x101`, `….terminal` or `….pipe`; safe in a path.
+    pub fn encode(&self) -> String {
+        let window = match self.window {
+            Window::Pipe => "pipe".to_owned(),
+            Window::Terminal(None) => "terminal".to_owned(),
+            Window::Terminal(Some((rows, columns))) => format!("{rows}x{columns}"),
+        };
+        format!("{SECRET_MARK}{}.{window}", self.secret)
+    }
+
+    /// `None` for a line that is no ticket.
+    pub fn decode(line: &str) -> Option<Self> {
+        let (secret, window) = line.strip_prefix(SECRET_MARK)?.rsplit_once('.')?;
+        let window = match window {
+            "pipe" => Window::Pipe,
+            "terminal" => Window::Terminal(None),
+            size => {
+                let (rows, columns) = size.split_once('x')?;
+                Window::Terminal(Some((rows.parse().ok()?, columns.parse().ok()?)))
+            }
+        };
+        Some(Self {
+            secret: secret.to_owned(),
+            window,
+        })
+    }
+}
+
 /// From the terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToDyno {
@@ -109,6 +160,29 @@ impl FromDyno {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tickets_round_trip_and_rubbish_is_none() {
+        for window in [
+            Window::Pipe,
+            Window::Terminal(None),
+            Window::Terminal(Some((33, 101))),
+        ] {
+            let secret = "0123abc".to_owned();
+            let ticket = Ticket { secret, window };
+            assert_eq!(Ticket::decode(&ticket.encode()), Some(ticket));
+        }
+        for rubbish in [
+            "",
+            "rendezvous.",
+            "rendezvous.x",
+            "rendezvous.x.1x",
+            "rendezvous.x.1x70000",
+            "y.x.pipe",
+        ] {
+            assert_eq!(Ticket::decode(rubbish), None, "{rubbish}");
+        }
+    }
 
     #[test]
     fn frames_round_trip_and_rubbish_is_none() {

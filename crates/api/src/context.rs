@@ -67,6 +67,8 @@ pub struct Urls {
     pub domain: String,
     /// `None` for the scheme's own.
     pub port: Option<u16>,
+    /// Clients can speak TLS: `host:port` where terminals of one-off dynos are reached over rendezvous.
+    pub rendezvous: Option<String>,
 }
 
 impl Urls {
@@ -120,6 +122,7 @@ mod tests {
             scheme: "http".into(),
             domain: "localhost".into(),
             port: Some(8080),
+            rendezvous: None,
         };
         assert_eq!(urls.web("demo"), "http://demo.localhost:8080/");
         assert_eq!(urls.git("demo"), "http://git.localhost:8080/demo.git");

@@ -1,20 +1,27 @@
 //! `/apps/:app/dynos` and `/apps/:app/formations/:type`, the verbs on what runs.
 
-use http::Method;
+use http::{HeaderMap, HeaderValue, Method, header};
 use ropewalk_api_types::Dyno;
 use ropewalk_api_types::dyno::DynoCreate;
 
 use crate::client::Client;
 use crate::error::Result;
 
+/// Other clients are given an address of Heroku's protocol.
+const ACCEPT: &str = "application/vnd.heroku+json; version=3.ropewalk";
+
 impl Client {
     pub async fn dynos(&self, app: &str) -> Result<Vec<Dyno>> {
         self.list(&["apps", app, "dynos"]).await
     }
 
-    /// A one-off dyno.
+    /// A one-off dyno, to be attached to over a WebSocket if at all.
     pub async fn create_dyno(&self, app: &str, dyno: &DynoCreate) -> Result<Dyno> {
-        self.send(Method::POST, &["apps", app, "dynos"], dyno).await
+        let ours = [(header::ACCEPT, HeaderValue::from_static(ACCEPT))];
+        let request = self
+            .request(Method::POST, &["apps", app, "dynos"])?
+            .headers(HeaderMap::from_iter(ours));
+        self.json(request.json(dyno)).await
     }
 
     pub async fn restart_all(&self, app: &str) -> Result<()> {

@@ -35,6 +35,8 @@ pub struct Platform {
     pub domain: String,
     /// The socket that serves `api.`, `git.` and `registry.`.
     pub socket: PathBuf,
+    /// The socket that takes terminals of clients that speak rendezvous.
+    pub rendezvous: PathBuf,
 }
 
 /// Host labels of the platform.
@@ -284,7 +286,10 @@ impl Routes {
 }
 
 fn table(platform: &Platform, world: &World) -> Table {
-    let mut table = Table::default();
+    let mut table = Table {
+        rendezvous: Some(platform.rendezvous.to_string_lossy().into_owned()),
+        ..Table::default()
+    };
     for label in PLATFORM_HOSTS {
         let socket = platform.socket.to_string_lossy().into_owned();
         table.hosts.insert(

@@ -18,6 +18,8 @@ use crate::state::State;
 use crate::transport::body::{Json, accepted, created, ok};
 use crate::transport::error::{ApiError, ApiResult};
 use crate::transport::range::{Attribute, Key, Wanted};
+use crate::transport::variant::Attaching;
+use ropewalk_api_types::attach::{Ticket, Window};
 
 const ATTRIBUTES: [Attribute<Dyno>; 3] = [
     ("id", |dyno| Key::Text(dyno.id.to_string())),
@@ -69,6 +71,7 @@ pub(crate) async fn info(
 pub(crate) async fn create(
     Shared(state): Shared<State>,
     actor: Actor,
+    attaching: Attaching,
     Path(app): Path<String>,
     Json(asked): Json<DynoCreate>,
 ) -> ApiResult {
@@ -86,6 +89,10 @@ pub(crate) async fn create(
         )));
     }
     let request = request(&app, asked)?;
+    let way = request
+        .attach
+        .then(|| Way::find(&state, attaching, &request))
+        .transpose()?;
     let said = format!("Starting one-off dyno of type {}", request.process_type);
     let started = match state.ctx.platform.run(request).await {
         Ok(started) => started,
@@ -93,12 +100,10 @@ pub(crate) async fn create(
         Err(error @ RunError::Failed(_)) => return Err(ApiError::internal(&error)),
     };
     state.ctx.say_who(app.id, &actor.user, &said);
-    let attach_url = started.attach_secret.map(|secret| {
-        state
-            .ctx
-            .urls
-            .api_socket(&format!("/ropewalk/attach/{secret}"))
-    });
+    let attach_url = started
+        .attach_secret
+        .zip(way)
+        .map(|(secret, way)| way.url(&state, secret));
     let row = started.dyno;
     let dyno = state
         .ctx
@@ -106,6 +111,44 @@ pub(crate) async fn create(
         .read(move |view| wire(view, &app, &row, &mut HashMap::new()))
         .await?;
     Ok(created(&Dyno { attach_url, ..dyno }))
+}
+
+/// Where a client attaches.
+enum Way {
+    WebSocket,
+    Rendezvous { host: String, window: Window },
+}
+
+impl Way {
+    fn find(state: &State, attaching: Attaching, request: &RunRequest) -> ApiResult<Self> {
+        if attaching == Attaching::WebSocket {
+            return Ok(Self::WebSocket);
+        }
+        let Some(host) = state.ctx.urls.rendezvous.clone() else {
+            return Err(ApiError::invalid(
+                "This server has no certificate, and clients other than `ropewalk run` attach over TLS only. \
+                 Use `ropewalk run`, or run it detached.",
+            ));
+        };
+        let number = |name: &str| request.env.get(name)?.parse().ok();
+        let window = match request.tty {
+            true => Window::Terminal(number("LINES").zip(number("COLUMNS"))),
+            false => Window::Pipe,
+        };
+        Ok(Self::Rendezvous { host, window })
+    }
+
+    fn url(self, state: &State, secret: String) -> String {
+        match self {
+            Self::WebSocket => state
+                .ctx
+                .urls
+                .api_socket(&format!("/ropewalk/attach/{secret}")),
+            Self::Rendezvous { host, window } => {
+                format!("rendezvous://{host}/{}", Ticket { secret, window }.encode())
+            }
+        }
+    }
 }
 
 fn request(app: &store::App, asked: DynoCreate) -> ApiResult<RunRequest> {

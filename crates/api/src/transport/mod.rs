@@ -8,3 +8,4 @@ pub(crate) mod frame;
 pub(crate) mod quota;
 pub(crate) mod range;
 pub(crate) mod sign;
+pub(crate) mod variant;

@@ -6,7 +6,7 @@
 use jsonschema::Draft;
 use serde_json::{Value, json};
 
-use crate::rig::Rig;
+use crate::rig::{DEV, Rig};
 
 const SCHEMA: &str = include_str!("../data/platform-api.schema.json");
 
@@ -216,7 +216,7 @@ async fn one_off_dynos_are_asked_for_as_clients_do() {
         .expect(201);
     assert_eq!(
         started["attach_url"],
-        "ws://api.apps.test:8080/ropewalk/attach/s3cret"
+        "rendezvous://api.apps.test:8443/rendezvous.s3cret.pipe"
     );
     assert_eq!(started["name"], "worker.4821");
     assert_eq!(started["size"], "Standard-2X");
@@ -226,6 +226,23 @@ async fn one_off_dynos_are_asked_for_as_clients_do() {
     assert_eq!(run.env["COLUMNS"], "101");
     assert!(run.attach && !run.tty);
     assert_eq!(run.time_to_live, Some(std::time::Duration::from_secs(60)));
+
+    let on_a_terminal =
+        json!({"attach": true, "command": "bash", "env": {"COLUMNS": 101, "LINES": 33}});
+    let started = rig.call("POST", path, on_a_terminal.clone()).await;
+    assert_eq!(
+        started.expect(201)["attach_url"],
+        "rendezvous://api.apps.test:8443/rendezvous.s3cret.33x101"
+    );
+    let ours = http::Request::post(path)
+        .header("authorization", format!("Bearer {DEV}"))
+        .header("accept", "application/vnd.heroku+json; version=3.ropewalk")
+        .body(axum::body::Body::from(on_a_terminal.to_string()))
+        .unwrap();
+    assert_eq!(
+        rig.send(ours).await.expect(201)["attach_url"],
+        "ws://api.apps.test:8080/ropewalk/attach/s3cret"
+    );
 
     let detached = rig
         .call("POST", path, json!({"command": "date"}))

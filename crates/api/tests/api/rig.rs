@@ -118,6 +118,7 @@ impl Rig {
                 scheme: "http".into(),
                 domain: "apps.test".into(),
                 port: Some(8080),
+                rendezvous: Some("api.apps.test:8443".into()),
             },
             signing_key: SigningKey::derive(b"test"),
             default_stack: "debian-13".into(),

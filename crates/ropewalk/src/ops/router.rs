@@ -13,6 +13,9 @@ use ropewalk_router::{Config, Counters, Limits, Listeners, Source, TlsFiles, fix
 use super::DataArg;
 use super::data::{Data, write_pid};
 
+/// Folder of the local authority in the data directory.
+const LOCAL_TLS: &str = "tls";
+
 #[derive(Debug, Args)]
 pub(crate) struct RouterCommand {
     #[command(flatten)]
@@ -29,6 +32,9 @@ pub(crate) struct RouterCommand {
     /// Its key, PEM
     #[arg(long, value_name = "FILE", requires = "cert")]
     key: Option<PathBuf>,
+    /// Names below localhost speak TLS too, on every socket, with certificates of an authority of this machine's own
+    #[arg(long)]
+    local_tls: bool,
     /// Only this fixed table, whatever the host: no server needed
     #[arg(long, value_name = "ADDR,…", value_delimiter = ',')]
     upstreams: Vec<SocketAddr>,
@@ -47,6 +53,7 @@ impl RouterCommand {
             Source::Link {
                 socket: data.socket("router.sock"),
                 table_file: data.path("router/table.json"),
+                certificates_file: data.path("router/certificates.json"),
             }
         } else {
             Source::Fixed {
@@ -61,6 +68,7 @@ impl RouterCommand {
         let config = Config {
             source,
             tls,
+            local_authority: self.local_tls.then(|| self.data.data.join(LOCAL_TLS)),
             limits: Limits::default(),
             counters: Arc::new(Counters::default()),
         };

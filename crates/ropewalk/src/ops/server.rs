@@ -5,6 +5,7 @@ mod catalog;
 mod host;
 mod platform;
 mod prepare;
+mod rendezvous;
 
 pub(crate) use host::feed_watchdog;
 
@@ -47,6 +48,9 @@ pub(crate) struct Server {
     /// Clients use https
     #[arg(long)]
     https: bool,
+    /// The router also speaks TLS on its port, with certificates of the local authority
+    #[arg(long, conflicts_with = "https")]
+    local_tls: bool,
     /// Builds get nothing of the host's certificates, proxies and package index settings
     #[arg(long)]
     no_inherit: bool,
@@ -91,6 +95,7 @@ impl Server {
         let platform = ropewalk_scheduler::Platform {
             domain: self.domain.clone(),
             socket: data.socket("platform.sock"),
+            rendezvous: data.socket("rendezvous.sock"),
         };
         let routes = Routes::new(platform, logs.clone());
         let config = Config {
@@ -174,6 +179,16 @@ impl Server {
         }
     }
 
+    /// Where TLS is spoken: terminals of clients other than ours come there.
+    fn rendezvous(&self) -> Option<String> {
+        match (self.https, self.local_tls) {
+            (true, _) => Some(format!("api.{}:{}", self.domain, self.port)),
+            // Names below localhost do not resolve everywhere.
+            (_, true) => Some(format!("127.0.0.1:{}", self.port)),
+            _ => None,
+        }
+    }
+
     async fn start(
         &self,
         data: &Data,
@@ -248,6 +263,7 @@ impl Server {
                 scheme: self.scheme().to_owned(),
                 domain: self.domain.clone(),
                 port: (self.port != own_port).then_some(self.port),
+                rendezvous: self.rendezvous(),
             },
             signing_key: SigningKey::derive(&std::fs::read(data.path("key"))?),
             default_stack: "debian-13".to_owned(),
@@ -268,6 +284,14 @@ impl Server {
             ready,
             git_ready,
         };
+        tasks.spawn(
+            "terminals",
+            rendezvous::serve(
+                listen("rendezvous.sock")?,
+                parts.scheduler.clone(),
+                shutdown.clone(),
+            ),
+        );
         let socket = listen("platform.sock")?;
         tasks.spawn("platform", host::serve(socket, hosts, shutdown));
         Ok(())

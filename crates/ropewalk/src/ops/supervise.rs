@@ -52,6 +52,8 @@ impl Supervise {
         }
         let stop = CancellationToken::new();
         let program = std::env::current_exe()?;
+        // Nobody issues certificates for names that mean this machine, so it does that itself.
+        let local_tls = (self.domain == "localhost").then_some("--local-tls");
         let server = keep(
             "server",
             &stop,
@@ -59,6 +61,7 @@ impl Supervise {
                 let mut command = child(&program, "server", &data.root);
                 command
                     .args(["--domain", &self.domain, "--port", &port.to_string()])
+                    .args(local_tls)
                     .stdin(Stdio::null());
                 Ok(command)
             },
@@ -71,6 +74,7 @@ impl Supervise {
                 let mut command = child(&program, "router", &data.root);
                 command
                     .arg("--listen-stdin")
+                    .args(local_tls)
                     .stdin(Stdio::from(OwnedFd::from(listener.try_clone()?)));
                 Ok(command)
             },
