@@ -18,7 +18,13 @@ pub const MAX_SECRET_LINE: usize = 256;
 pub struct Ticket {
     pub secret: String,
     pub window: Window,
+    /// The client looks for [`STATUS_MARK`] in the output, and put a command behind the user's that prints it. A user's
+    /// `exit` ends the shell before that command, and then whoever serves the terminal says it.
+    pub status: bool,
 }
+
+/// What clients of rendezvous find the exit code behind, in a line of its own.
+pub const STATUS_MARK: &str = "\u{FFFF} heroku-command-exit-status: ";
 
 /// What the other end is. Clients of rendezvous say it once, when they ask for the dyno.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,19 +42,23 @@ impl std::fmt::Debug for Ticket {
 }
 
 impl Ticket {
-    /// `rendezvous.<secret>.33x101`, `….terminal` or `….pipe`; safe in a path.
+    /// `rendezvous.<secret>.33x101`, `….terminal` or `….pipe`, with `.status` behind it where that is wanted; safe in a
+    /// path.
     pub fn encode(&self) -> String {
+        let status = if self.status { ".status" } else { "" };
         let window = match self.window {
             Window::Pipe => "pipe".to_owned(),
             Window::Terminal(None) => "terminal".to_owned(),
             Window::Terminal(Some((rows, columns))) => format!("{rows}x{columns}"),
         };
-        format!("{SECRET_MARK}{}.{window}", self.secret)
+        format!("{SECRET_MARK}{}.{window}{status}", self.secret)
     }
 
     /// `None` for a line that is no ticket.
     pub fn decode(line: &str) -> Option<Self> {
-        let (secret, window) = line.strip_prefix(SECRET_MARK)?.rsplit_once('.')?;
+        let line = line.strip_prefix(SECRET_MARK)?;
+        let without = line.strip_suffix(".status");
+        let (secret, window) = without.unwrap_or(line).rsplit_once('.')?;
         let window = match window {
             "pipe" => Window::Pipe,
             "terminal" => Window::Terminal(None),
@@ -60,6 +70,7 @@ impl Ticket {
         Some(Self {
             secret: secret.to_owned(),
             window,
+            status: without.is_some(),
         })
     }
 }
@@ -168,9 +179,14 @@ mod tests {
             Window::Terminal(None),
             Window::Terminal(Some((33, 101))),
         ] {
-            let secret = "0123abc".to_owned();
-            let ticket = Ticket { secret, window };
-            assert_eq!(Ticket::decode(&ticket.encode()), Some(ticket));
+            for status in [false, true] {
+                let ticket = Ticket {
+                    secret: "0123abc".to_owned(),
+                    window,
+                    status,
+                };
+                assert_eq!(Ticket::decode(&ticket.encode()), Some(ticket));
+            }
         }
         for rubbish in [
             "",

@@ -19,7 +19,7 @@ use crate::transport::body::{Json, accepted, created, ok};
 use crate::transport::error::{ApiError, ApiResult};
 use crate::transport::range::{Attribute, Key, Wanted};
 use crate::transport::variant::Attaching;
-use ropewalk_api_types::attach::{Ticket, Window};
+use ropewalk_api_types::attach::{STATUS_MARK, Ticket, Window};
 
 const ATTRIBUTES: [Attribute<Dyno>; 3] = [
     ("id", |dyno| Key::Text(dyno.id.to_string())),
@@ -116,7 +116,11 @@ pub(crate) async fn create(
 /// Where a client attaches.
 enum Way {
     WebSocket,
-    Rendezvous { host: String, window: Window },
+    Rendezvous {
+        host: String,
+        window: Window,
+        status: bool,
+    },
 }
 
 impl Way {
@@ -135,7 +139,11 @@ impl Way {
             true => Window::Terminal(number("LINES").zip(number("COLUMNS"))),
             false => Window::Pipe,
         };
-        Ok(Self::Rendezvous { host, window })
+        Ok(Self::Rendezvous {
+            host,
+            window,
+            status: request.command.contains(STATUS_MARK),
+        })
     }
 
     fn url(self, state: &State, secret: String) -> String {
@@ -144,8 +152,17 @@ impl Way {
                 .ctx
                 .urls
                 .api_socket(&format!("/ropewalk/attach/{secret}")),
-            Self::Rendezvous { host, window } => {
-                format!("rendezvous://{host}/{}", Ticket { secret, window }.encode())
+            Self::Rendezvous {
+                host,
+                window,
+                status,
+            } => {
+                let ticket = Ticket {
+                    secret,
+                    window,
+                    status,
+                };
+                format!("rendezvous://{host}/{}", ticket.encode())
             }
         }
     }

@@ -216,7 +216,7 @@ async fn one_off_dynos_are_asked_for_as_clients_do() {
         .expect(201);
     assert_eq!(
         started["attach_url"],
-        "rendezvous://api.apps.test:8443/rendezvous.s3cret.pipe"
+        "rendezvous://api.apps.test:8443/rendezvous.s3cret.pipe.status"
     );
     assert_eq!(started["name"], "worker.4821");
     assert_eq!(started["size"], "Standard-2X");

@@ -1,13 +1,13 @@
 //! Terminals of one-off dynos for clients that speak rendezvous: a line with a ticket, a greeting, then bytes.
 //!
-//! The router has taken off the TLS. Frames, sizes and exit codes have no place in this protocol: whoever wants the
-//! exit code has the command print it.
+//! The router has taken off the TLS. Frames, sizes and exit codes have no place in this protocol: clients that want the
+//! exit code have the command print it, and where the command could not, it is said here.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ropewalk_api_types::attach::{FromDyno, MAX_SECRET_LINE, Ticket, ToDyno, Window};
+use ropewalk_api_types::attach::{FromDyno, MAX_SECRET_LINE, STATUS_MARK, Ticket, ToDyno, Window};
 use ropewalk_scheduler::{Attachment, Scheduler};
 use tokio::io::{
     AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader,
@@ -83,7 +83,7 @@ async fn join(stream: UnixStream, scheduler: Scheduler) -> std::io::Result<()> {
         let _ = input.send(ToDyno::Resize { rows, columns }).await;
     }
     tokio::select! {
-        result = show(output, &mut writer) => result,
+        result = show(output, &mut writer, ticket.status) => result,
         result = listen(&mut reader, input, ticket.window) => result,
     }
 }
@@ -99,18 +99,47 @@ async fn read_ticket(reader: &mut (impl AsyncBufRead + Unpin)) -> std::io::Resul
         .and_then(|line| Ticket::decode(line.trim_end())))
 }
 
-/// Until the command has ended.
+/// Until the command has ended. With `status` the exit code is said in the client's form, unless the command did.
 async fn show(
     mut output: mpsc::Receiver<FromDyno>,
     client: &mut (impl AsyncWrite + Unpin),
+    status: bool,
 ) -> std::io::Result<()> {
+    let mut seen = Seen::default();
     while let Some(frame) = output.recv().await {
         match frame {
-            FromDyno::Stdout(bytes) | FromDyno::Stderr(bytes) => client.write_all(&bytes).await?,
-            FromDyno::Exit(_) => break,
+            FromDyno::Stdout(bytes) | FromDyno::Stderr(bytes) => {
+                seen.look(&bytes);
+                client.write_all(&bytes).await?;
+            }
+            FromDyno::Exit(code) => {
+                if status && !seen.mark {
+                    let line = format!("{STATUS_MARK}{code}\r\n");
+                    client.write_all(line.as_bytes()).await?;
+                }
+                break;
+            }
         }
     }
     client.flush().await
+}
+
+/// Whether the output held the mark of the exit code, over pieces of any size.
+#[derive(Debug, Default)]
+struct Seen {
+    mark: bool,
+    /// The last bytes, less than a mark of them.
+    tail: Vec<u8>,
+}
+
+impl Seen {
+    fn look(&mut self, bytes: &[u8]) {
+        let mark = STATUS_MARK.as_bytes();
+        self.tail.extend_from_slice(bytes);
+        self.mark |= self.tail.windows(mark.len()).any(|part| part == mark);
+        let from = self.tail.len().saturating_sub(mark.len() - 1);
+        self.tail.drain(..from);
+    }
 }
 
 /// Until the client has gone.
@@ -197,6 +226,35 @@ mod tests {
         .await;
         // A terminal makes of it what it likes.
         listens(Window::Terminal(None), &[(b"a\x04", &[said(b"a\x04")])]).await;
+    }
+
+    async fn shown(frames: Vec<FromDyno>, status: bool) -> String {
+        let (output, receiver) = mpsc::channel(64);
+        for frame in frames {
+            output.send(frame).await.expect("send");
+        }
+        let mut client = Vec::new();
+        show(receiver, &mut client, status).await.expect("shown");
+        String::from_utf8(client).expect("text")
+    }
+
+    #[tokio::test]
+    async fn the_exit_code_is_said_once() {
+        let said = |text: &str| FromDyno::Stdout(Bytes::copy_from_slice(text.as_bytes()));
+        let line = format!("{STATUS_MARK}3");
+        let (first, second) = line.as_bytes().split_at(5);
+        let halves = [first, second].map(|part| FromDyno::Stdout(Bytes::copy_from_slice(part)));
+        let exits = FromDyno::Exit(3);
+        assert_eq!(
+            shown(vec![said("hi\n"), exits.clone()], false).await,
+            "hi\n"
+        );
+        assert_eq!(
+            shown(vec![said("hi\n"), exits.clone()], true).await,
+            format!("hi\n{line}\r\n")
+        );
+        let [first, second] = halves;
+        assert_eq!(shown(vec![first, second, exits], true).await, line);
     }
 
     #[tokio::test]
