@@ -11,6 +11,7 @@ mod disk;
 mod env_dir;
 mod failure;
 mod fetch;
+mod flat_yaml;
 pub(crate) mod inherit;
 mod log;
 mod pack;

@@ -6,10 +6,11 @@ use std::path::Path;
 use ropewalk_model::ProcessType;
 use ropewalk_model::procfile::{self, Procfile};
 use serde::Deserialize;
-use serde_yaml::Value;
+use serde_json::Value;
 
 use super::beneath;
 use super::failure::Failure;
+use super::flat_yaml::{FlatMap, Presence};
 
 /// Largest output of bin/release, in bytes.
 const MAX_RELEASE: usize = 64 << 10;
@@ -55,11 +56,11 @@ pub(crate) fn discover(tree: &Path, release_yml: &[u8]) -> Result<ProcessTypes, 
 #[derive(Debug, Default, Deserialize)]
 struct ReleaseYaml {
     #[serde(default)]
-    default_process_types: Option<BTreeMap<String, Value>>,
+    default_process_types: Option<FlatMap>,
     #[serde(default)]
-    addons: Option<Value>,
+    addons: Presence,
     #[serde(default)]
-    config_vars: Option<Value>,
+    config_vars: Presence,
 }
 
 /// Default process types of `bin/release`, and warnings. Nothing, `---` and `--- {}` offer nothing.
@@ -74,7 +75,7 @@ fn offered(yaml: &[u8]) -> Result<(BTreeMap<String, String>, Vec<String>), Failu
     let parsed = parsed.unwrap_or_default();
     let mut types = BTreeMap::new();
     let mut warnings = Vec::new();
-    for (name, command) in parsed.default_process_types.unwrap_or_default() {
+    for (name, command) in parsed.default_process_types.unwrap_or_default().0 {
         match (ProcessType::parse(&name), command) {
             (Ok(name), Value::String(command))
                 if !command.trim().is_empty() && !command.contains('\0') =>
@@ -92,17 +93,11 @@ fn offered(yaml: &[u8]) -> Result<(BTreeMap<String, String>, Vec<String>), Failu
     if types.len() > procfile::MAX_TYPES {
         return Err(wrong("has more than 100 process types"));
     }
-    for (what, value) in [
+    for (what, asked) in [
         ("add-ons", &parsed.addons),
         ("config vars", &parsed.config_vars),
     ] {
-        let empty = match value {
-            None | Some(Value::Null) => true,
-            Some(Value::Sequence(list)) => list.is_empty(),
-            Some(Value::Mapping(map)) => map.is_empty(),
-            Some(_) => false,
-        };
-        if !empty {
+        if asked.0 {
             warnings.push(format!(
                 "The buildpack asks for {what}; set them yourself if the app needs them."
             ));
@@ -163,6 +158,17 @@ mod tests {
         )
         .unwrap();
         assert_eq!(odd.warnings.len(), 3);
+        let list = format!("a: &a [{}1]\n", "1,".repeat(12_000));
+        let wide = format!(
+            "{list}addons: [{}*a]\ndefault_process_types: {{web: x}}\n",
+            "*a,".repeat(8_000)
+        );
+        let found = types(None, &wide).unwrap();
+        assert_eq!(
+            (found.commands["web"].as_str(), found.warnings.len()),
+            ("x", 1)
+        );
+        assert!(types(None, &format!("{list}default_process_types: {{web: *a}}\n")).is_err());
         let mut bomb = String::from("a: &a [x,x,x,x,x,x,x,x,x]\n");
         for (this, last) in ('b'..='k').zip('a'..='j') {
             bomb.push_str(&format!("{this}: &{this} [*{last},*{last},*{last},*{last},*{last},*{last},*{last},*{last},*{last}]\n"));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::beneath;
+use super::flat_yaml::FlatMap;
 use crate::Result;
 
 /// Largest result file, in bytes.
@@ -73,11 +74,7 @@ impl Results {
 
 /// A flat map in JSON or YAML; anything else is no report.
 fn report(bytes: &[u8]) -> Value {
-    let value = serde_yaml::from_slice::<Value>(bytes).unwrap_or(Value::Null);
-    match value {
-        Value::Object(_) => value,
-        _ => Value::Null,
-    }
+    serde_yaml::from_slice::<FlatMap>(bytes).map_or(Value::Null, |map| Value::Object(map.0))
 }
 
 /// Names go to terminals and rows: no control characters, no novels.
@@ -98,11 +95,19 @@ mod tests {
         std::fs::create_dir(dir.path().join("result")).unwrap();
         write(
             "detected",
-            "heroku/nodejs\tNode.js\nbad line\nx\ty\u{1b}[31m\n",
+            "heroku/nodejs\tNode.js\nbad line\nx\ty\u{1b}[31m\nz\tZ\n",
         );
         write("phases", "detect\t40\ncompile\t1200\nodd\tx\n");
         write("report.1", "node: 22\nnpm: '10'\n");
         write("report.2", "just words");
+        // What stands for gigabytes, and how much of it there may be.
+        let bomb = format!(
+            "a: &a [{}1]\nb: [{}*a]\n",
+            "1,".repeat(60_000),
+            "*a,".repeat(40_000)
+        );
+        assert!(bomb.len() <= MAX);
+        write("report.3", &bomb);
         let results = Results::read(dir.path()).unwrap();
         assert_eq!(
             results.detected[0],
@@ -115,9 +120,9 @@ mod tests {
         );
         assert_eq!(
             results.reports,
-            [json!({"node": 22, "npm": "10"}), Value::Null]
+            [json!({"node": 22, "npm": "10"}), Value::Null, Value::Null]
         );
-        assert_eq!(results.display(), "y[31m");
+        assert_eq!(results.display(), "Z");
         assert_eq!(
             Results::read(&dir.path().join("none")).unwrap(),
             Results::default()
