@@ -94,6 +94,12 @@ unshare() {
     done
 }
 
+# write_file FILE: puts stdin in the place of the file, which may be shared with another tree.
+write_file() {
+    cat >"$1.new.$$"
+    mv -T "$1.new.$$" "$1"
+}
+
 # cache_key PART...: one checksum over words and files; a file is written as @PATH, and one
 # that is missing counts as such.
 cache_key() {

@@ -35,6 +35,15 @@ test_linked_trees_share_files_and_replace_whole() {
     equal "$(find . -name '*.new.*' -o -name '*.old.*')" ''
 }
 
+test_written_files_leave_what_they_were_shared_with_alone() {
+    load
+    echo 1 >a
+    ln a b
+    echo 2 | write_file a
+    equal "$(<a)$(<b)" 21
+    equal "$(find . -name '*.new.*')" ''
+}
+
 test_cache_key_sees_words_files_and_their_absence() {
     load
     echo 1 >f

@@ -231,7 +231,7 @@ save_dependencies() {
     case $manager-$yarn_kind in npm- | yarn-classic) ;; *) return 0 ;; esac
     [[ $reused == '' ]] || return 0
     link_modules node_modules "$kept_modules"
-    modules_key >"$kept_modules.key"
+    modules_key | write_file "$kept_modules.key"
 }
 
 prune_dependencies() {

@@ -31,6 +31,25 @@ test_package_json_with_strange_values() {
     equal "$F_dependencies$F_node" ''
 }
 
+# The cache is lent as hard links: a build that fails must not have written into what is kept.
+test_saving_leaves_the_kept_cache_alone() {
+    file package.json <<<'{"dependencies": {"ms": "2.1.3"}}'
+    mkdir -p "$root/kept" node_modules/ms
+    # shellcheck source=../../lib/common.sh
+    source "$home/lib/common.sh"
+    # shellcheck source=../lib/dependencies.sh
+    source "$home/nodejs/lib/dependencies.sh"
+    build_dir=$PWD node_version=24.1.0 npm_version=11 F_wanted='' F_workspaces='' F_local=''
+    F_manager='' NODE_MODULES_CACHE=true reused='' cache=$root/cache
+    choose_manager
+    echo old | tee "$root/kept/key" >/dev/null
+    ln "$root/kept/key" "$kept_modules.key"
+    save_dependencies
+    equal "$(<"$root/kept/key")" old
+    equal "$(<"$kept_modules.key")" "$(modules_key)"
+    test -d "$kept_modules/ms"
+}
+
 test_range_that_is_none() {
     file package.json <<<'{"engines": {"node": "not a range"}}'
     mkdir -p "$root/cache/nodejs/lists"

@@ -65,7 +65,7 @@ keep_environment() {
         return
     fi
     link_tree "$build_dir/.heroku/python" "$cache/environment"
-    printf '%s' "$key" >"$cache/environment.key"
+    printf '%s' "$key" | write_file "$cache/environment.key"
 }
 
 # An environment that uses the stack's Python: it gets the stack's security updates. Written by
