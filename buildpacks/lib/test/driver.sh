@@ -38,7 +38,7 @@ report: echo '{"a": 1}'
 X
     )
     two=$(third_party two <<'X'
-detect: test ! -e "$1/one" && echo Two
+detect: test -e "$1/one" && echo "Two ${GREETING:-}"
 compile: echo "       greeting $GREETING"; echo 'web: dynamic' >"$1/Procfile"
 release: echo "default_process_types: {web: two}"; echo "# ${GREETING:-clean}"
 X
@@ -48,12 +48,55 @@ X
     expect '-----> Using buildpacks:'
     expect '       1. https://example.com/one?x=1'
     expect "       2. $two"
-    expect '       greeting from one'
+    equal "$(grep -n -e 'app detected' -e greeting <<<"$out" | cut -d: -f2-)" \
+        $'-----> One app detected\n-----> Two  app detected\n       greeting from one'
     equal "$(<"$root/result/release.yml")" $'default_process_types: {web: two}\n# clean'
     equal "$(<"$root/result/report.1")" '{"a": 1}'
     test ! -e "$root/result/report.2"
     test ! -e "$one/export"
     equal "$(cut -f1 "$root/result/phases" | xargs)" 'detect compile release report'
+}
+
+test_a_later_buildpack_that_does_not_apply_ends_the_build_where_it_stands() {
+    one=$(third_party one <<'X'
+detect: echo One
+compile: echo '       compiled one'
+report: echo 'one: yes'
+X
+    )
+    two=$(third_party two <<'X'
+detect: exit 1
+report: echo 'two: yes'
+X
+    )
+    three=$(third_party three <<'X'
+detect: echo '       three was asked' >&2; echo Three
+X
+    )
+    build "$one" "$two" "$three"
+    expect_status 81
+    expect '       compiled one'
+    expect " !     App not compatible with buildpack: $two"
+    expect_not 'three was asked'
+    equal "$(<"$root/result/detected")" "$one"$'\tOne'
+    equal "$(<"$root/result/report.1")" 'one: yes'
+    equal "$(cut -f1 "$root/result/phases" | xargs)" 'detect compile report'
+}
+
+test_detect_and_report_have_times_of_their_own() {
+    one=$(third_party one <<'X'
+detect: sleep 600
+report: sleep 600
+X
+    )
+    sed 's/^short=30$/short=1/' "$home/lib/driver" >"$root/driver"
+    mkdir -p "$root/lib"
+    install -m 755 "$root/driver" "$root/lib/driver"
+    cp "$home/order" "$root/order"
+    status=0
+    out=$("$root/lib/driver" "$one") || status=$?
+    expect_status 81
+    test ! -e "$root/result/report.1"
 }
 
 test_compile_fails_and_reports_are_still_made() {
@@ -104,11 +147,13 @@ X
     )
     config SECRET s3cret
     export SECRET_OF_HOST=1 GIT_DIR=/nowhere SOURCE_VERSION=abc REQUEST_ID=r PIP_CERT=/ca https_proxy=p
+    export MAVEN_ARGS=-o MAVEN_REPOSITORY_URL=u GONOPROXY=g GOINSECURE=g
     out=$(env -u LANG "$home/lib/driver" "$one")
     expect_not SECRET_OF_HOST
     expect_not GIT_DIR
     expect_not ROPEWALK_DRIVER_CLEAN
-    for name in HOME LANG PATH STACK SOURCE_VERSION REQUEST_ID PIP_CERT https_proxy; do
+    for name in HOME LANG PATH STACK SOURCE_VERSION REQUEST_ID PIP_CERT https_proxy \
+        MAVEN_ARGS MAVEN_REPOSITORY_URL GONOPROXY GOINSECURE; do
         expect "$name "
     done
     expect s3cret
