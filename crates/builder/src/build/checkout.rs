@@ -78,9 +78,9 @@ pub(crate) async fn checkout(
             ));
         }
         give_away(&tree)?;
-        Ok::<_, Error>(lines)
+        Ok::<_, Failure>(lines)
     });
-    Ok(lines.await??)
+    lines.await?
 }
 
 /// Refuses trees that are too large or hold submodules, before a byte is written.

@@ -10,10 +10,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::beneath;
-use crate::{Error, Result};
+use super::failure::Failure;
+use crate::Error;
 
 /// Largest file, in bytes.
 const MAX_BYTES: usize = 64 << 10;
+/// Most patterns; what stands after them is passed over.
+const MAX_PATTERNS: usize = 1000;
+/// Longest pattern, in bytes: paths are not longer.
+const MAX_PATTERN: usize = 1024;
+/// Steps for all files together; some seconds. Ten patterns over 100,000 files take a hundredth of it.
+const MAX_STEPS: u64 = 2_000_000_000;
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct SlugIgnore {
@@ -31,7 +38,11 @@ struct Pattern {
 
 /// Removes what the tree's `.slugignore` names. Returns how many files and folders went, and warnings. Blocking; only
 /// for a fresh checkout that nobody else writes to.
-pub(crate) fn apply(root: &Path) -> Result<(usize, Vec<String>)> {
+pub(crate) fn apply(root: &Path) -> Result<(usize, Vec<String>), Failure> {
+    apply_within(root, MAX_STEPS)
+}
+
+fn apply_within(root: &Path, mut steps: u64) -> Result<(usize, Vec<String>), Failure> {
     let Some(bytes) = beneath::read(root, ".slugignore", MAX_BYTES)? else {
         return Ok((0, Vec::new()));
     };
@@ -51,7 +62,7 @@ pub(crate) fn apply(root: &Path) -> Result<(usize, Vec<String>)> {
                 name.push(b'/');
             }
             name.extend_from_slice(entry.file_name().as_bytes());
-            if ignore.matches(&name, is_folder) {
+            if ignore.matches(&name, is_folder, &mut steps) {
                 let gone = match is_folder {
                     true => fs::remove_dir_all(entry.path()),
                     false => fs::remove_file(entry.path()),
@@ -60,6 +71,12 @@ pub(crate) fn apply(root: &Path) -> Result<(usize, Vec<String>)> {
                 removed += 1;
             } else if is_folder {
                 folders.push(name);
+            }
+            if steps == 0 {
+                return Err(Failure::App(
+                    "The patterns in .slugignore take too long to compare with every file: use fewer or simpler ones."
+                        .to_owned(),
+                ));
             }
         }
     }
@@ -82,6 +99,20 @@ impl SlugIgnore {
                 let body = word.trim_end_matches('/');
                 let anchored = body.contains('/');
                 let glob = body.trim_start_matches("./").trim_start_matches('/');
+                if ignore.patterns.len() == MAX_PATTERNS {
+                    let warning =
+                        format!("Only the first {MAX_PATTERNS} patterns in .slugignore count.");
+                    ignore.warnings.push(warning);
+                    return ignore;
+                }
+                if glob.len() > MAX_PATTERN {
+                    let warning = format!(
+                        "A pattern in .slugignore of {} bytes has no effect: it is too long.",
+                        glob.len()
+                    );
+                    ignore.warnings.push(warning);
+                    continue;
+                }
                 if !glob.is_empty() {
                     ignore.patterns.push(Pattern {
                         glob: glob.as_bytes().to_vec(),
@@ -95,12 +126,16 @@ impl SlugIgnore {
     }
 
     /// Whether a path from the root, without a slash at either end, is named itself. What lies in a named folder goes
-    /// with it.
-    pub(crate) fn matches(&self, path: &[u8], is_folder: bool) -> bool {
+    /// with it. Takes the steps it needs from `steps`; with none left, nothing is named.
+    pub(crate) fn matches(&self, path: &[u8], is_folder: bool, steps: &mut u64) -> bool {
         let name = path.rsplit(|b| *b == b'/').next().unwrap_or(path);
         self.patterns.iter().any(|pattern| {
             (is_folder || !pattern.folders_only)
-                && fits(&pattern.glob, if pattern.anchored { path } else { name })
+                && fits(
+                    &pattern.glob,
+                    if pattern.anchored { path } else { name },
+                    steps,
+                )
         })
     }
 }
@@ -133,13 +168,19 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
-/// Glob against text; at worst as many steps as their lengths multiplied, whatever the pattern.
-fn fits(glob: &[u8], text: &[u8]) -> bool {
+/// Glob against text; at worst as many steps as their lengths multiplied, whatever the pattern. Ends early, fitting
+/// nothing, when `steps` are used up.
+fn fits(glob: &[u8], text: &[u8], steps: &mut u64) -> bool {
     // After which bytes of the text each place of the pattern can be reached.
     let mut reached = vec![false; text.len() + 1];
     reached[0] = true;
     let mut at = 0;
     while at < glob.len() {
+        *steps = steps.saturating_sub(text.len() as u64 + 1);
+        // Most patterns end here at their first letter.
+        if *steps == 0 || !reached.contains(&true) {
+            return false;
+        }
         let mut next = vec![false; text.len() + 1];
         let (taken, any, crosses) = match glob[at] {
             b'*' if glob[at..].starts_with(b"**/") => (3, true, true),
@@ -231,7 +272,11 @@ mod tests {
     use super::*;
 
     fn matches(file: &str, path: &str, is_folder: bool) -> bool {
-        SlugIgnore::parse(file.as_bytes()).matches(path.as_bytes(), is_folder)
+        SlugIgnore::parse(file.as_bytes()).matches(
+            path.as_bytes(),
+            is_folder,
+            &mut u64::MAX.clone(),
+        )
     }
 
     #[test]
@@ -273,7 +318,7 @@ mod tests {
     #[test]
     fn negation_is_said_to_do_nothing() {
         let ignore = SlugIgnore::parse(b"*.md\n!README.md\n");
-        assert!(ignore.matches(b"README.md", false));
+        assert!(ignore.matches(b"README.md", false, &mut 1000));
         assert_eq!(ignore.warnings.len(), 1);
     }
 
@@ -284,6 +329,32 @@ mod tests {
         let began = std::time::Instant::now();
         assert!(!matches(&format!("{pattern}b"), &text, false));
         assert!(began.elapsed().as_secs() < 10);
+    }
+
+    #[test]
+    fn patterns_have_a_number_a_length_and_a_cost() {
+        let many = SlugIgnore::parse("a\n".repeat(30_000).as_bytes());
+        assert_eq!(
+            (many.patterns.len(), many.warnings.len()),
+            (MAX_PATTERNS, 1)
+        );
+        let long = SlugIgnore::parse("a*".repeat(600).as_bytes());
+        assert_eq!((long.patterns.len(), long.warnings.len()), (0, 1));
+        let tree = tempfile::tempdir().unwrap();
+        let patterns = format!("{}b ", "a*".repeat(100)).repeat(100);
+        fs::write(tree.path().join(".slugignore"), patterns).unwrap();
+        for number in 0..50 {
+            fs::write(tree.path().join(format!("{}{number}", "a".repeat(200))), "").unwrap();
+        }
+        let tried = apply_within(tree.path(), 10_000_000);
+        assert!(matches!(tried, Err(Failure::App(_))), "{tried:?}");
+        // What people write costs next to nothing.
+        fs::write(
+            tree.path().join(".slugignore"),
+            "*.psd\n/test\ndocs/**\nnode_modules/\n",
+        )
+        .unwrap();
+        assert_eq!(apply_within(tree.path(), 200_000).unwrap().0, 0);
     }
 
     #[test]
