@@ -88,6 +88,8 @@ pub(crate) async fn deploy(
         () = cancel.cancelled() => Err(Failure::Cancelled),
         outcome = straight_line(&context, &order, &mut log, &mut site, &mut phases) => outcome,
     };
+    // Before anything waits for somebody to read it.
+    site.sandbox.clear().await;
     let keep = match outcome {
         Ok(()) => true,
         // The server stops while the release goes on: the ref must follow the release.
@@ -123,7 +125,7 @@ async fn straight_line(
 ) -> Result<(), Failure> {
     let place = wait_for_place(context, log).await?;
     phases.end("queue");
-    disk::check(&context.options.data, context.options.limits.disk_floor)?;
+    disk::check(context).await?;
     let commit = order.deploy.commit.as_str();
     let recipe = Recipe::look_up(context, &order.push.app, commit).await?;
     begin(context, order, &recipe, log, site).await?;

@@ -1,5 +1,6 @@
 //! What all parts of a build share, and the handle that the server holds.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
@@ -7,7 +8,7 @@ use ropewalk_engine::Engine;
 use ropewalk_model::AppId;
 use ropewalk_store::Store;
 use tokio::net::UnixListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -37,6 +38,8 @@ pub(crate) struct Context {
     pub(crate) queue: Queue,
     pub(crate) push_slots: Arc<Semaphore>,
     pub(crate) fetch_slots: Arc<Semaphore>,
+    /// The engine's data directory where it is on another disk than ours; asked for once.
+    pub(crate) engine_folder: OnceCell<Option<PathBuf>>,
     /// Everything that runs on its own: builds, processes being ended, folders being removed.
     pub(crate) tasks: TaskTracker,
     /// Ends every push and build.
@@ -68,6 +71,7 @@ impl Builder {
             queue: Queue::new(limits.builds, limits.waiting),
             push_slots: Arc::new(Semaphore::new(limits.pushes)),
             fetch_slots: Arc::new(Semaphore::new(limits.fetches)),
+            engine_folder: OnceCell::new(),
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
             options,

@@ -5,6 +5,7 @@
 mod support;
 
 use std::os::unix::fs::symlink;
+use std::time::Duration;
 
 use axum::body::Body;
 use base64::Engine as _;
@@ -167,6 +168,60 @@ async fn a_huge_push_is_refused_in_words_and_leaves_nothing() {
     assert!(client.push(&rig.url(), &["main"]).await.ok);
 }
 
+/// What a git sends to move `main` from `old` to its HEAD.
+async fn receive_pack(client: &Client, old: &str) -> Vec<u8> {
+    let next = client.git(&["rev-parse", "HEAD"]).await;
+    client
+        .git(&["pack-objects", "--all", "-q", "../pack"])
+        .await;
+    let pack = std::fs::read_dir(client.dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|ext| ext == "pack"))
+        .unwrap();
+    let line = format!("{old} {next} refs/heads/main\0 report-status side-band-64k");
+    let mut body = format!("{:04x}{line}0000", line.len() + 4).into_bytes();
+    body.extend_from_slice(&std::fs::read(pack).unwrap());
+    body
+}
+
+/// A connection on which a push of so many bytes has begun.
+async fn post(rig: &Rig, length: usize) -> TcpStream {
+    let mut stream = TcpStream::connect(("127.0.0.1", rig.port)).await.unwrap();
+    let head = format!(
+        "POST /demo.git/git-receive-pack HTTP/1.1\r\nhost: git\r\nauthorization: {}\r\n\
+         content-type: application/x-git-receive-pack-request\r\ncontent-length: {length}\r\n\r\n",
+        basic(TOKEN)
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_read_does_not_hold_its_build_up() {
+    let rig = Rig::with(|options| options.limits.build = Duration::from_secs(1)).await;
+    let client = Client::new().await;
+    rig.engine.play(async |job| {
+        job.node();
+        let line = format!("{}\n", "x".repeat(1000)).repeat(1000);
+        for _ in 0..64 {
+            job.say(&line);
+        }
+        std::future::pending().await
+    });
+    let body = receive_pack(&client, &"0".repeat(40)).await;
+    let mut stream = post(&rig, body.len()).await;
+    stream.write_all(&body).await.unwrap();
+    until(20, "the build runs", || rig.engine.containers() == 1).await;
+    until(20, "its time is over for the container too", || {
+        rig.engine.containers() == 0
+    })
+    .await;
+    drop(stream);
+    until(5, "nothing of the build is left", || rig.builds_left() == 0).await;
+    assert_eq!(rig.server_ref("refs/heads/main"), None);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_push_that_is_cut_off_leaves_nothing() {
     let rig = Rig::new().await;
@@ -177,28 +232,10 @@ async fn a_push_that_is_cut_off_leaves_nothing() {
         "noise",
         (0..1 << 20).map(|_| rand::random()).collect::<Vec<u8>>(),
     );
-    let next = client.commit("next").await;
-    client
-        .git(&["pack-objects", "--all", "-q", "../pack"])
-        .await;
-    let pack = std::fs::read_dir(client.dir.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .find(|path| path.extension().is_some_and(|ext| ext == "pack"))
-        .unwrap();
-    let pack = std::fs::read(pack).unwrap();
-    let line = format!("{head} {next} refs/heads/main\0 report-status side-band-64k");
-    let mut body = format!("{:04x}{line}0000", line.len() + 4).into_bytes();
-    body.extend_from_slice(&pack);
+    client.commit("next").await;
+    let body = receive_pack(&client, &head).await;
     for cut in [60, 200, 4000, 100_000, body.len() - 10] {
-        let mut stream = TcpStream::connect(("127.0.0.1", rig.port)).await.unwrap();
-        let head = format!(
-            "POST /demo.git/git-receive-pack HTTP/1.1\r\nhost: git\r\nauthorization: {}\r\n\
-             content-type: application/x-git-receive-pack-request\r\ncontent-length: {}\r\n\r\n",
-            basic(TOKEN),
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut stream = post(&rig, body.len()).await;
         stream.write_all(&body[..cut]).await.unwrap();
         stream.flush().await.unwrap();
         drop(stream);

@@ -32,6 +32,9 @@ pub(crate) enum Failure {
     OutOfDisk {
         mib: u64,
     },
+    OutOfInodes {
+        left: u64,
+    },
     /// The Procfile, what bin/release said, or the built tree is wrong.
     App(String),
     TooLarge {
@@ -78,7 +81,9 @@ impl Failure {
                 "the build took longer than {} minutes",
                 limit.as_secs() / 60
             ),
-            Self::OutOfDisk { .. } => "the host's disk is nearly full".to_owned(),
+            Self::OutOfDisk { .. } | Self::OutOfInodes { .. } => {
+                "the host's disk is nearly full".to_owned()
+            }
             Self::TooLarge { bytes } => format!("the slug is {} MB", bytes / 1_000_000),
             Self::Busy(_) => "another push is being built".to_owned(),
             Self::LineFull => "too many builds are waiting".to_owned(),
@@ -143,6 +148,14 @@ impl Failure {
                 ));
                 warn(
                     "Nothing was changed. Whoever runs this host must free space; running apps go on.",
+                );
+            }
+            Self::OutOfInodes { left } => {
+                warn(&format!(
+                    "The disk of this host has room for only {left} more files (inodes)."
+                ));
+                warn(
+                    "Nothing was changed. Whoever runs this host must remove files; running apps go on.",
                 );
             }
             Self::TooLarge { bytes } => {
@@ -221,6 +234,7 @@ mod tests {
                 "longer than 15 minutes",
             ),
             (Failure::OutOfDisk { mib: 12 }, "only 12 MiB are free"),
+            (Failure::OutOfInodes { left: 7 }, "only 7 more files"),
             (
                 Failure::TooLarge { bytes: 502_500_000 },
                 "502.5M is too large (max is 500M)",

@@ -1,5 +1,7 @@
 //! What a build says: to whoever pushed, and to the sink that keeps it.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
@@ -9,8 +11,14 @@ use crate::OutputSink;
 /// Longest line, in bytes; longer ones are broken.
 pub(crate) const MAX_LINE: usize = 10_000;
 
+/// Longest wait for whoever pushed to read; after it they are told nothing more, for a build holds its place.
+const READING: Duration = Duration::from_secs(60);
+
 pub(crate) struct BuildLog {
     to: mpsc::Sender<Bytes>,
+    /// [`READING`], but in tests.
+    patience: Duration,
+    deaf: bool,
     sink: Option<Box<dyn OutputSink>>,
     pub(crate) redaction: Redaction,
 }
@@ -19,6 +27,8 @@ impl BuildLog {
     pub(crate) fn new(to: mpsc::Sender<Bytes>) -> Self {
         Self {
             to,
+            patience: READING,
+            deaf: false,
             sink: None,
             redaction: Redaction::default(),
         }
@@ -66,8 +76,12 @@ impl BuildLog {
         if let Some(sink) = &mut self.sink {
             sink.write(text.as_bytes());
         }
+        if self.deaf {
+            return;
+        }
         // Nobody listens any more: the build is about to be cancelled, and the sink still wants to know.
-        let _ = self.to.send(Bytes::from(text)).await;
+        let sent = tokio::time::timeout(self.patience, self.to.send(Bytes::from(text))).await;
+        self.deaf = sent.is_err();
     }
 }
 
@@ -119,6 +133,19 @@ mod tests {
         assert_eq!(lines.push(b"b\n\nc"), [b"ab".to_vec(), b"".to_vec()]);
         assert_eq!(lines.finish(), [b"c".to_vec()]);
         assert!(lines.finish().is_empty());
+    }
+
+    #[tokio::test]
+    async fn nobody_who_reads_nothing_holds_a_build_up() {
+        let (to, mut from) = mpsc::channel(1);
+        let mut log = BuildLog::new(to);
+        log.patience = Duration::from_millis(100);
+        let began = std::time::Instant::now();
+        for _ in 0..1000 {
+            log.line("x").await;
+        }
+        assert!(began.elapsed() < log.patience * 10, "{:?}", began.elapsed());
+        assert_eq!(from.recv().await.unwrap(), "x\n");
     }
 
     #[test]

@@ -69,28 +69,25 @@ impl Sandbox {
         // Attached before the start, so that nothing is lost.
         let mut attached = engine.attach(&id, false).await?;
         engine.start(&id).await?;
-        let mut lines = Lines::default();
-        let mut look = tokio::time::interval(DISK_EVERY);
-        loop {
-            tokio::select! {
-                output = attached.output.next() => match output {
-                    Some(Ok(output)) => log.foreign(lines.push(&output.bytes)).await,
-                    Some(Err(error)) => return Err(error.into()),
-                    None => break,
-                },
-                _ = look.tick() => {
-                    let options = &self.context.options;
-                    disk::check(&options.data, options.limits.disk_floor)?;
+        // Whether somebody reads what is said has no say in the limits: all are polled beside each other.
+        let exit = {
+            let context = Arc::clone(&self.context);
+            let ended = async {
+                let mut lines = Lines::default();
+                while let Some(output) = attached.output.next().await {
+                    log.foreign(lines.push(&output?.bytes)).await;
                 }
+                log.foreign(lines.finish()).await;
+                Ok::<_, Failure>(engine.wait(&id).await?)
+            };
+            tokio::select! {
+                exit = ended => exit?,
+                failure = disk_runs_out(&context) => return Err(failure),
                 () = tokio::time::sleep_until(deadline.into()) => {
-                    return Err(Failure::OutOfTime(self.context.options.limits.build));
+                    return Err(Failure::OutOfTime(context.options.limits.build));
                 }
             }
-        }
-        log.foreign(lines.finish()).await;
-        let exit = tokio::time::timeout_at(deadline.into(), engine.wait(&id))
-            .await
-            .map_err(|_| Failure::OutOfTime(self.context.options.limits.build))??;
+        };
         self.discard(id);
         match exit.out_of_memory && exit.code != 0 {
             true => Err(Failure::OutOfMemory { mib: memory >> 20 }),
@@ -138,6 +135,17 @@ impl Sandbox {
     }
 }
 
+/// Ends when there is less free than there must be.
+async fn disk_runs_out(context: &Context) -> Failure {
+    let mut look = tokio::time::interval(DISK_EVERY);
+    loop {
+        look.tick().await;
+        if let Err(failure) = disk::check(context).await {
+            return failure;
+        }
+    }
+}
+
 /// The container of a build, its command still missing.
 pub(crate) fn spec(context: &Context, site: &Site, recipe: &Recipe, commit: &str) -> ContainerSpec {
     let options = &context.options;
@@ -160,6 +168,7 @@ pub(crate) fn spec(context: &Context, site: &Site, recipe: &Recipe, commit: &str
         limits: ContainerLimits {
             memory: memory(options.limits.memory),
             cpu_shares: CPU_SHARES,
+            cpu_millis: cpu_millis(cores()),
             pids: options.limits.pids,
             io_weight: IO_WEIGHT,
             ..ContainerLimits::default()
@@ -204,11 +213,30 @@ fn mounts(context: &Context, site: &Site) -> Vec<Mount> {
         mount(&context.options.buildpacks, MOUNT, true),
         // Not a tmpfs: older engines give one the owner root and the mode of the image's folder.
         mount(&site.dyno_home(), "/app", false),
+        // Neither is a tmpfs, whose pages would count as the build's memory. What lies here is on the disk that is
+        // watched, and goes with the build.
+        mount(&site.tmp(), "/tmp", false),
+        mount(&site.var_tmp(), "/var/tmp", false),
     ];
     if let Some(bundle) = &context.inherited.ca_bundle {
         mounts.push(mount(bundle, Inherited::ca_target(), true));
     }
     mounts
+}
+
+fn cores() -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    u32::try_from(cores).unwrap_or(u32::MAX)
+}
+
+/// What a build may use of so many cores, in thousandths of one: the weight alone keeps dynos running but not quick,
+/// for what a build fills (caches, memory bandwidth) has no weight. All but one core, three quarters of two, one of one.
+fn cpu_millis(cores: u32) -> u32 {
+    match cores {
+        0 | 1 => 1000,
+        2 => 1500,
+        cores => (cores - 1).saturating_mul(1000),
+    }
 }
 
 /// 2 GiB, or half of the host's where that is less, unless the operator chose.
@@ -224,5 +252,16 @@ fn memory(chosen: u64) -> u64 {
 async fn remove(context: &Context, id: &ContainerId) {
     if let Err(error) = context.engine.remove(id).await {
         tracing::warn!(container = %id, error = chain(&error), "Could not remove a build's container; the next start will.");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_leaves_cores_to_others() {
+        let millis = [1, 2, 3, 4, 64].map(cpu_millis);
+        assert_eq!(millis, [1000, 1500, 2000, 3000, 63_000]);
     }
 }

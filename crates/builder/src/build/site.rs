@@ -5,6 +5,7 @@
 //!   index                git's
 //!   env/                 ENV_DIR, mounted read-only
 //!   dyno-home/           mounted at /app, empty: some buildpacks install through the path that dynos will have
+//!   tmp/ var-tmp/        mounted at /tmp and /var/tmp
 //!   slug.squashfs        packed, not yet published
 //!   tree/                mounted at /tmp/build, the build's user owns it
 //!     app/ cache/ home/ result/
@@ -60,6 +61,8 @@ impl Site {
         // `env` is where ENV_DIR will be mounted.
         let folders = [
             self.dyno_home(),
+            self.tmp(),
+            self.var_tmp(),
             tree.clone(),
             self.app(),
             tree.join("home"),
@@ -86,6 +89,14 @@ impl Site {
 
     pub(crate) fn dyno_home(&self) -> PathBuf {
         self.folder.join("dyno-home")
+    }
+
+    pub(crate) fn tmp(&self) -> PathBuf {
+        self.folder.join("tmp")
+    }
+
+    pub(crate) fn var_tmp(&self) -> PathBuf {
+        self.folder.join("var-tmp")
     }
 
     pub(crate) fn cache(&self) -> PathBuf {

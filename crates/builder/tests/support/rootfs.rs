@@ -8,9 +8,9 @@ use std::sync::Arc;
 use ropewalk_engine::{DockerEngine, Engine, LABEL_INSTANCE};
 use ropewalk_model::InstanceId;
 
-const PROGRAMS: [&str; 20] = [
+const PROGRAMS: [&str; 21] = [
     "bash", "cat", "chmod", "cp", "dirname", "env", "id", "ln", "ls", "mkdir", "mv", "readlink",
-    "rm", "rmdir", "sleep", "stat", "touch", "head", "tr", "sed",
+    "rm", "rmdir", "sleep", "stat", "touch", "head", "timeout", "tr", "sed",
 ];
 
 /// The engine of one test and its image; both are removed with it.
