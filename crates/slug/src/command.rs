@@ -9,6 +9,8 @@ use crate::{Error, Result};
 
 /// Longest wait for the removal of one tree.
 const REMOVE_LIMIT: Duration = Duration::from_secs(300);
+/// Half way down the kernel's scale.
+const NICENESS: &str = "10";
 /// How much of a program's words an error keeps, in characters.
 const OUTPUT_LIMIT: usize = 2000;
 
@@ -21,8 +23,27 @@ pub(crate) async fn run<A: AsRef<OsStr>>(
     limit: Duration,
 ) -> Result<()> {
     let mut command = tokio::process::Command::new(program);
+    command.args(arguments);
+    finish(program, command, limit).await
+}
+
+/// As [`run`], at a priority below that of whatever serves requests.
+pub(crate) async fn run_nicely<A: AsRef<OsStr>>(
+    program: &'static str,
+    arguments: impl IntoIterator<Item = A>,
+    limit: Duration,
+) -> Result<()> {
+    let mut command = tokio::process::Command::new("nice");
+    command.args(["-n", NICENESS, program]).args(arguments);
+    finish(program, command, limit).await
+}
+
+async fn finish(
+    program: &'static str,
+    mut command: tokio::process::Command,
+    limit: Duration,
+) -> Result<()> {
     command
-        .args(arguments)
         .env_clear()
         .envs(path())
         .env("LC_ALL", "C")
@@ -81,4 +102,19 @@ fn check(program: &'static str, output: &Output) -> Result<()> {
 
 fn path() -> Option<(&'static str, std::ffi::OsString)> {
     std::env::var_os("PATH").map(|value| ("PATH", value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn niceness_reaches_the_program_and_failures_name_it() {
+        let script = "test $(nice) -ge 10 || { echo not nice >&2; exit 1; }";
+        let limit = Duration::from_secs(30);
+        run_nicely("sh", ["-c", script], limit).await.unwrap();
+        let error = run_nicely("sh", ["-c", "echo broken >&2; exit 3"], limit).await;
+        let text = error.unwrap_err().to_string();
+        assert!(text.starts_with("sh ") && text.contains("broken"), "{text}");
+    }
 }

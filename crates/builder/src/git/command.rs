@@ -14,8 +14,10 @@ use crate::{Error, Options, Result};
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Address space of one git process: more than a pack of the largest size needs, less than would hurt the host.
+/// Most address space of one git process: more than a pack of the largest size needs.
 const ADDRESS_SPACE: u64 = 6 << 30;
+/// Least address space, with which git still works on hosts that have little memory.
+const LEAST_ADDRESS_SPACE: u64 = 512 << 20;
 
 /// Words of a failed git that an error keeps, in characters.
 const OUTPUT_LIMIT: usize = 2000;
@@ -59,6 +61,9 @@ const SETTINGS: &[&str] = &[
     "checkout.workers=0",
     "gc.autoDetach=false",
     "core.untrackedCache=false",
+    // A push that was answered is on the disk: objects, and the refs that name them. Older gits pass over both.
+    "core.fsync=committed,reference",
+    "core.fsyncMethod=batch",
 ];
 
 #[derive(Debug, Clone)]
@@ -114,6 +119,11 @@ impl Git {
     }
 }
 
+/// A quarter of the host's memory, within bounds.
+fn address_space(host: u64) -> u64 {
+    (host / 4).clamp(LEAST_ADDRESS_SPACE, ADDRESS_SPACE)
+}
+
 /// Starts a process whose memory is bounded.
 pub(crate) fn spawn(command: &mut Command) -> Result<Child> {
     let child = command.spawn().map_err(Error::GitStart)?;
@@ -121,9 +131,11 @@ pub(crate) fn spawn(command: &mut Command) -> Result<Child> {
         .id()
         .and_then(|id| i32::try_from(id).ok())
         .and_then(Pid::from_raw);
+    let host = rustix::system::sysinfo();
+    let bytes = address_space(u64::from(host.mem_unit).saturating_mul(host.totalram));
     let limit = Rlimit {
-        current: Some(ADDRESS_SPACE),
-        maximum: Some(ADDRESS_SPACE),
+        current: Some(bytes),
+        maximum: Some(bytes),
     };
     // A process that has ended already needs no limit.
     let _ = pid.map(|pid| prlimit(Some(pid), Resource::As, limit));
@@ -161,4 +173,50 @@ fn finished(verb: &'static str, output: Output) -> Result<Vec<u8>> {
         status: output.status.to_string(),
         output: words.trim().chars().take(OUTPUT_LIMIT).collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_follows_the_host() {
+        const GIB: u64 = 1 << 30;
+        let spaces = [1, 2, 4, 16, 64].map(|gib| address_space(gib * GIB) >> 20);
+        assert_eq!(spaces, [512, 512, 1024, 4096, 6144]);
+    }
+
+    #[tokio::test]
+    async fn what_git_writes_is_on_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let git = Git {
+            hooks: dir.path().join("hooks"),
+            path: std::env::var("PATH").unwrap(),
+            push_bytes: 1 << 20,
+        };
+        let limit = Duration::from_secs(30);
+        let repo = dir.path().join("repo");
+        std::fs::create_dir(&repo).unwrap();
+        let mut init = git.command(&repo);
+        init.args(["init", "--quiet", "--bare"]);
+        run(&mut init, "init", limit).await.unwrap();
+        let (file, trace) = (dir.path().join("file"), dir.path().join("trace"));
+        std::fs::write(&file, "content").unwrap();
+        let traced = async |arguments: &[&str]| {
+            let mut command = git.command(&repo);
+            command.args(arguments).env("GIT_TRACE2_EVENT", &trace);
+            let words = run(&mut command, "test", limit).await.unwrap();
+            let events = std::fs::read_to_string(&trace).unwrap();
+            std::fs::remove_file(&trace).unwrap();
+            let flushed = events
+                .lines()
+                .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+                .filter(|event| event["category"] == "fsync")
+                .any(|event| event["value"] != "0");
+            assert!(flushed, "{arguments:?}: {events}");
+            String::from_utf8(words).unwrap().trim().to_owned()
+        };
+        let blob = traced(&["hash-object", "-w", file.to_str().unwrap()]).await;
+        traced(&["update-ref", "refs/blobs/x", &blob]).await;
+    }
 }

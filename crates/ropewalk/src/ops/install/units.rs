@@ -33,6 +33,8 @@ pub(super) fn units(domain: &str, tls: bool) -> Vec<(&'static str, String)> {
                  WatchdogSec=60\n\
                  # Git's and mksquashfs' processes go with the server, dynos do not: they are Docker's.\n\
                  KillMode=mixed\n\
+                 # A git that the kernel ends for want of memory is one push's end, not the server's.\n\
+                 OOMPolicy=continue\n\
                  TimeoutStopSec=60\n\
                  LimitNOFILE=65536\n\
                  # No private mounts: what is mounted for dynos must be seen by Docker Engine.\n\n\
@@ -106,6 +108,7 @@ mod tests {
             "ExecStart=/usr/local/bin/ropewalk server --data /var/lib/ropewalk \
              --domain example.com --https --port 443\n"
         ));
+        assert!(server.contains("\nOOMPolicy=continue\n"));
     }
 
     #[test]
