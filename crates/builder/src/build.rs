@@ -3,6 +3,7 @@
 //! Until the release row is written, ending anywhere leaves nothing behind; from then on the release stands by itself
 //! and is only followed.
 
+mod address;
 pub(crate) mod beneath;
 mod buildpacks;
 pub(crate) mod cache;
@@ -37,6 +38,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::address::Address;
 use self::buildpacks::Buildpack;
 use self::cache::Lent;
 use self::checkout::{Objects, checkout};
@@ -146,6 +148,7 @@ async fn straight_line(
     // What follows is the scheduler's work: the next build may begin.
     drop(place);
     keep_cache(context, order, site).await;
+    point_head(context, order).await;
     let version = verify::follow(context, recipe.app.id, version, log, phases).await?;
     tell_success(context, order, version, log, phases).await;
     Ok(())
@@ -221,10 +224,6 @@ async fn put_source_and_cache(
     };
     let source = checkout(context, &objects, &order.deploy.commit, &index, &tree);
     let (lines, lent) = tokio::try_join!(source, lend)?;
-    context
-        .repos
-        .point_head(&context.git, app, order.deploy.branch)
-        .await?;
     log.line("Compressing source files... done.\nBuilding source:\n")
         .await;
     for line in lines {
@@ -254,7 +253,11 @@ async fn run_buildpacks(
         &site.app(),
     )?;
     let chosen: Vec<Buildpack> = chosen.map_err(Failure::Buildpack)?;
-    let folders = fetch::fetch_all(&mut site.sandbox, &spec, &chosen, deadline, log).await?;
+    let addresses = chosen.iter().filter_map(Buildpack::address);
+    log.redaction.also(addresses.flat_map(Address::secrets));
+    let login = site.login();
+    let folders =
+        fetch::fetch_all(&mut site.sandbox, &spec, &chosen, &login, deadline, log).await?;
     if !folders.fetched.is_empty() {
         phases.end("fetch");
     }
@@ -352,6 +355,14 @@ async fn keep_cache(context: &Context, order: &Order, site: &Site) {
     let moved = tokio::task::spawn_blocking(move || cache::keep(&from, &kept)).await;
     if let Err(error) = moved.map_err(Error::Task).flatten() {
         tracing::warn!(app = %order.push.app.id, error = chain(&error), "Could not keep a build cache.");
+    }
+}
+
+/// A clone without arguments gets the branch that was deployed. Failing at it is no reason to fail a deploy.
+async fn point_head(context: &Context, order: &Order) {
+    let (app, branch) = (order.push.app.id, order.deploy.branch);
+    if let Err(error) = context.repos.point_head(&context.git, app, branch).await {
+        tracing::warn!(%app, error = chain(&error), "Could not point a repository's HEAD at what was deployed.");
     }
 }
 

@@ -156,6 +156,23 @@ async fn a_failed_build_rejects_the_push_and_changes_nothing() {
         exit(0)
     });
     assert!(client.push(&rig.url(), &["main"]).await.ok);
+
+    // What clones get changes with what is deployed, not with what is tried.
+    let head = || std::fs::read_to_string(rig.repo().join("HEAD")).unwrap();
+    client.write("app.js", "broken");
+    client.commit("broken").await;
+    rig.engine.play(async |job| {
+        job.node();
+        exit(82)
+    });
+    assert!(!client.push(&rig.url(), &["main:master"]).await.ok);
+    assert_eq!(head(), "ref: refs/heads/main\n");
+    rig.engine.play(async |job| {
+        job.node();
+        exit(0)
+    });
+    assert!(client.push(&rig.url(), &["main:master"]).await.ok);
+    assert_eq!(head(), "ref: refs/heads/master\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -535,6 +552,48 @@ async fn secrets_are_struck_out_of_the_build_log_and_given_as_files() {
         said.text
     );
     assert!(!rig.output.text().contains("hunter2"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_login_of_a_buildpacks_address_is_in_a_file_and_nowhere_else() {
+    let rig = Rig::new().await;
+    let client = Client::new().await;
+    let url = "https://someone:TOKENTOKEN@git.example/pack.git";
+    client.write(".buildpacks", format!("{url}\n"));
+    client.commit("buildpack").await;
+    rig.engine.play(async |job| {
+        let login = job
+            .spec
+            .mounts
+            .iter()
+            .find(|mount| mount.target == "/run/ropewalk/login");
+        if job.spec.command[0] == "git" {
+            let text = std::fs::read_to_string(&login.unwrap().source).unwrap();
+            assert_eq!(text, "username=someone\npassword=TOKENTOKEN\n");
+            job.say("fatal: could not reach https://someone:TOKENTOKEN@git.example\n");
+        } else {
+            assert!(login.is_none());
+            assert_eq!(
+                job.spec.command[1],
+                "https://git.example/pack.git=/tmp/build/fetched/1"
+            );
+            job.node();
+        }
+        exit(0)
+    });
+    let said = client.push(&rig.url(), &["main"]).await;
+    assert!(
+        said.ok
+            && said
+                .text
+                .contains("-----> Fetching buildpack https://git.example/pack.git"),
+        "{}",
+        said.text
+    );
+    assert!(!said.text.contains("TOKEN") && !rig.output.text().contains("TOKEN"));
+    for spec in rig.engine.made.lock().unwrap().iter() {
+        assert!(!spec.command.iter().any(|word| word.contains("TOKEN")));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use ropewalk_model::ConfigVars;
 
+use super::address::{Address, without_login};
 use super::beneath;
 use crate::{Error, Result};
 
@@ -20,11 +21,11 @@ pub(crate) enum Buildpack {
     BuiltIn { name: String, folder: String },
     /// A repository on the web, at a branch, tag or commit.
     Git {
-        url: String,
+        address: Address,
         reference: Option<String>,
     },
     /// A gzip'ed tar with `bin/` at its top.
-    Tarball { url: String },
+    Tarball { address: Address },
 }
 
 impl Buildpack {
@@ -32,7 +33,14 @@ impl Buildpack {
     pub(crate) fn name(&self) -> &str {
         match self {
             Self::BuiltIn { name, .. } => name,
-            Self::Git { url, .. } | Self::Tarball { url } => url,
+            Self::Git { address, .. } | Self::Tarball { address } => address.plain(),
+        }
+    }
+
+    pub(crate) fn address(&self) -> Option<&Address> {
+        match self {
+            Self::BuiltIn { .. } => None,
+            Self::Git { address, .. } | Self::Tarball { address } => Some(address),
         }
     }
 }
@@ -93,17 +101,19 @@ impl Known {
     }
 
     fn address(&self, url: &str, reference: Option<&str>) -> Result<Buildpack, String> {
-        let plain = url.len() <= MAX_ADDRESS
+        let graphic = url.len() <= MAX_ADDRESS
             && url
                 .bytes()
                 .all(|b| b.is_ascii_graphic() && !matches!(b, b'\\' | b'"' | b'\''));
-        let Some(rest) = url
+        let address = Address::new(url);
+        let Some(rest) = address
+            .plain()
             .strip_prefix("https://")
-            .filter(|rest| plain && !rest.starts_with('-'))
+            .filter(|rest| graphic && !rest.starts_with('-'))
         else {
             return Err(format!(
                 "The buildpack {} is no https:// address.",
-                shorten(url)
+                shorten(&without_login(url))
             ));
         };
         let path = rest.split(['?', '#']).next().unwrap_or(rest);
@@ -115,19 +125,14 @@ impl Known {
             return Ok(found);
         }
         if [".tgz", ".tar.gz"].iter().any(|end| path.ends_with(end)) {
-            return Ok(Buildpack::Tarball {
-                url: url.to_owned(),
-            });
+            return Ok(Buildpack::Tarball { address });
         }
         let reference = match reference {
             None | Some("") => None,
             Some(name) if is_reference(name) => Some(name.to_owned()),
             Some(name) => return Err(format!("{} is no branch, tag or commit.", shorten(name))),
         };
-        Ok(Buildpack::Git {
-            url: url.to_owned(),
-            reference,
-        })
+        Ok(Buildpack::Git { address, reference })
     }
 }
 
@@ -201,7 +206,7 @@ mod tests {
         assert_eq!(
             known().resolve("https://git.example/x/pack.git#v1.2"),
             Ok(Buildpack::Git {
-                url: "https://git.example/x/pack.git".into(),
+                address: Address::new("https://git.example/x/pack.git"),
                 reference: Some("v1.2".into())
             })
         );
@@ -219,6 +224,7 @@ mod tests {
             "git@host:x/y",
             "http://plain.example/x.git",
             "https://-oProxyCommand=x/",
+            "https://me:token@-oProxyCommand=x/",
             "https://x.example/$(id) y",
             "https://x.example/y#--upload-pack=x",
             "https://x.example/y#a..b",
@@ -226,6 +232,21 @@ mod tests {
             "../../etc",
         ] {
             assert!(known().resolve(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn logins_are_in_no_name_and_no_message() {
+        let found = known().resolve("https://me:TOKENTOKEN@x.example/p.git#v1");
+        let found = found.unwrap();
+        assert_eq!(found.name(), "https://x.example/p.git");
+        assert!(!format!("{found:?}").contains("TOKEN"));
+        for wrong in [
+            "http://me:TOKENTOKEN@x.example/p.git",
+            "ssh://TOKENTOKEN@x.example/p.git",
+        ] {
+            let said = known().resolve(wrong).unwrap_err();
+            assert!(!said.contains("TOKEN"), "{said}");
         }
     }
 

@@ -39,8 +39,9 @@ impl BuildLog {
         self.sink = Some(sink);
     }
 
-    /// One whole line of ours, or several.
+    /// One whole line of ours, or several. Ours too may name what the app's owner wrote: secrets are struck out.
     pub(crate) async fn line(&mut self, text: &str) {
+        let text = self.redaction.strike(text);
         self.send(format!("{text}\n")).await;
     }
 

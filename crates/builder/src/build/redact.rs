@@ -4,6 +4,8 @@
 
 use ropewalk_model::ConfigVars;
 
+use super::address::{parts, secret_of};
+
 /// Shorter values stand in ordinary text too often.
 const MIN: usize = 8;
 /// Parts of names whose values are secret.
@@ -20,7 +22,10 @@ const MARKS: [&str; 10] = [
     "AUTH",
 ];
 
-#[derive(Debug, Default)]
+/// Ends of words of such names: `DB_PASS`, `MYSQL_PWD`, `DBPASS_OLD`; not `PASSENGER`.
+const ENDS: [&str; 2] = ["PASS", "PWD"];
+
+#[derive(Default)]
 pub(crate) struct Redaction(Vec<String>);
 
 impl Redaction {
@@ -30,6 +35,9 @@ impl Redaction {
         for (name, value) in &vars.0 {
             let name = name.to_ascii_uppercase();
             let secret = MARKS.iter().any(|mark| name.contains(mark))
+                || name
+                    .split('_')
+                    .any(|word| ENDS.iter().any(|end| word.ends_with(end)))
                 || name.ends_with("_KEY")
                 || name == "KEY";
             if secret {
@@ -38,11 +46,19 @@ impl Redaction {
                 secrets.push(password.to_owned());
             }
         }
-        secrets.retain(|secret| secret.len() >= MIN);
+        let mut this = Self::default();
+        this.also(secrets);
+        this
+    }
+
+    /// Strikes these out too, where they are long enough.
+    pub(crate) fn also(&mut self, secrets: impl IntoIterator<Item = String>) {
+        self.0
+            .extend(secrets.into_iter().filter(|secret| secret.len() >= MIN));
         // Where one is part of another, the longer is struck out whole.
-        secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
-        secrets.dedup();
-        Self(secrets)
+        self.0
+            .sort_unstable_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        self.0.dedup();
     }
 
     pub(crate) fn strike(&self, text: &str) -> String {
@@ -56,12 +72,10 @@ impl Redaction {
     }
 }
 
-/// `scheme://user:PASSWORD@host…`.
+/// `scheme://user:PASSWORD@host…`, `https://TOKEN@host…`.
 fn password(value: &str) -> Option<&str> {
-    let (_, rest) = value.split_once("://")?;
-    let authority = rest.split(['/', '?', '#']).next()?;
-    let (user, _) = authority.rsplit_once('@')?;
-    Some(user.split_once(':')?.1)
+    let (scheme, login, _) = parts(value)?;
+    secret_of(login, matches!(scheme, "http" | "https"))
 }
 
 #[cfg(test)]
@@ -76,6 +90,15 @@ mod tests {
                 ("DATABASE_URL", "postgres://u:longpassword@db:5432/x"),
                 ("NODE_ENV", "production"),
                 ("API_TOKEN", "short"),
+                ("DB_PASS", "passwordpass"),
+                ("MYSQL_PWD", "passwordpwd"),
+                ("BUILDPACK_URL", "https://tokentoken@git.example/x.git"),
+                (
+                    "OTHER_URL",
+                    "https://othertoken:x-oauth-basic@git.example/x.git",
+                ),
+                ("PASSENGER_APP_ENV", "staging-env"),
+                ("REDIS_URL", "redis://somebody@redis"),
                 ("CERT_PRIVATE_KEY", "-----BEGIN-----\nAAAABBBBCCCC\n"),
             ]
             .map(|(k, v)| (k.to_owned(), v.to_owned()))
@@ -85,6 +108,10 @@ mod tests {
         assert_eq!(
             redaction.strike("key=0123456789abcdef env=production short AAAABBBBCCCC"),
             "key=[REDACTED] env=production short [REDACTED]"
+        );
+        assert_eq!(
+            redaction.strike("passwordpass passwordpwd tokentoken othertoken staging-env somebody"),
+            "[REDACTED] [REDACTED] [REDACTED] [REDACTED] staging-env somebody"
         );
         assert_eq!(
             redaction.strike("postgres://u:longpassword@db"),

@@ -5,6 +5,7 @@
 //!   index                git's
 //!   env/                 ENV_DIR, mounted read-only
 //!   dyno-home/           mounted at /app, empty: some buildpacks install through the path that dynos will have
+//!   login                what a buildpack's address says about who asks, while it is fetched
 //!   tmp/ var-tmp/        mounted at /tmp and /var/tmp
 //!   slug.squashfs        packed, not yet published
 //!   tree/                mounted at /tmp/build, the build's user owns it
@@ -89,6 +90,10 @@ impl Site {
 
     pub(crate) fn dyno_home(&self) -> PathBuf {
         self.folder.join("dyno-home")
+    }
+
+    pub(crate) fn login(&self) -> PathBuf {
+        self.folder.join("login")
     }
 
     pub(crate) fn tmp(&self) -> PathBuf {
