@@ -1,6 +1,7 @@
 //! A request's body on its way into git: inflated when it is gzip, counted, never held as a whole.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -8,15 +9,38 @@ use flate2::write::MultiGzDecoder;
 use futures_util::StreamExt;
 use tokio::io::AsyncWriteExt;
 use tokio::process::ChildStdin;
+use tokio_util::sync::CancellationToken;
 
 /// Compressed bytes given to the inflater at a time: at gzip's best ratio of 1,032 they become half a MiB.
 const STEP: usize = 512;
+
+/// How long a client that still sends after git's answer has ended may go on, so that it gets to hear that answer:
+/// closing a connection with unread bytes throws away what was sent on it.
+pub(crate) const LINGER: Duration = Duration::from_secs(10);
 
 /// How the body comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encoding {
     Plain,
     Gzip,
+}
+
+/// Lets a feeding go on until it ends, the server stops, or the response has been over for `linger`.
+pub(crate) async fn bounded(
+    feeding: impl Future<Output = io::Result<()>>,
+    shutdown: &CancellationToken,
+    over: &CancellationToken,
+    linger: Duration,
+) -> io::Result<()> {
+    let lingered = async {
+        over.cancelled().await;
+        tokio::time::sleep(linger).await;
+    };
+    tokio::select! {
+        fed = feeding => fed,
+        () = shutdown.cancelled() => Ok(()),
+        () = lingered => Ok(()),
+    }
 }
 
 /// Feeds a body to git's standard input and closes it. After `limit` bytes, or when git listens no more, the rest is
@@ -120,6 +144,24 @@ mod tests {
         read.unwrap();
         child.wait().await.unwrap();
         (result, got.len())
+    }
+
+    #[tokio::test]
+    async fn an_endless_body_ends_with_the_server_or_after_the_response() {
+        let tokens = || (CancellationToken::new(), CancellationToken::new());
+        let short = Duration::from_millis(5);
+        let within = Duration::from_secs(20);
+        for stops in [true, false] {
+            let (shutdown, over) = tokens();
+            let feeding = bounded(std::future::pending(), &shutdown, &over, short);
+            if stops {
+                shutdown.cancel()
+            } else {
+                over.cancel()
+            };
+            let ended = tokio::time::timeout(within, feeding).await;
+            assert!(ended.is_ok(), "server stops: {stops}");
+        }
     }
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::auth::{authorize, plain};
-use super::body::{Encoding, feed};
+use super::body::{Encoding, LINGER, bounded, feed};
 use super::process::{Running, Serving};
 use crate::context::{Builder, Context};
 use crate::error::chain;
@@ -227,9 +227,10 @@ async fn exchange(
             permit,
         )?;
         if let Some(input) = input {
-            let body = request.into_body();
+            let feeding = feed(request.into_body(), encoding, most, input);
+            let (shutdown, over) = (context.shutdown.clone(), running.over.clone());
             context.tasks.spawn(async move {
-                if let Err(error) = feed(body, encoding, most, input).await {
+                if let Err(error) = bounded(feeding, &shutdown, &over, LINGER).await {
                     tracing::debug!(%error, "A client's request ended early.");
                 }
             });

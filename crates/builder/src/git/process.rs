@@ -47,6 +47,8 @@ pub(crate) struct Running {
     words: Option<JoinHandle<Vec<u8>>>,
     serving: Option<Serving>,
     _permit: OwnedSemaphorePermit,
+    /// Cancelled when the response has ended, however that came.
+    pub(super) over: CancellationToken,
     _watch: DropGuard,
 }
 
@@ -105,7 +107,8 @@ impl Running {
             words,
             serving,
             _permit: permit,
-            _watch: over.drop_guard(),
+            _watch: over.clone().drop_guard(),
+            over,
         };
         Ok((running, input))
     }

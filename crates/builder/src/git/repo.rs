@@ -135,6 +135,18 @@ impl Repos {
         Ok(remove_tree(&self.path(app)).await?)
     }
 
+    /// Apps that have a repository here.
+    pub(crate) fn apps(&self) -> Result<Vec<AppId>> {
+        let app = |path: PathBuf| {
+            path.file_name()?
+                .to_str()?
+                .strip_suffix(".git")?
+                .parse()
+                .ok()
+        };
+        Ok(list(&self.root)?.into_iter().filter_map(app).collect())
+    }
+
     /// After a crash: removes half made repositories, half received pushes and locks. Returns how many.
     pub(crate) async fn sweep(&self) -> Result<usize> {
         let mut removed = 0;
