@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use ropewalk_slug::image::{HARD_LIMIT, WARNING_LIMIT};
-use ropewalk_slug::{Image, Limits, prepare, staging};
+use ropewalk_slug::{Digest, Image, Limits, prepare, staging};
 
 use super::beneath::is_folder;
 use super::failure::Failure;
@@ -39,21 +40,30 @@ pub(crate) async fn pack(
     }
     let slugs = context.options.data.join("slugs");
     let published = slugs.join(format!("{}.squashfs", image.digest.hex()));
-    let same = fs::symlink_metadata(&published)
-        .is_ok_and(|meta| meta.is_file() && meta.size() == image.size);
-    if !same {
+    let same = {
+        let (published, image) = (published.clone(), image);
+        tokio::task::spawn_blocking(move || is_whole(&published, &image))
+    };
+    if !same.await? {
         fs::rename(&unpublished, &published).map_err(Error::io("rename", &unpublished))?;
         tokio::task::spawn_blocking(move || staging::sync_folder(&slugs)).await??;
     }
     log.detail(&format!("Done: {}", size(image.size))).await;
     if image.size > WARNING_LIMIT {
         log.warning(&format!(
-            "The slug is larger than {} MB, which makes dynos start more slowly.",
+            "Your slug size ({} MB) exceeds our soft limit ({} MB) which may affect boot time.",
+            image.size / 1_000_000,
             WARNING_LIMIT / 1_000_000
         ))
         .await;
     }
     Ok(image)
+}
+
+/// Whether the image lies there undamaged. A damaged one is replaced, so that a push heals what it serves. Blocking.
+fn is_whole(path: &Path, image: &Image) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && meta.size() == image.size)
+        && Digest::of_file(path).is_ok_and(|found| found == image.digest)
 }
 
 /// `41.7M`, `812.3K`, as Heroku prints sizes.
@@ -68,6 +78,23 @@ fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_damaged_image_of_the_same_size_is_not_taken_for_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("slug");
+        fs::write(&path, "image").unwrap();
+        let image = Image {
+            digest: Digest::of_file(&path).unwrap(),
+            size: 5,
+            tree_bytes: 0,
+            files: 0,
+        };
+        assert!(is_whole(&path, &image));
+        fs::write(&path, "imaGe").unwrap();
+        assert!(!is_whole(&path, &image));
+        assert!(!is_whole(&dir.path().join("none"), &image));
+    }
 
     #[test]
     fn sizes_read_as_herokus() {
