@@ -88,6 +88,7 @@ pub(crate) async fn deploy(
     let outcome = tokio::select! {
         biased;
         () = cancel.cancelled() => Err(Failure::Cancelled),
+        () = claim.gone.cancelled() => Err(Failure::AppIsGone),
         outcome = straight_line(&context, &order, &mut log, &mut site, &mut phases) => outcome,
     };
     // Before anything waits for somebody to read it.
@@ -110,7 +111,8 @@ pub(crate) async fn deploy(
             false
         }
     };
-    if site.recorded {
+    // The rows of an app that is gone went with it.
+    if site.recorded && !claim.gone.is_cancelled() {
         rows::keep_times(&context, app.id, site.id, &phases).await;
     }
     site.clean_up().await;
@@ -407,7 +409,7 @@ async fn note_failure(context: &Context, order: &Order, site: &Site, failure: &F
             tracing::info!(%app, build = %site.id, why = failure.why(), "A push was rejected.");
         }
     }
-    if site.recorded {
+    if site.recorded && !matches!(failure, Failure::AppIsGone) {
         rows::fail(context, site.id, failure).await;
     }
 }

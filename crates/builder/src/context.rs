@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use ropewalk_engine::Engine;
@@ -15,10 +16,16 @@ use tokio_util::task::TaskTracker;
 use crate::build::cache;
 use crate::build::inherit::Inherited;
 use crate::build::queue::Queue;
+use crate::error::chain;
 use crate::git::command::Git;
 use crate::git::push::Pushes;
 use crate::git::repo::Repos;
 use crate::{Options, Outputs, Releases, Result, Swept, git, sweep};
+
+/// Longest wait for pushes and builds to end when the server stops.
+const STOP: Duration = Duration::from_secs(15);
+/// How often files of apps that are no more are looked for; two lists of names and one look into the ledger.
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 
 /// The builder of one server; clones share it.
 #[derive(Debug, Clone)]
@@ -98,11 +105,18 @@ impl Builder {
         sweep::sweep(&self.0).await
     }
 
-    /// Ends every push and build under way, and waits until nothing of them is left.
+    /// Ends every push and build under way, and waits until nothing of them is left, for 15 seconds at most: what is
+    /// left then, the next start sweeps away.
     pub async fn stop(&self) {
         self.0.shutdown.cancel();
         self.0.tasks.close();
-        self.0.tasks.wait().await;
+        if tokio::time::timeout(STOP, self.0.tasks.wait())
+            .await
+            .is_err()
+        {
+            let left = self.0.tasks.len();
+            tracing::warn!(left, "Parts of pushes and builds did not end in time.");
+        }
     }
 
     /// Bytes of an app's repository, as last measured; 0 until then. Never waits.
@@ -121,9 +135,35 @@ impl Builder {
         cache::purge(&self.0, app).await
     }
 
-    /// Removes the files of an app that is no more: repository and cache.
+    /// Ends the build of an app that is no more, if one is under way, and removes its files: repository and cache.
     pub async fn remove_app(&self, app: AppId) -> Result<()> {
+        self.0.queue.app_is_gone(app);
         cache::purge(&self.0, app).await?;
         self.0.repos.remove(app).await
+    }
+
+    /// Calls [`Builder::sweep_apps`] every hour until [`Builder::stop`].
+    pub async fn sweep_now_and_then(&self) {
+        let mut hours = tokio::time::interval(SWEEP_EVERY);
+        // The first comes at once, and the start has swept.
+        hours.tick().await;
+        loop {
+            tokio::select! {
+                () = self.0.shutdown.cancelled() => return,
+                _ = hours.tick() => {}
+            }
+            if let Err(error) = self.sweep_apps().await {
+                tracing::warn!(
+                    error = chain(&error),
+                    "Files of destroyed apps could not be removed; they will be in an hour."
+                );
+            }
+        }
+    }
+
+    /// Removes the repositories and caches of apps that the ledger does not have: their removal was interrupted, or a
+    /// build that was ending put something back. Returns how many.
+    pub async fn sweep_apps(&self) -> Result<usize> {
+        sweep::apps(&self.0).await
     }
 }

@@ -5,8 +5,10 @@ use std::fs;
 use std::path::Path;
 
 use jiff::Timestamp;
+use ropewalk_model::AppId;
 use ropewalk_slug::{remove_tree, staging};
 
+use crate::build::cache;
 use crate::build::sandbox::{KIND, LABEL_KIND};
 use crate::context::Context;
 use crate::{Error, Result};
@@ -26,6 +28,8 @@ pub struct Swept {
     pub repositories: usize,
     /// Slug images that no slug names.
     pub slugs: usize,
+    /// Repositories and caches of apps that are no more.
+    pub apps: usize,
 }
 
 pub(crate) fn make_folders(data: &Path) -> Result<()> {
@@ -51,11 +55,30 @@ pub(crate) async fn sweep(context: &Context) -> Result<Swept> {
         folders,
         repositories: context.repos.sweep().await?,
         slugs: slugs(context).await?,
+        apps: apps(context).await?,
     };
     if swept != Swept::default() {
         tracing::info!(?swept, "Removed what interrupted builds left behind.");
     }
     Ok(swept)
+}
+
+/// What belongs to no app. Files come after an app's row, so what was there before the ledger was asked and has no row
+/// then belongs to an app that was destroyed.
+pub(crate) async fn apps(context: &Context) -> Result<usize> {
+    let (repos, caches) = (context.repos.apps()?, cache::apps(context)?);
+    let known = context.store.read(|view| view.apps()).await?;
+    let known: HashSet<AppId> = known.into_iter().map(|app| app.id).collect();
+    let mut removed = 0;
+    for app in repos.into_iter().filter(|app| !known.contains(app)) {
+        context.repos.remove(app).await?;
+        removed += 1;
+    }
+    for app in caches.into_iter().filter(|app| !known.contains(app)) {
+        cache::purge(context, app).await?;
+        removed += 1;
+    }
+    Ok(removed)
 }
 
 async fn containers(context: &Context) -> Result<usize> {

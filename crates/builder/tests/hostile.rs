@@ -247,6 +247,17 @@ async fn a_push_that_is_cut_off_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_push_that_stands_still_does_not_hold_up_the_servers_end() {
+    let rig = Rig::new().await;
+    let mut stream = post(&rig, 1 << 20).await;
+    stream.write_all(b"00").await.unwrap();
+    until(10, "git receives", || rig.repo().join("HEAD").exists()).await;
+    let began = std::time::Instant::now();
+    rig.builder.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bad_trees_are_refused() {
     let rig = Rig::new().await;
     let client = Client::new().await;
@@ -409,6 +420,9 @@ async fn a_new_start_removes_what_a_crash_left() {
     let data = rig.data();
     std::fs::create_dir_all(data.join("builds/left/tree")).unwrap();
     std::fs::create_dir_all(data.join("cache/.purged-x")).unwrap();
+    let no_app = uuid::Uuid::new_v4();
+    std::fs::create_dir_all(data.join(format!("cache/{no_app}/npm"))).unwrap();
+    std::fs::create_dir_all(data.join(format!("repos/{no_app}.git/objects"))).unwrap();
     std::fs::write(
         data.join(format!("slugs/{}.squashfs", "0".repeat(64))),
         "half",
@@ -431,10 +445,13 @@ async fn a_new_start_removes_what_a_crash_left() {
             swept.containers,
             swept.folders,
             swept.repositories,
-            swept.slugs
+            swept.slugs,
+            swept.apps
         ),
-        (1, 2, 2, 1)
+        (1, 2, 2, 1, 2)
     );
+    assert_eq!(rig.builder.sweep_apps().await.unwrap(), 0);
+    assert!(rig.repo().is_dir() && data.join(format!("cache/{}", rig.app)).is_dir());
     assert_eq!(
         support::count(&data.join("slugs")),
         1,

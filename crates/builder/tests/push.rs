@@ -310,6 +310,50 @@ async fn a_second_push_during_a_build_is_told_who_is_building() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_build_of_a_destroyed_app_ends_and_says_why() {
+    let rig = Rig::new().await;
+    let client = Client::new().await;
+    let runs = Arc::new(Notify::new());
+    let notify = Arc::clone(&runs);
+    rig.engine.play(move |job| {
+        let notify = Arc::clone(&notify);
+        async move {
+            job.node();
+            notify.notify_one();
+            std::future::pending().await
+        }
+    });
+    let url = rig.url();
+    let destroy = async {
+        runs.notified().await;
+        let app = rig.app;
+        rig.store.write(move |tx| tx.delete_app(app)).await.unwrap();
+        rig.builder.remove_app(app).await.unwrap();
+    };
+    let (said, ()) = tokio::join!(client.push(&url, &["main"]), destroy);
+    assert!(
+        !said.ok
+            && said
+                .text
+                .contains("The app demo was destroyed while it was being built."),
+        "{}",
+        said.text
+    );
+    until(5, "nothing of it is left", || {
+        rig.builds_left() == 0 && rig.engine.containers() == 0
+    })
+    .await;
+    rig.builder.sweep_apps().await.unwrap();
+    assert_eq!(
+        (
+            count(&rig.data().join("repos")),
+            count(&rig.data().join("cache"))
+        ),
+        (0, 0)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn builds_beyond_the_hosts_limit_wait_in_line() {
     let rig = Rig::with(|options| options.limits.builds = 0).await;
     let client = Client::new().await;

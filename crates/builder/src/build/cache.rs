@@ -45,6 +45,22 @@ pub(crate) fn path(context: &Context, app: AppId) -> PathBuf {
     context.options.data.join("cache").join(app.to_string())
 }
 
+/// Apps of which something is kept.
+pub(crate) fn apps(context: &Context) -> Result<Vec<AppId>> {
+    let folder = context.options.data.join("cache");
+    let mut apps = Vec::new();
+    for entry in fs::read_dir(&folder).map_err(Error::io("list", &folder))? {
+        let entry = entry.map_err(Error::io("list", &folder))?;
+        apps.extend(
+            entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse::<AppId>().ok()),
+        );
+    }
+    Ok(apps)
+}
+
 /// Makes `to` a clone of the kept cache, or an empty folder. Blocking.
 pub(crate) fn lend(kept: &Path, to: &Path, most: Most) -> Result<Lent> {
     make_folder(to)?;

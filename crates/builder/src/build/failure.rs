@@ -42,6 +42,8 @@ pub(crate) enum Failure {
     },
     Busy(Busy),
     LineFull,
+    /// The app was destroyed meanwhile.
+    AppIsGone,
     /// The client went away, or the server stops.
     Cancelled,
     /// The release was made and did not take effect.
@@ -87,6 +89,7 @@ impl Failure {
             Self::TooLarge { bytes } => format!("the slug is {} MB", bytes / 1_000_000),
             Self::Busy(_) => "another push is being built".to_owned(),
             Self::LineFull => "too many builds are waiting".to_owned(),
+            Self::AppIsGone => "the app was destroyed".to_owned(),
             Self::Cancelled => "cancelled".to_owned(),
             Self::Platform(_) => "a fault of the platform".to_owned(),
         }
@@ -105,6 +108,12 @@ impl Failure {
                     span(busy.for_long)
                 ));
                 warn("Nothing was changed. Push again when it has ended.");
+            }
+            Self::AppIsGone => {
+                warn(&format!(
+                    "The app {app} was destroyed while it was being built."
+                ));
+                warn("The build was ended, and nothing of it is kept.");
             }
             Self::LineFull => {
                 warn("Too many builds wait on this host already.");

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use ropewalk_model::AppId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 #[derive(Debug)]
 pub(crate) struct Queue {
@@ -20,11 +21,14 @@ pub(crate) struct Queue {
 struct Holder {
     who: String,
     since: Instant,
+    gone: CancellationToken,
 }
 
 /// The right to build an app; gives it back when dropped.
 #[derive(Debug)]
 pub(crate) struct Claim {
+    /// Cancelled when the app is destroyed.
+    pub(crate) gone: CancellationToken,
     app: AppId,
     apps: Arc<Mutex<HashMap<AppId, Holder>>>,
 }
@@ -71,12 +75,22 @@ impl Queue {
         let holder = Holder {
             who: who.to_owned(),
             since: Instant::now(),
+            gone: CancellationToken::new(),
         };
+        let gone = holder.gone.clone();
         apps.insert(app, holder);
         Ok(Claim {
+            gone,
             app,
             apps: Arc::clone(&self.apps),
         })
+    }
+
+    /// Whoever builds it need not go on.
+    pub(crate) fn app_is_gone(&self, app: AppId) {
+        if let Some(holder) = lock(&self.apps).get(&app) {
+            holder.gone.cancel();
+        }
     }
 
     pub(crate) fn place(&self) -> Place {

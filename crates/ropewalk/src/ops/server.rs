@@ -241,7 +241,7 @@ impl Server {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
             swept.send_replace(true);
-            builder.serve_hooks(hooks).await;
+            tokio::join!(builder.serve_hooks(hooks), builder.sweep_now_and_then());
         });
 
         let platform = platform::Ports {
