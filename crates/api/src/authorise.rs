@@ -3,7 +3,7 @@
 //! Architecture invariant: no handler decides by itself; it asks here, and [`crate::resource::app`] hands out no
 //! app without having asked.
 
-use ropewalk_model::UserId;
+use ropewalk_model::{Scope, UserId};
 use ropewalk_store::{Token, User};
 
 /// Who asks, by which token.
@@ -46,15 +46,25 @@ pub(crate) enum Denied {
     Scope(&'static str),
 }
 
-/// The scopes of tokens (Heroku Dev Center, "OAuth"): each includes what stands left of it, except `identity`.
-pub(crate) const SCOPES: [&str; 6] = [
-    "identity",
-    "read",
-    "write",
-    "read-protected",
-    "write-protected",
-    "global",
-];
+/// The names of the scopes of tokens.
+pub(crate) const SCOPES: [&str; 6] = {
+    let mut names = [""; 6];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = Scope::ALL[at].as_str();
+        at += 1;
+    }
+    names
+};
+
+/// Whether this user may read an app of that owner by this token: the same rule, for readers of apps beside the API.
+pub fn may_read_app(user: &User, token: &Token, owner: UserId) -> bool {
+    let actor = Actor {
+        user: user.clone(),
+        token: token.clone(),
+    };
+    authorise(&actor, Verb::Read, Resource::App { owner }).is_ok()
+}
 
 pub(crate) fn authorise(actor: &Actor, verb: Verb, resource: Resource) -> Result<(), Denied> {
     let owner = match resource {
@@ -65,45 +75,23 @@ pub(crate) fn authorise(actor: &Actor, verb: Verb, resource: Resource) -> Result
     if owner.is_some_and(|owner| owner != actor.user.id && !actor.user.admin) {
         return Err(Denied::Hidden);
     }
-    let granted =
-        |scopes: &[&'static str]| scopes_of(&actor.token).any(|has| scopes.contains(&has));
-    let (needed, fitting): (&'static str, &[&'static str]) = match (resource, verb) {
-        (Resource::Account, Verb::Read) => ("identity", &SCOPES),
-        (Resource::Catalogue, _) => ("identity", &SCOPES),
-        (Resource::Config { .. }, Verb::Read) => (
-            "read-protected",
-            &["read-protected", "write-protected", "global"],
-        ),
-        (Resource::Config { .. }, Verb::Write) => {
-            ("write-protected", &["write-protected", "global"])
-        }
-        (Resource::App { .. } | Resource::NewApp, Verb::Write) => {
-            ("write", &["write", "write-protected", "global"])
-        }
-        (Resource::App { .. } | Resource::NewApp | Resource::Platform, _) => (
-            "read",
-            &[
-                "read",
-                "write",
-                "read-protected",
-                "write-protected",
-                "global",
-            ],
-        ),
-        (Resource::Account | Resource::Tokens, _) => ("global", &["global"]),
+    let needed = match (resource, verb) {
+        (Resource::Account, Verb::Read) | (Resource::Catalogue, _) => Scope::Identity,
+        (Resource::Config { .. }, Verb::Read) => Scope::ReadProtected,
+        (Resource::Config { .. }, Verb::Write) => Scope::WriteProtected,
+        (Resource::App { .. } | Resource::NewApp, Verb::Write) => Scope::Write,
+        (Resource::App { .. } | Resource::NewApp | Resource::Platform, _) => Scope::Read,
+        (Resource::Account | Resource::Tokens, _) => Scope::Global,
     };
-    if granted(fitting) {
-        Ok(())
-    } else {
-        Err(Denied::Scope(needed))
+    match needed.is_granted_by(&actor.token.scope) {
+        true => Ok(()),
+        false => Err(Denied::Scope(needed.as_str())),
     }
 }
 
 /// The scopes a token has; those we do not know are none.
 pub(crate) fn scopes_of(token: &Token) -> impl Iterator<Item = &'static str> {
-    SCOPES
-        .into_iter()
-        .filter(|known| token.scope.split([',', ' ']).any(|has| has == *known))
+    Scope::granted(&token.scope).map(Scope::as_str)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod routes;
 mod state;
 mod transport;
 
+pub use authorise::may_read_app;
 pub use context::{Context, Urls};
 pub use platform::{
     AttachError, Attachment, DynoCounts, EngineStatus, Platform, ProcessStatus, RunError,

@@ -11,10 +11,12 @@ pub mod log_line;
 pub mod name;
 pub mod procfile;
 pub mod release;
+pub mod scope;
 pub mod size;
 
 pub use config_var::{ConfigVarName, ConfigVars};
 pub use dyno::{DynoName, DynoState};
 pub use id::{AppId, BuildId, DynoId, InstanceId, ReleaseId, SlugId, TokenId, UserId};
 pub use name::{AppName, ProcessType};
+pub use scope::Scope;
 pub use size::DynoSize;

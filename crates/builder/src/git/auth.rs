@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
-use ropewalk_model::AppName;
+use ropewalk_model::{AppName, Scope};
 use ropewalk_store::{App, StoreError, User};
 
 use super::http::Service;
@@ -109,15 +109,13 @@ fn token(headers: &HeaderMap) -> Option<String> {
     (1..=MAX_TOKEN).contains(&token.len()).then_some(token)
 }
 
-/// Heroku's scopes: `global`, `write` and `write-protected` may push, the reading ones may fetch.
+/// To push is to write, to fetch to read.
 fn allows(scope: &str, service: Service) -> bool {
-    scope.split([' ', ',']).any(|word| {
-        matches!(
-            (word, service),
-            ("global" | "write" | "write-protected", _)
-                | ("read" | "read-protected", Service::Upload)
-        )
-    })
+    let needed = match service {
+        Service::Receive => Scope::Write,
+        Service::Upload => Scope::Read,
+    };
+    needed.is_granted_by(scope)
 }
 
 #[cfg(test)]
