@@ -55,10 +55,24 @@ impl Data {
             instance,
             run,
         };
-        for folder in ["slugs", "stacks", "router", "logs"] {
+        for folder in ["slugs", "stacks", "router", "logs", "tmp"] {
             fs::create_dir_all(this.path(folder))?;
         }
         Ok(this)
+    }
+
+    /// Removes what an earlier server was about to make when it was killed. Only for the one server, at its start.
+    pub(crate) fn empty_tmp(&self) -> Result<()> {
+        let folder = self.path("tmp");
+        for entry in fs::read_dir(&folder)? {
+            let path = entry?.path();
+            let removed = match path.is_dir() && !path.is_symlink() {
+                true => fs::remove_dir_all(&path),
+                false => fs::remove_file(&path),
+            };
+            removed.with_context(|| format!("{} could not be removed", path.display()))?;
+        }
+        Ok(())
     }
 
     /// Opens a directory that must be there already.
@@ -120,6 +134,21 @@ pub(crate) fn write_pid(file: &Path, pid: u32) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_killed_server_was_making_goes_at_the_next_start() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let data = Data::open(folder.path())?;
+        let tmp = data.path("tmp");
+        fs::create_dir_all(tmp.join("layer-1"))?;
+        fs::write(tmp.join("layer-1/slug.tgz"), "half")?;
+        fs::write(tmp.join("stack-1.tar"), "half")?;
+        std::os::unix::fs::symlink(data.path("slugs"), tmp.join("link"))?;
+        data.empty_tmp()?;
+        assert_eq!(fs::read_dir(&tmp)?.count(), 0);
+        assert!(data.path("slugs").is_dir());
+        Ok(())
+    }
 
     #[test]
     fn a_reader_never_sees_a_part_of_a_replaced_file() -> Result<()> {

@@ -67,6 +67,7 @@ impl Server {
         ropewalk_telemetry::init(ropewalk_telemetry::Format::Human)?;
         let data = Data::open(&self.data.data)?;
         let _only = host::only_one(&data)?;
+        data.empty_tmp()?;
         write_pid(&data.socket("server.pid"), std::process::id())?;
         let parts = self.parts(&data).await?;
         let tasks = Tasks::default();
@@ -275,6 +276,8 @@ impl Server {
             blobs: parts.blobs.clone(),
             mounts: parts.mounts.clone(),
             slugs: data.path("slugs"),
+            tmp: data.path("tmp"),
+            turns: catalog::Turns::default(),
         };
         let hosts = host::Hosts {
             domain: self.domain.clone(),

@@ -144,7 +144,7 @@ pub(crate) async fn load(data: &Data, store: &Store, engine: &dyn Engine) -> Res
         let staged = tempfile::Builder::new()
             .prefix("stack-")
             .suffix(".tar")
-            .tempfile_in(&data.root)?;
+            .tempfile_in(data.path("tmp"))?;
         let file = staged.as_file().try_clone()?;
         tokio::task::spawn_blocking(move || {
             let mut out = BufWriter::new(file);

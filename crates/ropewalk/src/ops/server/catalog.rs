@@ -2,22 +2,44 @@
 //!
 //! An image is the stack's layers and one more, the slug. The slug's layer is made when it is first asked for.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use ropewalk_api::may_read_app;
 use ropewalk_registry::{BlobStore, Catalog, Credentials, Form, Layer, Manifest, Refusal, image};
 use ropewalk_slug::{Digest, Mounts, travel};
 use ropewalk_stack::Stack;
 use ropewalk_store::{Release, Slug, Store, StoreError, Tgz, View};
+use tokio::sync::OwnedMutexGuard;
 
 pub(super) struct Releases {
     pub(super) store: Store,
     pub(super) blobs: Arc<BlobStore>,
     pub(super) mounts: Mounts,
     pub(super) slugs: PathBuf,
+    /// For what is under way; emptied at start.
+    pub(super) tmp: PathBuf,
+    pub(super) turns: Turns,
+}
+
+/// One at a time for each slug image.
+#[derive(Debug, Default)]
+pub(super) struct Turns(Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>);
+
+impl Turns {
+    async fn take(&self, image: Digest) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            // Those that nobody holds or waits for.
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+            Arc::clone(turns.entry(image).or_default())
+        };
+        turn.lock_owned().await
+    }
 }
 
 impl Catalog for Releases {
@@ -32,14 +54,15 @@ impl Catalog for Releases {
             let found = self
                 .store
                 .read(move |view| {
-                    let Some((user, _)) = view.authenticate(&token, Timestamp::now())? else {
+                    let Some((user, token)) = view.authenticate(&token, Timestamp::now())? else {
                         return Ok(None);
                     };
                     if repository.is_empty() {
-                        return Ok(Some(true));
+                        // Good for apps at all, that is, for one's own.
+                        return Ok(Some(may_read_app(&user, &token, user.id)));
                     }
                     match view.find_app(&repository) {
-                        Ok(app) => Ok(Some(user.admin || app.owner == user.id)),
+                        Ok(app) => Ok(Some(may_read_app(&user, &token, app.owner))),
                         Err(StoreError::NotFound(_)) => Ok(Some(false)),
                         Err(error) => Err(error),
                     }
@@ -50,7 +73,8 @@ impl Catalog for Releases {
                 Some(true) => Ok(()),
                 // Somebody else's app and no app at all look the same.
                 Some(false) => Err(Refusal::Denied(
-                    "there is no such app, or it is not yours".to_owned(),
+                    "there is no such app, it is not yours, or this token may not read apps"
+                        .to_owned(),
                 )),
                 None => Err(Refusal::Unauthenticated),
             }
@@ -178,19 +202,23 @@ impl Releases {
         Ok(images)
     }
 
-    /// The slug as a layer; made once for each image.
+    /// The slug as a layer; made once for each image, for all who ask meanwhile.
     async fn layer(&self, slug: &Slug) -> anyhow::Result<Layer> {
-        if let Some(tgz) = &slug.tgz
-            && self.blobs.size(&tgz.digest.parse()?)?.is_some()
-        {
-            return as_layer(tgz);
+        if let Some(layer) = self.made(slug)? {
+            return Ok(layer);
         }
         let digest: Digest = slug.image_digest.parse()?;
+        let _turn = self.turns.take(digest).await;
+        let id = slug.id;
+        let slug = self.store.read(move |view| view.slug(id)).await?;
+        if let Some(layer) = self.made(&slug)? {
+            return Ok(layer);
+        }
         let image = self.slugs.join(format!("{}.squashfs", digest.hex()));
         let tree = self.mounts.slug(&digest, &image).await?;
         let staged = tempfile::Builder::new()
             .prefix("layer-")
-            .tempdir_in(&self.slugs)?;
+            .tempdir_in(&self.tmp)?;
         let out = staged.path().join("slug.tgz");
         let target = out.clone();
         let made = tokio::task::spawn_blocking(move || travel::write_tgz(&tree, &target)).await??;
@@ -204,6 +232,15 @@ impl Releases {
         let name = slug.image_digest.clone();
         self.store.write(move |tx| tx.set_tgz(&name, &tgz)).await?;
         Ok(layer)
+    }
+
+    fn made(&self, slug: &Slug) -> anyhow::Result<Option<Layer>> {
+        match &slug.tgz {
+            Some(tgz) if self.blobs.size(&tgz.digest.parse()?)?.is_some() => {
+                as_layer(tgz).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 }
 
@@ -271,4 +308,99 @@ impl Found {
 
 fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Refusal {
     Refusal::Failed(error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use ropewalk_model::{AppId, AppName, ReleaseId, TokenId, UserId};
+    use ropewalk_store::{Key, NewApp, NewToken};
+    use uuid::Uuid;
+
+    use super::*;
+
+    const SCOPES: [&str; 4] = ["global", "read", "identity", "identity read-protected"];
+
+    /// A catalogue with one app, and a token of its owner for each scope.
+    async fn catalog(folder: &std::path::Path) -> anyhow::Result<Releases> {
+        let store = Store::open(&folder.join("ledger.db"), Key::open(&folder.join("key"))?)?;
+        store
+            .write(|tx| {
+                let now = Timestamp::now();
+                let owner = UserId(Uuid::from_u128(1));
+                tx.create_user(owner, "owner@example.com", false, now)?;
+                for scope in SCOPES {
+                    let token = NewToken {
+                        id: TokenId(Uuid::new_v4()),
+                        user: owner,
+                        text: format!("token-0123456789-{scope}"),
+                        description: String::new(),
+                        scope: scope.to_owned(),
+                        expires_at: None,
+                    };
+                    tx.create_token(&token, now)?;
+                }
+                tx.put_stack("debian-13", "sha256:stack", &serde_json::json!({}), now)?;
+                let name = AppName::parse("demo").map_err(|_| StoreError::NotFound("name"))?;
+                tx.create_app(
+                    &NewApp {
+                        id: AppId(Uuid::from_u128(2)),
+                        name,
+                        owner,
+                        stack: "debian-13".to_owned(),
+                        release: ReleaseId(Uuid::from_u128(3)),
+                    },
+                    now,
+                )
+            })
+            .await?;
+        Ok(Releases {
+            store,
+            blobs: Arc::new(BlobStore::open(&folder.join("blobs"))?),
+            mounts: Mounts::open(&folder.join("mnt"))?,
+            slugs: folder.join("slugs"),
+            tmp: folder.join("tmp"),
+            turns: Turns::default(),
+        })
+    }
+
+    #[tokio::test]
+    async fn a_token_that_may_not_read_apps_pulls_none() -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let catalog = catalog(folder.path()).await?;
+        for repository in ["demo", ""] {
+            for (scope, may) in SCOPES.into_iter().zip([true, true, false, true]) {
+                let credentials = Some(("x".to_owned(), format!("token-0123456789-{scope}")));
+                let answer = catalog.authorise(repository, credentials).await;
+                assert_eq!(answer.is_ok(), may, "{repository:?} {scope}");
+            }
+        }
+        let unknown = Some(("x".to_owned(), "token-0123456789-none".to_owned()));
+        let answer = catalog.authorise("demo", unknown).await;
+        assert!(matches!(answer, Err(Refusal::Unauthenticated)));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn turns_are_taken_one_after_the_other_and_forgotten() {
+        let turns = Turns::default();
+        let (inside, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let work = async |image: &[u8]| {
+            let _turn = turns.take(Digest::of(image)).await;
+            most.fetch_max(
+                inside.fetch_add(1, Ordering::Relaxed) + 1,
+                Ordering::Relaxed,
+            );
+            tokio::task::yield_now().await;
+            inside.fetch_sub(1, Ordering::Relaxed);
+        };
+        tokio::join!(work(b"one"), work(b"one"), work(b"one"));
+        assert_eq!(most.load(Ordering::Relaxed), 1);
+        tokio::join!(work(b"one"), work(b"two"));
+        assert_eq!(most.load(Ordering::Relaxed), 2, "others do not wait");
+        drop(turns.take(Digest::of(b"three")).await);
+        let known = turns.0.lock().unwrap_or_else(PoisonError::into_inner).len();
+        assert_eq!(known, 1);
+    }
 }
