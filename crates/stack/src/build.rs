@@ -15,7 +15,7 @@ use crate::cache::{WORK_PREFIX, lock, prune, recall, remember, share};
 use crate::chroot::{Side, Workshop};
 use crate::files::{add_users, copy_files};
 use crate::normalise::normalise;
-use crate::packages::{bootstrap, configure_apt, counter, install, update, upgrade};
+use crate::packages::{Security, bootstrap, configure_apt, counter, install, update, upgrade};
 use crate::spec::Spec;
 use crate::{Error, Result, layer, mirror};
 
@@ -69,13 +69,32 @@ pub async fn build(
         return Err(Error::NeedsRoot);
     }
     let begun = Instant::now();
-    let mut stack = make(spec, &kept, &cache, progress).await?;
+    let (mut stack, security) = make(spec, &kept, &cache, progress).await?;
     stack.seconds = begun.elapsed().as_secs_f64();
-    remember(&record, &stack)?;
-    prune(&cache, &kept)?;
-    share(&stack, &kept, blobs).await?;
+    keep(&stack, security, &record, &kept, blobs).await?;
     progress(&summary(&stack));
+    if security == Security::Missing {
+        progress(&format!(
+            "{name}: WARNING: this stack lacks Debian's security updates; it is not remembered, so the next build tries again"
+        ));
+    }
     Ok(stack)
+}
+
+/// Hands the stack over and remembers it, but not one that lacks security updates: the next build is to try again.
+async fn keep(
+    stack: &Stack,
+    security: Security,
+    record: &Path,
+    kept: &BlobStore,
+    blobs: &BlobStore,
+) -> Result<()> {
+    // Before pruning, which removes the blobs of what is not remembered.
+    share(stack, kept, blobs).await?;
+    if security == Security::Updated {
+        remember(record, stack)?;
+    }
+    prune(record.parent().unwrap_or(record), kept)
 }
 
 async fn make(
@@ -83,7 +102,7 @@ async fn make(
     kept: &BlobStore,
     cache: &Path,
     progress: &Progress<'_>,
-) -> Result<Stack> {
+) -> Result<(Stack, Security)> {
     let description = &spec.description;
     let name = description.name.as_str();
     let architecture = architecture()?;
@@ -108,7 +127,7 @@ async fn make(
     )
     .await?;
     configure_apt(&shop).await?;
-    update(spec, &shop, &mirrors, progress).await?;
+    let security = update(spec, &shop, &mirrors, progress).await?;
 
     progress(&format!("{name}: installing the run image's packages"));
     upgrade(&shop).await?;
@@ -146,7 +165,7 @@ async fn make(
     let run = describe(&settings, vec![run_layer], kept)?;
     let build = describe(&settings, vec![run_layer, build_layer], kept)?;
     remove_tree(folder.path()).await?;
-    Ok(Stack {
+    let stack = Stack {
         name: name.to_owned(),
         version: version(&run, &build),
         run,
@@ -155,7 +174,8 @@ async fn make(
         run_size,
         build_size: run_size + build_size,
         seconds: 0.0,
-    })
+    };
+    Ok((stack, security))
 }
 
 /// Debian's word for this host's processor.
@@ -245,4 +265,38 @@ fn summary(stack: &Stack) -> String {
         packed(&stack.build),
         stack.seconds
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stack_without_security_updates_is_handed_over_and_not_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = BlobStore::open(&folder.path().join("blobs")).unwrap();
+        let blobs = BlobStore::open(&folder.path().join("data")).unwrap();
+        let record = folder.path().join("record.json");
+        let settings = settings("tiny", "amd64", &BTreeMap::new());
+        let image = describe(&settings, Vec::new(), &kept).unwrap();
+        let stack = Stack {
+            name: "tiny".to_owned(),
+            version: version(&image, &image),
+            run: image.clone(),
+            build: image.clone(),
+            settings,
+            run_size: 0,
+            build_size: 0,
+            seconds: 0.0,
+        };
+        for (security, remembered) in [(Security::Missing, false), (Security::Updated, true)] {
+            kept.put_bytes(&image::config(&stack.settings, &[]).unwrap())
+                .unwrap();
+            keep(&stack, security, &record, &kept, &blobs)
+                .await
+                .unwrap();
+            assert!(blobs.size(&image.config_digest).unwrap().is_some());
+            assert_eq!(recall(&record, &kept).unwrap().is_some(), remembered);
+        }
+    }
 }

@@ -19,6 +19,8 @@ const UPDATE: Step = Step {
     name: "apt-get update",
     limit: Duration::from_secs(600),
 };
+/// Between tries of an update: a mirror that is being renewed answers with half of its lists.
+const PAUSES: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(20)];
 const INSTALL: Step = Step {
     name: "apt-get install",
     limit: Duration::from_secs(2400),
@@ -71,18 +73,20 @@ fn option(name: &str, path: &Path) -> OsString {
     option
 }
 
-/// Apt's settings during the build; none of them is left in the image.
-pub(crate) async fn configure_apt(shop: &Workshop) -> Result<()> {
-    let mut text = String::from(
-        r#"APT::Sandbox::User "root";
+/// Apt's settings during the build. Without the error mode `apt-get update` succeeds when a list cannot be had.
+const SETTINGS: &str = r#"APT::Update::Error-Mode "any";
+APT::Sandbox::User "root";
 APT::Install-Recommends "false";
 APT::Get::Assume-Yes "true";
 Acquire::Languages "none";
 Acquire::Retries "3";
 Dpkg::Use-Pty "false";
 Dpkg::Options { "--force-unsafe-io"; "--force-confdef"; "--path-exclude=/usr/share/man/*"; "--path-exclude=/usr/share/info/*"; "--path-exclude=/usr/share/locale/*"; "--path-exclude=/usr/share/lintian/*"; "--path-exclude=/usr/share/doc/*"; "--path-include=/usr/share/doc/*/copyright"; };
-"#,
-    );
+"#;
+
+/// Writes apt's settings for the build; none of them is left in the image.
+pub(crate) async fn configure_apt(shop: &Workshop) -> Result<()> {
+    let mut text = SETTINGS.to_owned();
     if fs::copy(CA_BUNDLE, shop.conf.join("ca.pem")).is_ok() {
         text.push_str("Acquire::https::CAInfo \"/run/ropewalk/ca.pem\";\n");
     }
@@ -114,13 +118,21 @@ fn proxy_settings(dump: &str) -> impl Iterator<Item = String> {
         .map(|line| format!("{line}\n"))
 }
 
+/// Whether a stack has Debian's security updates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Security {
+    Updated,
+    /// The mirror does not have them: good enough to work with, not to be remembered.
+    Missing,
+}
+
 /// Names the release's updates as sources too, and loads the lists of packages.
 pub(crate) async fn update(
     spec: &Spec,
     shop: &Workshop,
     mirrors: &Mirrors,
     progress: &Progress<'_>,
-) -> Result<()> {
+) -> Result<Security> {
     let list = shop.root.join("etc/apt/sources.list");
     let made = fs::read_to_string(&list).map_err(Error::io("read", &list))?;
     let main = made
@@ -135,14 +147,11 @@ pub(crate) async fn update(
     let without =
         format!("deb {main} {suite} {components}\ndeb {main} {suite}-updates {components}\n");
     let with = format!("{without}deb {security} {suite}-security {components}\n");
-    let arguments = ["apt-get", "--quiet", "update"];
 
     fs::write(&list, with).map_err(Error::io("write", &list))?;
-    let tried = shop
-        .inside(Side::Run, UPDATE, &arguments, &mut |_| ())
-        .await;
+    let tried = load_lists(shop).await;
     if tried.is_ok() || mirrors.security.is_some() {
-        return tried;
+        return tried.map(|()| Security::Updated);
     }
     // Private mirrors need not carry the security archive; to go on without is better than no stack at all.
     progress(&format!(
@@ -150,6 +159,21 @@ pub(crate) async fn update(
         spec.description.name
     ));
     fs::write(&list, without).map_err(Error::io("write", &list))?;
+    load_lists(shop).await.map(|()| Security::Missing)
+}
+
+/// Tries once, and once more after each pause; the last failure counts.
+async fn load_lists(shop: &Workshop) -> Result<()> {
+    let arguments = ["apt-get", "--quiet", "update"];
+    for pause in PAUSES {
+        let tried = shop
+            .inside(Side::Run, UPDATE, &arguments, &mut |_| ())
+            .await;
+        if tried.is_ok() {
+            return Ok(());
+        }
+        tokio::time::sleep(pause).await;
+    }
     shop.inside(Side::Run, UPDATE, &arguments, &mut |_| ())
         .await
 }
@@ -191,6 +215,11 @@ pub(crate) fn counter<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_that_cannot_be_had_is_a_failure() {
+        assert!(SETTINGS.starts_with("APT::Update::Error-Mode \"any\";\n"));
+    }
 
     #[test]
     fn proxies_of_the_host_are_taken_over_and_nothing_else() {
