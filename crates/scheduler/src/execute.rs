@@ -20,7 +20,8 @@ pub(crate) async fn all(
 ) -> Result<(), SchedulerError> {
     for action in actions {
         match action {
-            Action::Create(create) => create_dyno(shared, create).await?,
+            Action::Create(create) => create_dyno(shared, create, None).await?,
+            Action::Replace { dyno, create } => create_dyno(shared, create, Some(dyno)).await?,
             Action::Launch { dyno } => launch_later(shared, dyno),
             Action::Mark {
                 dyno,
@@ -110,7 +111,12 @@ async fn fail(
     Ok(())
 }
 
-async fn create_dyno(shared: &Shared, create: Create) -> Result<(), SchedulerError> {
+/// Writes the row of a new dyno, instead of that of `old` if one is given, and has it launched.
+async fn create_dyno(
+    shared: &Shared,
+    create: Create,
+    old: Option<DynoId>,
+) -> Result<(), SchedulerError> {
     let id = DynoId(Uuid::new_v4());
     let new = NewDyno {
         id,
@@ -123,10 +129,20 @@ async fn create_dyno(shared: &Shared, create: Create) -> Result<(), SchedulerErr
         attached: false,
         env: Default::default(),
     };
-    shared
+    let written = shared
         .store
-        .write(move |tx| tx.create_dyno(&new, observe::now()))
+        .write(move |tx| match old {
+            Some(old) => tx.replace_dyno(old, &new, observe::now()),
+            None => tx.create_dyno(&new, observe::now()).map(|()| true),
+        })
         .await?;
+    if !written {
+        return Ok(());
+    }
+    // Its container is gone already; what it wrote may still be there.
+    if let Some(old) = old {
+        clear_later(shared, old, None, false);
+    }
     let process = create.name.to_string();
     if create.why == Trigger::Crash {
         output::say(
