@@ -8,6 +8,7 @@ use ropewalk_model::{AppId, DynoId, DynoState};
 use ropewalk_store::{Dyno, NewDyno, StoreError};
 use uuid::Uuid;
 
+use crate::observe::Orphan;
 use crate::plan::{Action, Create, Trigger};
 use crate::reconcile::Shared;
 use crate::{SchedulerError, launch, observe, output};
@@ -80,7 +81,7 @@ fn fail_later(shared: &Shared, app: AppId, version: u32, reason: String, dyno: D
     }
     let task = shared.clone();
     shared.spawn(async move {
-        task.reader_ended(dyno).await;
+        task.readers.ended(dyno).await;
         if let Err(error) = fail(&task, app, version, reason).await {
             tracing::warn!(%app, version, %error, "A release's failure could not be written yet.");
         }
@@ -329,7 +330,7 @@ async fn clear(
     if let Some(container) = container {
         // Kill first: a reader ends by itself when the container has, with the last line read.
         shared.engine.signal(&container, "KILL").await?;
-        shared.unfollow(id).await;
+        shared.readers.end(id).await;
         shared.engine.remove(&container).await?;
     }
     shared.mounts.remove_overlay(id).await?;
@@ -340,11 +341,25 @@ async fn clear(
 }
 
 /// A container without a row: its app was deleted, or the ledger went back in time.
-pub(crate) fn remove_orphan(shared: &Shared, container: ContainerId) {
+pub(crate) fn remove_orphan(shared: &Shared, orphan: Orphan) {
+    let Orphan { container, dyno } = orphan;
+    if dyno.is_some_and(|dyno| !shared.take(dyno)) {
+        return;
+    }
     let task = shared.clone();
     shared.spawn(async move {
-        if let Err(error) = task.engine.remove(&container).await {
+        let removed = async {
+            task.engine.remove(&container).await?;
+            if let Some(dyno) = dyno {
+                task.mounts.remove_overlay(dyno).await?;
+            }
+            Ok::<_, SchedulerError>(())
+        };
+        if let Err(error) = removed.await {
             tracing::info!(%container, %error, "A container without a dyno could not be removed yet.");
+        }
+        if let Some(dyno) = dyno {
+            task.give_back(dyno);
         }
     });
 }
