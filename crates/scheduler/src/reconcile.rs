@@ -118,7 +118,9 @@ pub struct Status {
     pub last_actions: usize,
     /// Of the last pass; that of one app fails no other.
     pub last_error: Option<String>,
-    /// When engine and ledger could last be looked at.
+    /// Whether the last pass could look at engine and ledger.
+    pub could_look: bool,
+    /// When that was last so.
     pub last_success: Option<std::time::Instant>,
 }
 
@@ -264,6 +266,7 @@ impl Scheduler {
         status.passes += 1;
         status.last_at = Some(observe::now());
         status.last_took = began.elapsed();
+        status.could_look = outcome.is_ok();
         let (wait, error) = match outcome {
             Ok(done) => {
                 status.last_actions = done.actions;
@@ -348,7 +351,8 @@ fn follow_outputs(shared: &Shared, world: &World) {
 }
 
 fn is_booting(one: &crate::plan::Seen) -> bool {
-    one.dyno.state == ropewalk_model::DynoState::Starting
+    !one.busy
+        && one.dyno.state == ropewalk_model::DynoState::Starting
         && one.dyno.name.process_type.is_web()
         && matches!(one.seat, Seat::Running { .. })
 }

@@ -15,6 +15,8 @@ const PERIOD: Duration = Duration::from_secs(3);
 const ANSWER: Duration = Duration::from_secs(5);
 /// Without a successful look of the scheduler: its period, and the longest that one look may take.
 const LOOK: Duration = Duration::from_secs(45);
+/// The same when looks fail; one that fails now and then is nothing.
+const FAILING: Duration = Duration::from_secs(5);
 
 /// What the answer is made of. Clones see the same.
 #[derive(Debug, Clone)]
@@ -31,21 +33,24 @@ pub(super) struct Health {
 impl Health {
     /// `Err` says in a few words, for anybody, what is missing.
     pub(super) fn now(&self) -> Result<(), &'static str> {
-        let looked = self.scheduler.status().last_success;
+        let status = self.scheduler.status();
+        let limit = if status.could_look { LOOK } else { FAILING };
+        let looked = status.last_success.map(|at| at.elapsed() <= limit);
         verdict(
             *self.prepared.borrow(),
             *self.engine.borrow(),
             *self.git.borrow(),
-            looked.map(|at| at.elapsed()),
+            looked,
         )
     }
 }
 
+/// `looked`: whether the dynos were looked at lately; `None` before the first time.
 fn verdict(
     prepared: bool,
     engine: bool,
     git: bool,
-    looked: Option<Duration>,
+    looked: Option<bool>,
 ) -> Result<(), &'static str> {
     if !engine {
         return Err("the container engine does not answer");
@@ -55,8 +60,8 @@ fn verdict(
     }
     match looked {
         None => return Err("starting"),
-        Some(age) if age > LOOK => return Err("the dynos cannot be looked after"),
-        Some(_) => {}
+        Some(false) => return Err("the dynos cannot be looked after"),
+        Some(true) => {}
     }
     if git { Ok(()) } else { Err("starting") }
 }
@@ -100,14 +105,13 @@ mod tests {
 
     #[test]
     fn every_part_can_make_it_red() {
-        let second = Some(Duration::from_secs(1));
-        assert_eq!(verdict(true, true, true, second), Ok(()));
+        assert_eq!(verdict(true, true, true, Some(true)), Ok(()));
         for (prepared, engine, git, looked) in [
-            (false, true, true, second),
-            (true, false, true, second),
-            (true, true, false, second),
+            (false, true, true, Some(true)),
+            (true, false, true, Some(true)),
+            (true, true, false, Some(true)),
             (true, true, true, None),
-            (true, true, true, Some(LOOK * 2)),
+            (true, true, true, Some(false)),
         ] {
             assert!(verdict(prepared, engine, git, looked).is_err());
         }
