@@ -145,6 +145,7 @@ impl Rig {
         let platform = Platform {
             domain: "localhost".to_owned(),
             socket: PathBuf::from("/nonexistent"),
+            rendezvous: PathBuf::from("/nonexistent"),
         };
         let scheduler = Scheduler::new(Parts {
             config: Config {
