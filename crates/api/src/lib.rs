@@ -15,7 +15,7 @@ pub use authorise::may_read_app;
 pub use context::{Context, Urls};
 pub use platform::{
     AttachError, Attachment, DynoCounts, EngineStatus, Platform, ProcessStatus, RunError,
-    RunRequest, RunStarted, StackStatus, Status,
+    RunRequest, RunStarted, SchedulerStatus, StackStatus, Status,
 };
 pub use routes::routes;
 pub use transport::quota::Rate;

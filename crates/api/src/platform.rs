@@ -111,6 +111,7 @@ pub struct Status {
     /// `None` while no router is connected.
     pub router: Option<ProcessStatus>,
     pub engine: EngineStatus,
+    pub scheduler: SchedulerStatus,
     pub stacks: Vec<StackStatus>,
     pub dynos: DynoCounts,
     pub tasks: Vec<ropewalk_telemetry::TaskStatus>,
@@ -132,6 +133,18 @@ pub struct EngineStatus {
     /// Its own version, such as `20.10.24`.
     pub version: Option<String>,
     pub api_version: Option<String>,
+}
+
+/// The loop that keeps the dynos as they are wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct SchedulerStatus {
+    /// Passes since the server began.
+    pub passes: u64,
+    /// How long ago engine and ledger could last be looked at, in milliseconds; `None` before the first time.
+    pub last_success_ms: Option<u64>,
+    /// How long the last pass took, in milliseconds.
+    pub last_took_ms: u64,
+    pub last_error: Option<String>,
 }
 
 /// The newest version of a stack.

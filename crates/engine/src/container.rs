@@ -112,6 +112,8 @@ pub enum Status {
     Exited,
     /// Being removed, restarting or dead: not to be counted on.
     Other,
+    /// The engine lists it but does not tell in time what it is doing. Only its id, name and labels are known.
+    Unknown,
 }
 
 /// A container as the engine shows it.

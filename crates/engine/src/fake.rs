@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use ropewalk_model::InstanceId;
+use tokio::sync::watch;
 
 use crate::container::{Container, ContainerSpec, Exit, OutputStream, Stats};
 use crate::{EngineError, Result};
@@ -30,6 +31,8 @@ pub enum Behaviour {
     IgnoreTerm { listen: bool },
     /// Ends by itself.
     Exit { after_ms: u64, code: i64 },
+    /// Writes a text and has ended when the start is answered.
+    Print { text: String, code: i64 },
     /// Writes what it reads, and ends with 0 when its input ends.
     Echo,
     /// The start is refused with this message.
@@ -90,11 +93,24 @@ impl FakeEngine {
         faults.extend(std::iter::repeat_n(fault, times));
     }
 
-    /// Docker Engine dies: event streams end and nothing answers, containers run on.
+    /// Docker Engine dies: event streams end, logs break and nothing answers, containers run on.
     pub fn go_away(&self) {
         let mut world = self.world();
         world.away = true;
         world.listeners.clear();
+        for known in world.boxes.values() {
+            known.changed.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Calls of `verb` are noted, and wait until [`Self::release`] before they do anything; what a list tells is what
+    /// was there when it was asked.
+    pub fn hold(&self, verb: &'static str) {
+        self.world().held.insert(verb, watch::Sender::new(()));
+    }
+
+    pub fn release(&self, verb: &'static str) {
+        self.world().held.remove(verb);
     }
 
     pub fn come_back(&self) {
@@ -109,6 +125,16 @@ impl FakeEngine {
     /// A container is removed behind our back.
     pub fn vanish(&self, name: &str) {
         self.world().remove(name);
+    }
+
+    /// The engine cannot tell about a container any more, or can again.
+    pub fn set_stuck(&self, name: &str, stuck: bool) {
+        let mut world = self.world();
+        if stuck {
+            world.stuck.insert(name.to_owned());
+        } else {
+            world.stuck.remove(name);
+        }
     }
 
     /// A container writes something.
@@ -154,7 +180,15 @@ impl FakeEngine {
 
     /// Notes a call and lets it go wrong if it shall.
     async fn call(&self, verb: &'static str, name: &str) -> Result<()> {
-        let fault = self.world().note(verb, name);
+        let (fault, held) = {
+            let mut world = self.world();
+            let held = world.held.get(verb).map(watch::Sender::subscribe);
+            (world.note(verb, name), held)
+        };
+        if let Some(mut held) = held {
+            // Nothing is ever sent: it closes on release.
+            let _ = held.changed().await;
+        }
         match fault {
             None => Ok(()),
             Some(Fault::Unreachable) => Err(EngineError::Unreachable("it is away".to_owned())),

@@ -275,6 +275,29 @@ mod tests {
         }
     }
 
+    /// Clouds have their name server beside their metadata service.
+    #[test]
+    fn a_name_server_is_asked_even_where_the_rest_of_its_address_is_blocked() {
+        let server = "169.254.169.254".parse().expect("ip");
+        let script = firewall()
+            .script(&["rw-0123abcd".to_owned()], &[server], &[])
+            .expect("a script");
+        assert!(script.contains("resolvers_4 { 169.254.169.254 }"));
+        let place = |rule: &str| script.find(rule).expect(rule);
+        for (accept, drop) in [
+            (
+                "forward ip daddr @resolvers_4",
+                "forward ip daddr @blocked_4",
+            ),
+            (
+                "forward ip6 daddr @resolvers_6",
+                "forward ip6 daddr @blocked_6",
+            ),
+        ] {
+            assert!(place(accept) < place(drop), "{script}");
+        }
+    }
+
     #[test]
     fn nothing_but_names_and_ranges_gets_into_the_script() {
         for bridge in ["", "a\" }; flush ruleset; #", "a-name-that-is-too-long"] {

@@ -12,12 +12,14 @@ mod docker;
 mod error;
 pub mod fake;
 pub mod firewall;
+mod image;
 pub mod listen;
 
 pub use container::*;
 pub use docker::DockerEngine;
 pub use error::EngineError;
 pub use firewall::Firewall;
+pub use image::ImageIds;
 
 use std::path::Path;
 use std::pin::Pin;
@@ -38,7 +40,7 @@ pub trait Engine: Send + Sync + std::fmt::Debug {
 
     /// Loads the images of a `docker load` archive.
     fn load_image<'a>(&'a self, archive: &'a Path) -> BoxFuture<'a, Result<()>>;
-    /// Whether an image (by `sha256:` id of its config) is there.
+    /// Whether an image is there. See [`ImageIds`] for the names of one.
     fn has_image<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Result<bool>>;
     /// Removes an image; not being there is success.
     fn remove_image<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Result<()>>;
@@ -52,6 +54,7 @@ pub trait Engine: Send + Sync + std::fmt::Debug {
 
     /// Makes a container without starting it. A container of that name already there is [`EngineError::Conflict`].
     fn create<'a>(&'a self, spec: &'a ContainerSpec) -> BoxFuture<'a, Result<ContainerId>>;
+    /// Starts a container; one that runs already is success.
     fn start<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<()>>;
     /// Sends a signal (`TERM`, `KILL`, `HUP`, …) to the container's first process; one that ended is success.
     fn signal<'a>(&'a self, id: &'a ContainerId, signal: &'a str) -> BoxFuture<'a, Result<()>>;
@@ -59,7 +62,8 @@ pub trait Engine: Send + Sync + std::fmt::Debug {
     fn stop<'a>(&'a self, id: &'a ContainerId, grace: Duration) -> BoxFuture<'a, Result<Stopped>>;
     /// Kills if need be and removes; not being there is success.
     fn remove<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<()>>;
-    /// Every container of this instance, ended ones too.
+    /// Every container of this instance, ended ones too. One that the engine cannot tell about is
+    /// [`Status::Unknown`] and fails nothing else.
     fn list(&self) -> BoxFuture<'_, Result<Vec<Container>>>;
     /// One container in full; `None` when it is not there.
     fn inspect<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<Option<Container>>>;

@@ -72,6 +72,15 @@ async fn a_container_lives_and_tells_how_it_ended() {
 }
 
 #[tokio::test]
+async fn starting_what_runs_is_success_and_changes_nothing() {
+    let rig = rig_or_skip!();
+    let id = rig.run(&rig.spec("twice", "sleep 1000")).await;
+    let before = rig.engine.inspect(&id).await.expect("seen");
+    rig.engine.start(&id).await.expect("runs already");
+    assert_eq!(rig.engine.inspect(&id).await.expect("seen"), before);
+}
+
+#[tokio::test]
 async fn what_cannot_run_is_refused_with_a_reason() {
     let rig = rig_or_skip!();
     let mut spec = rig.spec("none", "true");

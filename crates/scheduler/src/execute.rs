@@ -8,6 +8,7 @@ use ropewalk_model::{AppId, DynoId, DynoState};
 use ropewalk_store::{Dyno, NewDyno, StoreError};
 use uuid::Uuid;
 
+use crate::observe::Orphan;
 use crate::plan::{Action, Create, Trigger};
 use crate::reconcile::Shared;
 use crate::{SchedulerError, launch, observe, output};
@@ -20,7 +21,8 @@ pub(crate) async fn all(
 ) -> Result<(), SchedulerError> {
     for action in actions {
         match action {
-            Action::Create(create) => create_dyno(shared, create).await?,
+            Action::Create(create) => create_dyno(shared, create, None).await?,
+            Action::Replace { dyno, create } => create_dyno(shared, create, Some(dyno)).await?,
             Action::Launch { dyno } => launch_later(shared, dyno),
             Action::Mark {
                 dyno,
@@ -79,7 +81,7 @@ fn fail_later(shared: &Shared, app: AppId, version: u32, reason: String, dyno: D
     }
     let task = shared.clone();
     shared.spawn(async move {
-        task.reader_ended(dyno).await;
+        task.readers.ended(dyno).await;
         if let Err(error) = fail(&task, app, version, reason).await {
             tracing::warn!(%app, version, %error, "A release's failure could not be written yet.");
         }
@@ -110,7 +112,12 @@ async fn fail(
     Ok(())
 }
 
-async fn create_dyno(shared: &Shared, create: Create) -> Result<(), SchedulerError> {
+/// Writes the row of a new dyno, instead of that of `old` if one is given, and has it launched.
+async fn create_dyno(
+    shared: &Shared,
+    create: Create,
+    old: Option<DynoId>,
+) -> Result<(), SchedulerError> {
     let id = DynoId(Uuid::new_v4());
     let new = NewDyno {
         id,
@@ -123,10 +130,20 @@ async fn create_dyno(shared: &Shared, create: Create) -> Result<(), SchedulerErr
         attached: false,
         env: Default::default(),
     };
-    shared
+    let written = shared
         .store
-        .write(move |tx| tx.create_dyno(&new, observe::now()))
+        .write(move |tx| match old {
+            Some(old) => tx.replace_dyno(old, &new, observe::now()),
+            None => tx.create_dyno(&new, observe::now()).map(|()| true),
+        })
         .await?;
+    if !written {
+        return Ok(());
+    }
+    // Its container is gone already; what it wrote may still be there.
+    if let Some(old) = old {
+        clear_later(shared, old, None, false);
+    }
     let process = create.name.to_string();
     if create.why == Trigger::Crash {
         output::say(
@@ -313,7 +330,7 @@ async fn clear(
     if let Some(container) = container {
         // Kill first: a reader ends by itself when the container has, with the last line read.
         shared.engine.signal(&container, "KILL").await?;
-        shared.unfollow(id).await;
+        shared.readers.end(id).await;
         shared.engine.remove(&container).await?;
     }
     shared.mounts.remove_overlay(id).await?;
@@ -324,11 +341,25 @@ async fn clear(
 }
 
 /// A container without a row: its app was deleted, or the ledger went back in time.
-pub(crate) fn remove_orphan(shared: &Shared, container: ContainerId) {
+pub(crate) fn remove_orphan(shared: &Shared, orphan: Orphan) {
+    let Orphan { container, dyno } = orphan;
+    if dyno.is_some_and(|dyno| !shared.take(dyno)) {
+        return;
+    }
     let task = shared.clone();
     shared.spawn(async move {
-        if let Err(error) = task.engine.remove(&container).await {
+        let removed = async {
+            task.engine.remove(&container).await?;
+            if let Some(dyno) = dyno {
+                task.mounts.remove_overlay(dyno).await?;
+            }
+            Ok::<_, SchedulerError>(())
+        };
+        if let Err(error) = removed.await {
             tracing::info!(%container, %error, "A container without a dyno could not be removed yet.");
+        }
+        if let Some(dyno) = dyno {
+            task.give_back(dyno);
         }
     });
 }

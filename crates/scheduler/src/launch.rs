@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use ropewalk_engine::{ContainerId, ContainerSpec, Limits, Mount, Status, Tmpfs};
+use ropewalk_engine::{
+    ContainerId, ContainerSpec, EngineError, ImageIds, Limits, Mount, Status, Tmpfs,
+};
 use ropewalk_model::dyno::DYNO_UID;
 use ropewalk_model::{ConfigVars, DynoId};
 use ropewalk_slug::Digest;
 use ropewalk_store::{App, Dyno, Release, Slug, StoreError};
-use serde_json::Value;
 
+use crate::SchedulerError;
 use crate::environment::{Facts, variables};
+use crate::output::{self, Start};
 use crate::reconcile::Shared;
-use crate::{SchedulerError, output};
 
 /// Labels by which a container is known as a dyno.
 pub(crate) const LABEL_KIND: &str = "ropewalk.kind";
@@ -32,7 +34,7 @@ struct Recipe {
     slug: Slug,
     config: ConfigVars,
     extra: BTreeMap<String, String>,
-    image: String,
+    image: ImageIds,
 }
 
 /// How a container's input and output are set up.
@@ -50,49 +52,84 @@ pub(crate) async fn make(
     id: DynoId,
     terminal: Terminal,
 ) -> Result<ContainerId, SchedulerError> {
+    let spec = prepare(shared, id, terminal).await?;
+    match shared.engine.create(&spec).await {
+        Err(EngineError::Conflict { .. }) => replace(shared, &spec).await,
+        other => Ok(other?),
+    }
+}
+
+/// Makes and starts the container of a dyno whose output goes to the log. One that was started before, by a call
+/// whose answer nobody heard, is the dyno's: its command must not run twice.
+pub(crate) async fn launch(shared: &Shared, id: DynoId) -> Result<(), SchedulerError> {
+    let spec = prepare(shared, id, Terminal::None).await?;
+    let container = match shared.engine.create(&spec).await {
+        Err(EngineError::Conflict { .. }) => {
+            let found = shared
+                .engine
+                .inspect(&ContainerId(spec.name.clone()))
+                .await?;
+            match found {
+                Some(found) if was_started(found.status) => {
+                    output::follow(shared, id, &found.id, Start::Resume);
+                    return Ok(());
+                }
+                _ => replace(shared, &spec).await?,
+            }
+        }
+        other => other?,
+    };
+    shared.engine.start(&container).await?;
+    output::follow(shared, id, &container, Start::Beginning);
+    Ok(())
+}
+
+fn was_started(status: Status) -> bool {
+    matches!(status, Status::Running | Status::Paused | Status::Exited)
+}
+
+async fn replace(shared: &Shared, spec: &ContainerSpec) -> Result<ContainerId, SchedulerError> {
+    let old = ContainerId(spec.name.clone());
+    shared.engine.remove(&old).await?;
+    Ok(shared.engine.create(spec).await?)
+}
+
+/// Everything but the container itself.
+async fn prepare(
+    shared: &Shared,
+    id: DynoId,
+    terminal: Terminal,
+) -> Result<ContainerSpec, SchedulerError> {
     let recipe = recipe(shared, id).await?;
     let digest: Digest = recipe
         .slug
         .image_digest
         .parse()
         .map_err(|_| missing(id, format!("slug {}", recipe.slug.image_digest)))?;
-    let image = shared
+    let file = shared
         .config
         .slugs
         .join(format!("{}.squashfs", digest.hex()));
-    if !image.exists() {
+    if !file.exists() {
         return Err(missing(id, format!("slug {digest}")));
     }
-    shared.mounts.slug(&digest, &image).await?;
-    let merged = shared.mounts.overlay(id, &digest).await?;
-    let mut spec = spec(shared, &recipe, terminal);
+    let image = recipe
+        .image
+        .find(shared.engine.as_ref())
+        .await?
+        .ok_or_else(|| missing(id, "the image of its stack".to_owned()))?;
+    let merged = {
+        let _mounting = shared.mounting.read().await;
+        shared.mounts.slug(&digest, &file).await?;
+        shared.mounts.overlay(id, &digest).await?
+    };
+    let mut spec = spec(shared, &recipe, image, terminal);
     spec.mounts.push(Mount {
         source: merged,
         target: "/app".to_owned(),
         read_only: false,
     });
-    match shared.engine.create(&spec).await {
-        Err(ropewalk_engine::EngineError::Conflict { .. }) => {
-            shared
-                .engine
-                .remove(&ContainerId(spec.name.clone()))
-                .await?;
-            Ok(shared.engine.create(&spec).await?)
-        }
-        other => Ok(other?),
-    }
-}
-
-/// Makes and starts the container of a dyno whose output goes to the log.
-pub(crate) async fn launch(shared: &Shared, id: DynoId) -> Result<(), SchedulerError> {
-    let container = make(shared, id, Terminal::None).await?;
-    shared.engine.start(&container).await?;
-    if let Some(seen) = shared.engine.inspect(&container).await?
-        && seen.status == Status::Running
-    {
-        output::follow(shared, id, &container).await?;
-    }
-    Ok(())
+    Ok(spec)
 }
 
 async fn recipe(shared: &Shared, id: DynoId) -> Result<Recipe, SchedulerError> {
@@ -107,7 +144,8 @@ async fn recipe(shared: &Shared, id: DynoId) -> Result<Recipe, SchedulerError> {
             let stack = view
                 .stack_version(&version)?
                 .ok_or(StoreError::NotFound("stack version"))?;
-            let image = config_digest(&stack.images).ok_or(StoreError::NotFound("stack image"))?;
+            let image =
+                ImageIds::read(&stack.images["run"]).ok_or(StoreError::NotFound("stack image"))?;
             let config = view.config_vars(app.id, release.version)?;
             let extra = view.dyno_env(id)?;
             Ok(Recipe {
@@ -124,17 +162,7 @@ async fn recipe(shared: &Shared, id: DynoId) -> Result<Recipe, SchedulerError> {
     Ok(recipe)
 }
 
-fn config_digest(images: &Value) -> Option<String> {
-    Some(
-        images
-            .get("run")?
-            .get("config_digest")?
-            .as_str()?
-            .to_owned(),
-    )
-}
-
-fn spec(shared: &Shared, recipe: &Recipe, terminal: Terminal) -> ContainerSpec {
+fn spec(shared: &Shared, recipe: &Recipe, image: String, terminal: Terminal) -> ContainerSpec {
     let Recipe {
         app,
         dyno,
@@ -142,7 +170,7 @@ fn spec(shared: &Shared, recipe: &Recipe, terminal: Terminal) -> ContainerSpec {
         slug,
         config,
         extra,
-        image,
+        image: _,
     } = recipe;
     let facts = Facts {
         app: app.id,
@@ -155,7 +183,7 @@ fn spec(shared: &Shared, recipe: &Recipe, terminal: Terminal) -> ContainerSpec {
     let label = |name: &str, value: String| (name.to_owned(), value);
     ContainerSpec {
         name: format!("rw-{}-{}", shared.config.instance, dyno.id),
-        image: image.clone(),
+        image,
         labels: BTreeMap::from([
             label(LABEL_KIND, KIND_DYNO.to_owned()),
             label(LABEL_DYNO, dyno.id.to_string()),

@@ -4,6 +4,7 @@
 //! on every signal and on a period, and takes no input but what it sees. Architecture invariant: nothing here
 //! knows the router's or the API's code; tables leave through [`routes::Routes`].
 
+mod ages;
 mod environment;
 mod error;
 mod execute;

@@ -1,6 +1,6 @@
 //! What is there: the ledger's rows beside the engine's containers. Reads only.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 use ropewalk_engine::{Container, ContainerId, Status, listen};
@@ -8,6 +8,7 @@ use ropewalk_model::{AppId, DynoId, DynoState, ProcessType};
 use ropewalk_store::{App, Domain, Dyno, Release, Result as StoreResult, View};
 
 use crate::SchedulerError;
+use crate::ages::Ages;
 use crate::launch::{KIND_DYNO, LABEL_DYNO, LABEL_KIND};
 use crate::plan::{Desired, Seat, Seen, Spec, Wanted};
 use crate::reconcile::Shared;
@@ -18,10 +19,24 @@ pub(crate) struct World {
     pub(crate) apps: Vec<AppWorld>,
     pub(crate) domains: Vec<Domain>,
     /// Containers that say they are dynos of ours but have no row.
-    pub(crate) orphans: Vec<ContainerId>,
+    pub(crate) orphans: Vec<Orphan>,
     /// Attached one-offs that have no row any more: their app was deleted.
     pub(crate) lost_runs: Vec<DynoId>,
     pub(crate) containers: HashMap<DynoId, Container>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Orphan {
+    pub(crate) container: ContainerId,
+    /// `None` when its label says nothing.
+    pub(crate) dyno: Option<DynoId>,
+}
+
+/// What is kept from look to look.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    ages: Ages,
+    containers: HashMap<DynoId, Container>,
 }
 
 #[derive(Debug)]
@@ -43,38 +58,60 @@ struct Rows {
 }
 
 /// Containers are listed before rows are read: a row is written before its container is made, so a container
-/// without a row is an orphan and never one that is just being made. The same goes for attached one-offs.
+/// without a row is an orphan and never one that is just being made. The same goes for attached one-offs. A dyno that
+/// was busy at any time since the look began counts as busy, for what was seen of it may be older than what was done
+/// to it.
 pub(crate) async fn world(shared: &Shared) -> Result<World, SchedulerError> {
+    shared.begin_look();
     let attached = shared.runs.attached();
     let listed = shared.engine.list().await?;
     let rows = shared.store.read(read_rows).await?;
+    let mut busy = shared.busy_since_look();
     let known: BTreeSet<DynoId> = rows.dynos.iter().map(|dyno| dyno.id).collect();
     let lost_runs = attached
         .into_iter()
         .filter(|id| !known.contains(id))
         .collect();
+    shared.readers.keep(&known);
+    let mut memory = shared.memory();
     let mut containers = HashMap::new();
     let mut orphans = Vec::new();
     for container in listed {
         if container.labels.get(LABEL_KIND).map(String::as_str) != Some(KIND_DYNO) {
             continue;
         }
-        match container
+        let dyno = container
             .labels
             .get(LABEL_DYNO)
-            .and_then(|text| text.parse::<DynoId>().ok())
-        {
+            .and_then(|text| text.parse::<DynoId>().ok());
+        match dyno {
+            // Nothing is known of it: what it was stays, and nothing is done to it.
+            Some(id) if known.contains(&id) && container.status == Status::Unknown => {
+                busy.insert(id);
+                let before = memory.containers.remove(&id);
+                containers.insert(id, before.unwrap_or(container));
+            }
             Some(id) if known.contains(&id) => {
                 containers.insert(id, container);
             }
-            Some(id) if shared.is_busy(id) => {}
-            _ => orphans.push(container.id),
+            Some(id) if busy.contains(&id) => {}
+            dyno => orphans.push(Orphan {
+                container: container.id,
+                dyno,
+            }),
         }
     }
+    memory.containers.clone_from(&containers);
+    let mut seen: Vec<Seen> = rows
+        .dynos
+        .into_iter()
+        .map(|dyno| see(shared, dyno, &containers, &busy))
+        .collect();
+    memory.ages.set(seen.iter_mut(), shared.clock.now());
+    drop(memory);
     let mut by_app: BTreeMap<AppId, Vec<Seen>> = BTreeMap::new();
-    for dyno in rows.dynos {
-        let seen = see(shared, dyno, &containers);
-        by_app.entry(seen.dyno.app).or_default().push(seen);
+    for one in seen {
+        by_app.entry(one.dyno.app).or_default().push(one);
     }
     let mut apps = rows.apps;
     for app in &mut apps {
@@ -89,13 +126,19 @@ pub(crate) async fn world(shared: &Shared) -> Result<World, SchedulerError> {
     })
 }
 
-fn see(shared: &Shared, dyno: Dyno, containers: &HashMap<DynoId, Container>) -> Seen {
+fn see(
+    shared: &Shared,
+    dyno: Dyno,
+    containers: &HashMap<DynoId, Container>,
+    busy: &HashSet<DynoId>,
+) -> Seen {
     let container = containers.get(&dyno.id);
     let seat = match container {
         None => Seat::Absent,
         Some(container) => match (container.status, container.exit) {
             (Status::Created, _) => Seat::Made,
-            (Status::Running | Status::Paused, _) => Seat::Running {
+            // Of what is unknown one thing is certain: there is something.
+            (Status::Running | Status::Paused | Status::Unknown, _) => Seat::Running {
                 since: container.started_at.unwrap_or(dyno.created_at),
             },
             (_, Some(exit)) => Seat::Ended { exit },
@@ -109,7 +152,7 @@ fn see(shared: &Shared, dyno: Dyno, containers: &HashMap<DynoId, Container>) -> 
         .and_then(|pid| listen::listening(pid).ok())
         .unwrap_or_default();
     let drained = !dyno.name.process_type.is_web() || shared.routes.is_drained(dyno.id);
-    let busy = shared.is_busy(dyno.id);
+    let busy = busy.contains(&dyno.id);
     Seen {
         dyno,
         seat,
@@ -183,7 +226,7 @@ fn spec(view: &View<'_>, release: &Release) -> StoreResult<Spec> {
     })
 }
 
-/// Now, to the microsecond that the ledger keeps.
+/// Now by the host's clock, as rows and logs tell it. Nothing is timed by it.
 pub(crate) fn now() -> Timestamp {
     Timestamp::now()
 }

@@ -103,6 +103,8 @@ pub enum Seat {
 pub enum Action {
     /// A new dyno: its row, then its container.
     Create(Create),
+    /// A new dyno in place of one whose container is gone: no look sees both rows, or none.
+    Replace { dyno: DynoId, create: Create },
     /// The container for a row that has none.
     Launch { dyno: DynoId },
     /// Enter a state.
@@ -180,15 +182,6 @@ pub fn plan(desired: &Desired, seen: &[Seen], policy: &Policy, now: Timestamp) -
         }
     }
     rollout::step(desired, seen, policy, now, &mut plan);
-    plan
-}
-
-/// Plans for dynos whose app is gone: everything ends.
-pub fn plan_gone(seen: &[Seen]) -> Plan {
-    let mut plan = Plan::default();
-    for one in seen.iter().filter(|one| !one.busy) {
-        plan.push(Action::Stop { dyno: one.dyno.id });
-    }
     plan
 }
 

@@ -3,7 +3,7 @@
 //! A pass takes no input and retries nothing: what it could not do, the next one sees again. Long actions
 //! (booting, stopping) run beside the loop; a dyno that one of them holds is `busy` and left alone.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
@@ -17,15 +17,18 @@ use ropewalk_logs::{Logs, Outputs};
 use ropewalk_model::{DynoId, InstanceId};
 use ropewalk_slug::Mounts;
 use ropewalk_store::Store;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, RwLock, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::plan::{Action, Policy, plan};
+use crate::ages::Clock;
+use crate::observe::{Memory, World};
+use crate::output::{self, Readers, Start};
+use crate::plan::{Action, Policy, Seat, plan};
 use crate::routes::Routes;
 use crate::runs::Runs;
-use crate::{SchedulerError, execute, observe, output, sweep};
+use crate::{SchedulerError, execute, observe, sweep};
 
 /// Longest time between two passes.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -72,13 +75,25 @@ pub(crate) struct Inner {
     pub(crate) outputs: Outputs,
     pub(crate) routes: Routes,
     pub(crate) runs: Runs,
+    pub(crate) readers: Readers,
+    pub(crate) clock: Clock,
     pub(crate) parallel: Semaphore,
+    /// Held (shared) while a slug and what lies over it are mounted, and (alone) while unused slugs are looked for.
+    pub(crate) mounting: RwLock<()>,
+    memory: Mutex<Memory>,
     signal: Notify,
     passes: watch::Sender<u64>,
     status: Mutex<Status>,
-    busy: Mutex<HashSet<DynoId>>,
-    readers: Mutex<HashMap<DynoId, JoinHandle<()>>>,
+    busy: Mutex<Busy>,
     tasks: TaskTracker,
+}
+
+/// Dynos that an action holds.
+#[derive(Debug, Default)]
+struct Busy {
+    now: HashSet<DynoId>,
+    /// Those, and all that one has held since the last look began.
+    since_look: HashSet<DynoId>,
 }
 
 impl std::ops::Deref for Shared {
@@ -101,7 +116,12 @@ pub struct Status {
     pub last_at: Option<Timestamp>,
     pub last_took: Duration,
     pub last_actions: usize,
+    /// Of the last pass; that of one app fails no other.
     pub last_error: Option<String>,
+    /// Whether the last pass could look at engine and ledger.
+    pub could_look: bool,
+    /// When that was last so.
+    pub last_success: Option<std::time::Instant>,
 }
 
 /// The dyno manager; clones share it.
@@ -119,58 +139,37 @@ impl Inner {
         self.signal.notify_one();
     }
 
-    pub(crate) fn is_busy(&self, id: DynoId) -> bool {
-        lock(&self.busy).contains(&id)
-    }
-
     /// Takes a dyno for an action; `false` when another one has it.
     pub(crate) fn take(&self, id: DynoId) -> bool {
-        lock(&self.busy).insert(id)
+        let mut busy = lock(&self.busy);
+        busy.since_look.insert(id);
+        busy.now.insert(id)
     }
 
     pub(crate) fn give_back(&self, id: DynoId) {
-        lock(&self.busy).remove(&id);
+        lock(&self.busy).now.remove(&id);
         self.wake();
+    }
+
+    pub(crate) fn begin_look(&self) {
+        let mut busy = lock(&self.busy);
+        busy.since_look = busy.now.clone();
+    }
+
+    pub(crate) fn busy_since_look(&self) -> HashSet<DynoId> {
+        lock(&self.busy).since_look.clone()
+    }
+
+    pub(crate) fn memory(&self) -> MutexGuard<'_, Memory> {
+        lock(&self.memory)
     }
 
     pub(crate) fn passes(&self) -> watch::Receiver<u64> {
         self.passes.subscribe()
     }
 
-    pub(crate) fn is_followed(&self, id: DynoId) -> bool {
-        lock(&self.readers).contains_key(&id)
-    }
-
-    pub(crate) fn followed(&self, id: DynoId, task: impl Future<Output = ()> + Send + 'static) {
-        lock(&self.readers).insert(id, self.tasks.spawn(task));
-    }
-
-    /// Waits a moment for the last lines of a container that has ended, then lets its reader go.
-    pub(crate) async fn unfollow(&self, id: DynoId) {
-        let reader = lock(&self.readers).remove(&id);
-        if let Some(mut reader) = reader
-            && tokio::time::timeout(Duration::from_secs(2), &mut reader)
-                .await
-                .is_err()
-        {
-            reader.abort();
-        }
-    }
-
-    /// Waits a moment for the last lines of a container that has ended; its reader stays known.
-    pub(crate) async fn reader_ended(&self, id: DynoId) {
-        let reader = lock(&self.readers).remove(&id);
-        if let Some(mut reader) = reader
-            && tokio::time::timeout(Duration::from_secs(2), &mut reader)
-                .await
-                .is_err()
-        {
-            lock(&self.readers).insert(id, reader);
-        }
-    }
-
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(task);
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        self.tasks.spawn(task)
     }
 }
 
@@ -194,12 +193,15 @@ impl Scheduler {
             outputs,
             routes,
             runs: Runs::default(),
+            readers: Readers::default(),
+            clock: Clock::start(),
             parallel: Semaphore::new(PARALLEL),
+            mounting: RwLock::default(),
+            memory: Mutex::default(),
             signal: Notify::new(),
             passes: watch::Sender::new(0),
             status: Mutex::default(),
             busy: Mutex::default(),
-            readers: Mutex::default(),
             tasks: TaskTracker::new(),
         }));
         Self { shared }
@@ -228,13 +230,8 @@ impl Scheduler {
         let waker = shared
             .tasks
             .spawn(wake_on(shared.clone(), routes, shutdown.clone()));
-        let mut swept_at = None;
         while !shutdown.is_cancelled() {
             let wait = self.pass().await;
-            let due = swept_at.is_none_or(|at: std::time::Instant| at.elapsed() >= SWEEP);
-            if due && sweep::run(shared).await.is_ok() {
-                swept_at = Some(std::time::Instant::now());
-            }
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 () = shared.signal.notified() => {}
@@ -243,7 +240,22 @@ impl Scheduler {
         }
         events.abort();
         waker.abort();
+        shared.readers.end_all().await;
         Ok(())
+    }
+
+    /// Removes, until `shutdown`, the mounts and files that nothing refers to. Beside [`Self::run`], because deleting
+    /// what dynos wrote may take minutes.
+    pub async fn run_sweeps(&self, shutdown: CancellationToken) {
+        while !shutdown.is_cancelled() {
+            if let Err(error) = sweep::run(&self.shared).await {
+                tracing::warn!(%error, "What nothing refers to could not all be removed.");
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = tokio::time::sleep(SWEEP) => {}
+            }
+        }
     }
 
     /// One pass; returns how long to wait for the next if nothing happens.
@@ -254,21 +266,21 @@ impl Scheduler {
         status.passes += 1;
         status.last_at = Some(observe::now());
         status.last_took = began.elapsed();
-        let wait = match outcome {
-            Ok((actions, wait)) => {
-                status.last_actions = actions;
-                status.last_error = None;
-                wait
+        status.could_look = outcome.is_ok();
+        let (wait, error) = match outcome {
+            Ok(done) => {
+                status.last_actions = done.actions;
+                status.last_success = Some(std::time::Instant::now());
+                (done.wait, done.error)
             }
-            Err(error) => {
-                let text = error.to_string();
-                if status.last_error.as_deref() != Some(&text) {
-                    tracing::warn!(error = %text, "A look at the dynos failed.");
-                }
-                status.last_error = Some(text);
-                Duration::from_secs(1)
-            }
+            Err(error) => (Duration::from_secs(1), Some(error.to_string())),
         };
+        if let Some(text) = &error
+            && status.last_error.as_ref() != Some(text)
+        {
+            tracing::warn!(error = %text, "A look at the dynos failed.");
+        }
+        status.last_error = error;
         let passes = status.passes;
         drop(status);
         self.shared.passes.send_replace(passes);
@@ -276,49 +288,73 @@ impl Scheduler {
     }
 }
 
-pub(crate) async fn one_pass(shared: &Shared) -> Result<(usize, Duration), SchedulerError> {
+/// What a pass came to.
+#[derive(Debug)]
+pub(crate) struct Done {
+    actions: usize,
+    /// Until the next pass if nothing happens.
+    wait: Duration,
+    /// What could not be done for some app.
+    error: Option<String>,
+}
+
+pub(crate) async fn one_pass(shared: &Shared) -> Result<Done, SchedulerError> {
     let world = observe::world(shared).await?;
     shared.routes.publish(&world);
-    for (id, container) in &world.containers {
-        if container.status == ropewalk_engine::Status::Running && !shared.is_busy(*id) {
-            output::follow(shared, *id, &container.id).await?;
-        }
-    }
+    follow_outputs(shared, &world);
     for orphan in world.orphans {
         execute::remove_orphan(shared, orphan);
     }
     for lost in world.lost_runs {
         shared.runs.interrupt(lost);
     }
-    let now = observe::now();
-    let mut actions = 0;
-    let mut wait = PERIOD;
+    let now = shared.clock.now();
+    let mut done = Done {
+        actions: 0,
+        wait: PERIOD,
+        error: None,
+    };
     for app in &world.apps {
         let plan = plan(&app.desired, &app.seen, &shared.config.policy, now);
         if let Some(at) = plan.wake_at {
             let until = Duration::try_from(at.duration_since(now)).unwrap_or_default();
-            wait = wait.min(until.max(Duration::from_millis(20)));
+            done.wait = done.wait.min(until.max(Duration::from_millis(20)));
         }
         if app.seen.iter().any(is_booting) {
-            wait = wait.min(BOOT_POLL);
+            done.wait = done.wait.min(BOOT_POLL);
         }
-        actions += plan.actions.len();
+        done.actions += plan.actions.len();
         let again = plan
             .actions
             .iter()
             .any(|action| !matches!(action, Action::Stop { .. } | Action::Interrupt { .. }));
-        execute::all(shared, plan.actions, &world.containers).await?;
-        if again {
-            wait = wait.min(Duration::from_millis(1));
+        if let Err(error) = execute::all(shared, plan.actions, &world.containers).await {
+            done.error = Some(format!("app {}: {error}", app.app.name));
+            done.wait = done.wait.min(Duration::from_secs(1));
+        } else if again {
+            done.wait = done.wait.min(Duration::from_millis(1));
         }
     }
-    Ok((actions, wait))
+    Ok(done)
+}
+
+/// Ended ones too: one that ended at once, or while the server was away, has something to say all the same.
+fn follow_outputs(shared: &Shared, world: &World) {
+    let idle = world.apps.iter().flat_map(|app| &app.seen);
+    for one in idle.filter(|one| !one.busy && !one.dyno.attached) {
+        if matches!(one.seat, Seat::Running { .. } | Seat::Ended { .. })
+            && let Some(container) = world.containers.get(&one.dyno.id)
+        {
+            output::follow(shared, one.dyno.id, &container.id, Start::Resume);
+        }
+    }
 }
 
 fn is_booting(one: &crate::plan::Seen) -> bool {
-    one.dyno.state == ropewalk_model::DynoState::Starting
+    !one.busy
+        && one.dyno.state == ropewalk_model::DynoState::Starting
         && one.dyno.name.process_type.is_web()
-        && matches!(one.seat, crate::plan::Seat::Running { .. })
+        && matches!(one.seat, Seat::Running { .. })
 }
 
 /// Engine events wake the loop; they are hints, so a broken stream costs nothing but time.

@@ -12,34 +12,64 @@ use crate::reconcile::Shared;
 /// A slug image younger than this may belong to a build that has not written its row yet.
 const MIN_AGE: Duration = Duration::from_secs(3600);
 
+/// Goes on after a failure and returns the first one.
 pub(crate) async fn run(shared: &Shared) -> Result<(), SchedulerError> {
-    let (dynos, needed, named) = shared
+    let outcomes = [
+        overlays(shared).await,
+        slugs(shared).await,
+        shared.mounts.finish_removals().await.map_err(Into::into),
+        images(shared).await,
+    ];
+    outcomes.into_iter().collect()
+}
+
+/// Listed before the rows are read: an overlay is made after its dyno's row, so one without a row is nobody's.
+async fn overlays(shared: &Shared) -> Result<(), SchedulerError> {
+    let present = shared.mounts.present()?.overlays;
+    let dynos: BTreeSet<DynoId> = shared
+        .store
+        .read(|view| Ok(view.all_dynos()?.iter().map(|dyno| dyno.id).collect()))
+        .await?;
+    let mut outcome = Ok(());
+    for dyno in present.difference(&dynos) {
+        outcome = outcome.and(shared.mounts.remove_overlay(*dyno).await);
+    }
+    Ok(outcome?)
+}
+
+/// Nothing is mounted meanwhile: a new dyno may need a slug that none needed before.
+async fn slugs(shared: &Shared) -> Result<(), SchedulerError> {
+    let _mounting = shared.mounting.write().await;
+    let needed: BTreeSet<Digest> = shared
         .store
         .read(|view| {
-            let mut dynos: BTreeSet<DynoId> = BTreeSet::new();
-            let mut needed: BTreeSet<Digest> = BTreeSet::new();
+            let mut needed = BTreeSet::new();
             for dyno in view.all_dynos()? {
-                dynos.insert(dyno.id);
-                let slug = view
-                    .release(dyno.app, dyno.release_version)
-                    .ok()
-                    .and_then(|release| release.slug);
-                if let Some(slug) = slug
+                let release = view.release(dyno.app, dyno.release_version);
+                if let Some(slug) = release.ok().and_then(|release| release.slug)
                     && let Ok(digest) = view.slug(slug)?.image_digest.parse()
                 {
                     needed.insert(digest);
                 }
             }
-            let named: BTreeSet<Digest> = view
-                .slug_images()?
-                .iter()
-                .filter_map(|text| text.parse().ok())
-                .collect();
-            Ok((dynos, needed, named))
+            Ok(needed)
         })
         .await?;
-    let swept = shared.mounts.sweep(&dynos, &needed).await?;
-    tracing::debug!(?swept, "Mounts were swept.");
+    let mut outcome = Ok(());
+    for digest in shared.mounts.present()?.slugs.difference(&needed) {
+        outcome = outcome.and(shared.mounts.remove_slug(digest).await);
+    }
+    Ok(outcome?)
+}
+
+async fn images(shared: &Shared) -> Result<(), SchedulerError> {
+    let named: BTreeSet<Digest> = shared
+        .store
+        .read(|view| {
+            let images = view.slug_images()?;
+            Ok(images.iter().filter_map(|text| text.parse().ok()).collect())
+        })
+        .await?;
     let folder = shared.config.slugs.clone();
     let removed = tokio::task::spawn_blocking(move || remove_images(&folder, &named)).await;
     if let Ok(Err(error)) = removed {

@@ -19,7 +19,7 @@ pub use command::remove_tree;
 pub use digest::{Digest, HashWriter};
 pub use error::{Error, Result};
 pub use image::{Image, pack};
-pub use mounts::{Mounts, Observed, Swept};
+pub use mounts::{Mounts, Observed, Present, Swept};
 pub use travel::{GzipHasher, Travel, write_tgz};
 pub use tree::{Limits, TreeFacts, prepare};
 

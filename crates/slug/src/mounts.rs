@@ -48,6 +48,13 @@ pub struct Observed {
     pub overlays: BTreeMap<DynoId, Option<Digest>>,
 }
 
+/// What there is a folder of, mounted or not.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Present {
+    pub slugs: BTreeSet<Digest>,
+    pub overlays: BTreeSet<DynoId>,
+}
+
 /// How many were removed by a sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Swept {
@@ -179,37 +186,52 @@ impl Mounts {
         Ok(observed)
     }
 
+    /// What there is, mounted or only left as a folder.
+    pub fn present(&self) -> Result<Present> {
+        Ok(Present {
+            slugs: self.names("slug", Digest::from_hex)?.into_iter().collect(),
+            overlays: self
+                .names("dyno", |name| name.parse().ok())?
+                .into_iter()
+                .collect(),
+        })
+    }
+
     /// Removes every view and slug that is not to be kept, mounted or only left as a folder, and what an earlier
-    /// removal did not finish. Goes on after a failure and returns the first one.
+    /// removal did not finish. Goes on after a failure and returns the first one. Nothing may be mounted meanwhile.
     pub async fn sweep(
         &self,
         keep_dynos: &BTreeSet<DynoId>,
         keep_slugs: &BTreeSet<Digest>,
     ) -> Result<Swept> {
-        let mut swept = Swept::default();
+        let present = self.present()?;
         let mut first = None;
-        for dyno in self.names("dyno", |name| name.parse::<DynoId>().ok())? {
-            if !keep_dynos.contains(&dyno) {
-                match self.remove_overlay(dyno).await {
-                    Ok(()) => swept.overlays += 1,
-                    Err(error) => first = first.or(Some(error)),
-                }
+        let mut swept = Swept::default();
+        for dyno in present.overlays.difference(keep_dynos) {
+            match self.remove_overlay(*dyno).await {
+                Ok(()) => swept.overlays += 1,
+                Err(error) => first = first.or(Some(error)),
             }
         }
-        for digest in self.names("slug", Digest::from_hex)? {
-            if !keep_slugs.contains(&digest) {
-                match self.remove_slug(&digest).await {
-                    Ok(()) => swept.slugs += 1,
-                    Err(error) => first = first.or(Some(error)),
-                }
+        for digest in present.slugs.difference(keep_slugs) {
+            match self.remove_slug(digest).await {
+                Ok(()) => swept.slugs += 1,
+                Err(error) => first = first.or(Some(error)),
             }
         }
+        let finished = self.finish_removals().await;
+        first.or(finished.err()).map_or(Ok(swept), Err)
+    }
+
+    /// Deletes what an earlier removal did not finish. Goes on after a failure and returns the first one.
+    pub async fn finish_removals(&self) -> Result<()> {
+        let mut first = None;
         for name in self.names("gone", |name| Some(name.to_owned()))? {
             if let Err(error) = remove_tree(&self.root.join("gone").join(name)).await {
                 first = first.or(Some(error));
             }
         }
-        first.map_or(Ok(swept), Err)
+        first.map_or(Ok(()), Err)
     }
 
     /// Where a slug is mounted, or would be.

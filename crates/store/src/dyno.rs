@@ -168,6 +168,17 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Writes the intent of a dyno that takes the place of another, whose row goes with it. `false`, and nothing
+    /// has changed, when the other is there no longer or somebody asked for its end.
+    pub fn replace_dyno(&self, old: DynoId, new: &NewDyno, now: Timestamp) -> Result<bool> {
+        if self.dyno(old)?.is_none_or(|dyno| dyno.retire.is_some()) {
+            return Ok(false);
+        }
+        self.delete_dyno(old)?;
+        self.create_dyno(new, now)?;
+        Ok(true)
+    }
+
     /// Enters a state; saying the same state and reason again changes nothing.
     pub fn set_dyno_state(
         &self,

@@ -8,9 +8,11 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use ropewalk_model::release::ReleaseStatus;
-use ropewalk_model::{AppId, AppName, ProcessType, ReleaseId, SlugId, UserId};
+use ropewalk_model::{
+    AppId, AppName, DynoId, DynoName, DynoSize, ProcessType, ReleaseId, SlugId, UserId,
+};
 use ropewalk_store::{
-    FormationChange, Key, NewApp, NewRelease, NewSlug, NewToken, Store, StoreError,
+    FormationChange, Key, NewApp, NewDyno, NewRelease, NewSlug, NewToken, Retire, Store, StoreError,
 };
 use uuid::Uuid;
 
@@ -330,4 +332,41 @@ async fn a_damaged_ledger_is_refused() {
     std::fs::write(&path, bytes).unwrap();
     let key = Key::open(&dir.path().join("key")).unwrap();
     assert!(Store::open(&path, key).is_err());
+}
+
+#[tokio::test]
+async fn a_dyno_takes_the_place_of_another_once_and_not_of_one_that_is_to_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let fixture = fixture(&store).await;
+    let app = fixture.app;
+    let new = move |crashes| NewDyno {
+        id: DynoId(Uuid::new_v4()),
+        app,
+        name: DynoName::parse("web.1").unwrap(),
+        release_version: 1,
+        size: DynoSize::DEFAULT,
+        command: "true".to_owned(),
+        crashes,
+        attached: false,
+        env: BTreeMap::new(),
+    };
+    let (first, second, third) = (new(0), new(3), new(4));
+    store
+        .write(move |tx| {
+            tx.create_dyno(&first, now())?;
+            assert!(tx.replace_dyno(first.id, &second, now())?);
+            assert!(!tx.replace_dyno(first.id, &third, now())?, "gone already");
+            let found = tx.dynos(app)?;
+            assert_eq!(
+                (found.len(), found[0].id, found[0].crashes),
+                (1, second.id, 3)
+            );
+            tx.retire_dynos(app, None, None, Retire::Stop)?;
+            assert!(!tx.replace_dyno(second.id, &third, now())?, "to be stopped");
+            assert_eq!(tx.dynos(app)?[0].id, second.id);
+            Ok(())
+        })
+        .await
+        .unwrap();
 }

@@ -12,7 +12,8 @@ use http_body_util::BodyExt;
 use jiff::Timestamp;
 use ropewalk_api::{
     AttachError, Attachment, Context, DynoCounts, EngineStatus, Platform, ProcessStatus, Rate,
-    RunError, RunRequest, RunStarted, SigningKey, StackStatus, Status, Urls, routes,
+    RunError, RunRequest, RunStarted, SchedulerStatus, SigningKey, StackStatus, Status, Urls,
+    routes,
 };
 use ropewalk_api_types::attach::{FromDyno, ToDyno};
 use ropewalk_logs::{Logs, Outputs};
@@ -404,6 +405,7 @@ impl Platform for FakePlatform {
                     version: Some("20.10.24".into()),
                     api_version: Some("1.41".into()),
                 },
+                scheduler: SchedulerStatus::default(),
                 stacks: vec![StackStatus {
                     name: "debian-13".into(),
                     version: "sha256:13".into(),

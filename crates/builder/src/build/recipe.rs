@@ -1,5 +1,6 @@
 //! What the ledger says about a build before it begins.
 
+use ropewalk_engine::ImageIds;
 use ropewalk_model::ConfigVars;
 use ropewalk_store::{App, BuildStatus, Stack};
 
@@ -14,7 +15,7 @@ const LOOK_BACK: u32 = 50;
 pub(crate) struct Recipe {
     pub(crate) app: App,
     pub(crate) stack: Stack,
-    /// Engine's id of the build image.
+    /// The build image, as the engine knows it.
     pub(crate) image: String,
     pub(crate) config: ConfigVars,
     /// The app's own list; empty means detection.
@@ -44,15 +45,13 @@ impl Recipe {
             })
             .await?;
         let stack = stack.ok_or_else(|| Error::NoStack(app.stack.clone()))?;
-        let image = stack.images["build"]["config_digest"]
-            .as_str()
-            .map(str::to_owned);
-        let image = image.ok_or_else(|| Error::NoBuildImage {
+        let ids = ImageIds::read(&stack.images["build"]);
+        let ids = ids.ok_or_else(|| Error::NoBuildImage {
             stack: stack.name.clone(),
         })?;
-        if !context.engine.has_image(&image).await? {
+        let Some(image) = ids.find(context.engine.as_ref()).await? else {
             return Err(Error::NoStack(stack.name));
-        }
+        };
         let folder = context.options.buildpacks.clone();
         let known = tokio::task::spawn_blocking(move || Known::read(&folder)).await??;
         Ok(Self {

@@ -25,6 +25,9 @@ use crate::{EngineError, Result};
 /// Containers asked about at a time when listing.
 const INSPECTIONS: usize = 8;
 
+/// For one container to be told of within a list, in seconds: one that is stuck must not hold up the others for long.
+const LISTED_WITHIN: u64 = 3;
+
 /// How long a killed process may take to be gone, in seconds: a host that writes much is slow here.
 const KILLED_WITHIN: u64 = 30;
 
@@ -75,6 +78,10 @@ impl DockerEngine {
                     status_code: 404,
                     message,
                 }) if !message.contains("No such container") => Err(call.refused(message)),
+                // It runs already.
+                Err(Error::DockerResponseServerError {
+                    status_code: 304, ..
+                }) => Ok(()),
                 result => result.map_err(|error| call.failed(error)),
             }
         })
@@ -179,12 +186,9 @@ impl DockerEngine {
                 .await
                 .map_err(|error| call.failed(error))?;
             // Pids, times and ends stand in the full answers only.
-            let ids: Vec<_> = summaries
-                .into_iter()
-                .filter_map(|summary| summary.id.map(ContainerId))
-                .collect();
-            futures_util::stream::iter(ids)
-                .map(|id| async move { self.inspect_container(&id).await })
+            let listed: Vec<_> = summaries.into_iter().filter_map(view::listed).collect();
+            futures_util::stream::iter(listed)
+                .map(|container| self.look_at(container))
                 .buffered(INSPECTIONS)
                 .try_filter_map(async |container| Ok(container))
                 .try_collect()
@@ -193,8 +197,23 @@ impl DockerEngine {
         .await
     }
 
+    /// A listed container in full, or as it was listed when the engine cannot tell; `None` when it is gone.
+    async fn look_at(&self, listed: Container) -> Result<Option<Container>> {
+        match self.inspect_within(&listed.id, LISTED_WITHIN).await {
+            Err(error @ (EngineError::Timeout { .. } | EngineError::Refused { .. })) => {
+                tracing::debug!(container = %listed.id, %error, "A container could not be looked at.");
+                Ok(Some(listed))
+            }
+            other => other,
+        }
+    }
+
     pub(super) async fn inspect_container(&self, id: &ContainerId) -> Result<Option<Container>> {
-        let call = Call::new("inspect", "container", &id.0, 10);
+        self.inspect_within(id, 10).await
+    }
+
+    async fn inspect_within(&self, id: &ContainerId, seconds: u64) -> Result<Option<Container>> {
+        let call = Call::new("inspect", "container", &id.0, seconds);
         call.checked()?;
         let request = self
             .client()?

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use bollard::models::{
     ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerStatsResponse,
+    ContainerSummary,
 };
 use jiff::Timestamp;
 
@@ -42,6 +43,27 @@ pub(super) fn container(answer: ContainerInspectResponse) -> Option<Container> {
         started_at: time(state.started_at.as_deref()),
         finished_at: time(state.finished_at.as_deref()),
         exit: (status == Status::Exited).then(|| exit(&state)),
+    })
+}
+
+/// What a list tells of a container. `None` when it lacks an id.
+pub(super) fn listed(summary: ContainerSummary) -> Option<Container> {
+    Some(Container {
+        id: ContainerId(summary.id?),
+        name: summary
+            .names
+            .and_then(|names| names.into_iter().next())
+            .unwrap_or_default()
+            .trim_start_matches('/')
+            .to_owned(),
+        labels: summary.labels.unwrap_or_default().into_iter().collect(),
+        image: summary.image.unwrap_or_default(),
+        status: Status::Unknown,
+        ip: None,
+        pid: None,
+        started_at: None,
+        finished_at: None,
+        exit: None,
     })
 }
 

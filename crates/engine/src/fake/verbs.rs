@@ -176,8 +176,24 @@ impl Engine for FakeEngine {
 
     fn list(&self) -> BoxFuture<'_, Result<Vec<Container>>> {
         Box::pin(async {
+            let stuck = self.world().stuck.clone();
+            let found = self.containers();
             self.call("list", "").await?;
-            Ok(self.containers().into_values().collect())
+            let listed = found.into_values().map(|container| {
+                if !stuck.contains(&container.name) {
+                    return container;
+                }
+                Container {
+                    status: Status::Unknown,
+                    ip: None,
+                    pid: None,
+                    started_at: None,
+                    finished_at: None,
+                    exit: None,
+                    ..container
+                }
+            });
+            Ok(listed.collect())
         })
     }
 
@@ -342,6 +358,12 @@ impl FakeEngine {
                     engine.end(&id.0, ended_with(code));
                 })
             }
+            Behaviour::Print { text, code } => {
+                let mut world = self.world();
+                world.say(&id.0, OutputStream::Stdout, text.as_bytes());
+                world.end(&id.0, ended_with(code));
+                return Ok(());
+            }
             _ => return Ok(()),
         };
         match self.world().boxes.get_mut(&id.0) {
@@ -387,12 +409,16 @@ impl FakeEngine {
         Ok(
             stream::unfold(state, move |(engine, id, mut changes, next)| async move {
                 loop {
-                    let (output, over) = {
+                    let (output, over, away) = {
                         let world = engine.world();
                         let known = world.boxes.get(&id.0)?;
                         let over = known.status == Status::Exited;
-                        (known.outputs.get(next).cloned(), over)
+                        (known.outputs.get(next).cloned(), over, world.away)
                     };
+                    if away {
+                        let error = EngineError::Unreachable("it is away".to_owned());
+                        return Some((Err(error), (engine, id, changes, next)));
+                    }
                     if let Some(output) = output {
                         return Some((Ok(output), (engine, id, changes, next + 1)));
                     }

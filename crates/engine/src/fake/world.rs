@@ -32,10 +32,14 @@ pub(super) struct World {
     pub(super) away: bool,
     pub(super) faults: HashMap<&'static str, VecDeque<Fault>>,
     pub(super) calls: Vec<Call>,
+    /// Verbs whose calls wait.
+    pub(super) held: HashMap<&'static str, watch::Sender<()>>,
     /// By name, which is the id as well.
     pub(super) boxes: BTreeMap<String, Known>,
     pub(super) networks: BTreeSet<String>,
     pub(super) missing_images: BTreeSet<String>,
+    /// Containers that the engine cannot tell about.
+    pub(super) stuck: BTreeSet<String>,
     pub(super) stats: BTreeMap<String, Stats>,
     pub(super) listeners: Vec<mpsc::UnboundedSender<Result<Event>>>,
     pub(super) execs: Vec<i64>,
@@ -68,9 +72,11 @@ impl World {
             away: false,
             faults: HashMap::new(),
             calls: Vec::new(),
+            held: HashMap::new(),
             boxes: BTreeMap::new(),
             networks: BTreeSet::new(),
             missing_images: BTreeSet::new(),
+            stuck: BTreeSet::new(),
             stats: BTreeMap::new(),
             listeners: Vec::new(),
             execs: Vec::new(),

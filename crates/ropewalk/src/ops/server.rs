@@ -2,6 +2,7 @@
 
 mod account;
 mod catalog;
+mod health;
 mod host;
 mod platform;
 mod prepare;
@@ -229,6 +230,14 @@ impl Server {
                 }
             }
         });
+        let scheduler = parts.scheduler.clone();
+        tasks.supervise("sweeper", move |token| {
+            let scheduler = scheduler.clone();
+            async move {
+                scheduler.run_sweeps(token).await;
+                Ok::<_, std::convert::Infallible>(())
+            }
+        });
         // What an earlier run left goes before anything new comes; that needs the engine.
         let (builder, hooks) = (parts.builder.clone(), listen("hook.sock")?);
         let (swept, mut engine_ready) = (watch::Sender::new(false), ready.clone());
@@ -284,7 +293,12 @@ impl Server {
             api,
             git: parts.builder.routes(),
             registry: ropewalk_registry::routes(parts.blobs.clone(), Arc::new(catalog)),
-            ready,
+            health: health::Health {
+                prepared: ready,
+                engine: health::watch_engine(tasks, &parts.engine),
+                git: git_ready.clone(),
+                scheduler: parts.scheduler.clone(),
+            },
             git_ready,
         };
         tasks.spawn(

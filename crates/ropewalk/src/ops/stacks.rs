@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use jiff::Timestamp;
-use ropewalk_engine::Engine;
+use ropewalk_engine::{Engine, ImageIds};
 use ropewalk_registry::BlobStore;
 use ropewalk_stack::{Spec, Stack};
 use ropewalk_store::{Key, Store};
@@ -93,19 +93,16 @@ async fn known(data: &Data) -> Result<Vec<Stack>> {
     Ok(stacks)
 }
 
-/// Ids of their images in the engine.
-pub(crate) async fn images(data: &Data) -> Result<Vec<String>> {
-    // Build images first: they hold on to the layers of run images.
-    Ok(known(data)
-        .await?
-        .iter()
-        .flat_map(|stack| {
-            [
-                stack.build.config_digest.to_string(),
-                stack.run.config_digest.to_string(),
-            ]
-        })
-        .collect())
+/// Their images, as an engine may know them.
+pub(crate) async fn images(data: &Data) -> Result<Vec<ImageIds>> {
+    let mut images = Vec::new();
+    for stack in known(data).await? {
+        // Build images first: they hold on to the layers of run images.
+        for image in [&stack.build, &stack.run] {
+            images.extend(ImageIds::read(&serde_json::to_value(image)?));
+        }
+    }
+    Ok(images)
 }
 
 /// Notes every built stack in the ledger, so that builds and releases can name it.
@@ -132,14 +129,10 @@ pub(crate) async fn register(data: &Data, store: &Store) -> Result<()> {
 /// older ones for releases that were made on them.
 pub(crate) async fn load(data: &Data, store: &Store, engine: &dyn Engine) -> Result<()> {
     for row in store.read(|view| view.stacks()).await? {
-        let stack: Stack = serde_json::from_value(row.images)?;
-        let (run, build) = (
-            stack.run.config_digest.to_string(),
-            stack.build.config_digest.to_string(),
-        );
-        if engine.has_image(&run).await? && engine.has_image(&build).await? {
+        if has_both(&row.images, engine).await? {
             continue;
         }
+        let stack: Stack = serde_json::from_value(row.images.clone())?;
         let blobs = BlobStore::open(&data.path("blobs"))?;
         let staged = tempfile::Builder::new()
             .prefix("stack-")
@@ -157,6 +150,12 @@ pub(crate) async fn load(data: &Data, store: &Store, engine: &dyn Engine) -> Res
         })
         .await??;
         engine.load_image(staged.path()).await?;
+        if !has_both(&row.images, engine).await? {
+            bail!(
+                "the engine took the images of {} and knows them by none of their digests",
+                row.name
+            );
+        }
         tracing::info!(
             stack = row.name,
             version = row.version,
@@ -166,18 +165,36 @@ pub(crate) async fn load(data: &Data, store: &Store, engine: &dyn Engine) -> Res
     Ok(())
 }
 
+/// Whether the engine has a stack's run image and its build image.
+async fn has_both(stack: &serde_json::Value, engine: &dyn Engine) -> Result<bool> {
+    for image in ["run", "build"] {
+        let ids = ImageIds::read(&stack[image]).context("a stack without its images")?;
+        if ids.find(engine).await?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn digest(digit: char) -> String {
+        format!("sha256:{}", digit.to_string().repeat(64))
+    }
+
+    fn image(digit: char) -> serde_json::Value {
+        serde_json::json!({
+            "config_digest": digest(digit), "manifest_digest": digest(digit), "layers": [],
+        })
+    }
+
     /// A stack whose digests are made of these digits: its version, its run image, its build image.
-    fn stack(digits: [char; 3]) -> Result<Stack> {
-        let digest = |digit: char| format!("sha256:{}", digit.to_string().repeat(64));
-        let [version, run, build] = digits.map(digest);
-        let image = |config: String| serde_json::json!({ "config_digest": config, "manifest_digest": config, "layers": [] });
+    fn stack([version, run, build]: [char; 3]) -> Result<Stack> {
         Ok(serde_json::from_value(serde_json::json!({
             "name": "debian-13",
-            "version": version,
+            "version": digest(version),
             "run": image(run),
             "build": image(build),
             "settings": {
@@ -203,12 +220,10 @@ mod tests {
         drop(store);
         replace(&file, &serde_json::to_vec(&stack(['d', 'e', 'f'])?)?, 0o644)?;
 
-        let mut digits: Vec<String> = images(&data).await?;
-        for id in &mut digits {
-            *id = id.chars().rev().take(1).collect();
-        }
-        digits.sort();
-        assert_eq!(digits, ["b", "c", "e", "f"]);
+        let found = images(&data).await?;
+        let expected = ['f', 'e', 'c', 'b'].map(image);
+        let expected = expected.iter().filter_map(ImageIds::read);
+        assert_eq!(found, expected.collect::<Vec<_>>());
         Ok(())
     }
 }

@@ -50,7 +50,7 @@ impl Teardown {
         mounts.sweep(&BTreeSet::new(), &BTreeSet::new()).await?;
         if self.purge {
             for image in stacks::images(&data).await? {
-                match engine.remove_image(&image).await {
+                match image.remove(&engine).await {
                     // A container of another installation runs on it: that one removes it.
                     Err(error @ EngineError::Refused { .. }) => {
                         Printer::for_process().line(&format!("       An image stays: {error}"))?;

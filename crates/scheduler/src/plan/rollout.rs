@@ -53,6 +53,10 @@ fn booting(seen: &[Seen]) -> usize {
         .count()
 }
 
+fn is_release_command(one: &Seen) -> bool {
+    one.dyno.name.process_type == ProcessType::release()
+}
+
 impl Rollout<'_> {
     /// Dynos of releases that neither serve nor are about to.
     fn retire_other_releases(&mut self) {
@@ -130,6 +134,9 @@ impl Rollout<'_> {
             dyno.name.process_type.as_str() == "release" && dyno.release_version == spec.version
         });
         match found {
+            // Another's may still migrate, and two at once would work against each other. Each row that is not of
+            // the candidate goes once its command has ended.
+            None if self.seen.iter().any(is_release_command) => Slots::Waiting,
             None => {
                 // The number is the release's: one command a release, whatever happens to the server.
                 let name = DynoName {
@@ -290,15 +297,20 @@ impl Rollout<'_> {
             return Slots::Waiting;
         }
         if self.booting < self.policy.boot_parallel {
-            self.plan.push(Action::Discard { dyno: dyno.id });
-            self.create(
-                spec,
-                dyno.name.clone(),
-                dyno.size,
+            self.booting += 1;
+            let create = Create {
+                app: self.desired.app,
+                name: dyno.name.clone(),
+                version: spec.version,
+                size: dyno.size,
                 command,
-                dyno.crashes,
-                Trigger::Crash,
-            );
+                crashes: dyno.crashes,
+                why: Trigger::Crash,
+            };
+            self.plan.push(Action::Replace {
+                dyno: dyno.id,
+                create,
+            });
         }
         Slots::Waiting
     }

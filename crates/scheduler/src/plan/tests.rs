@@ -15,14 +15,25 @@ use super::*;
 
 const APP: AppId = AppId(Uuid::nil());
 
-/// Rows and containers, and a clock that only moves when told.
+/// Rows and containers, and a clock that only moves when told. Rows change at once; what is done to containers
+/// keeps its dyno busy until it is finished, which may be many turns later.
 struct World {
     desired: Desired,
     dynos: Vec<Seen>,
+    under_way: Vec<(DynoId, Work)>,
     now: Timestamp,
     policy: Policy,
     next_id: u128,
     failed: Vec<String>,
+}
+
+/// What is being done to a dyno's container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Work {
+    Launch,
+    Clear,
+    /// Container and row go.
+    Remove,
 }
 
 fn spec(version: u32, types: &[&str]) -> Spec {
@@ -55,6 +66,7 @@ impl World {
                 formation,
             },
             dynos: Vec::new(),
+            under_way: Vec::new(),
             now: Timestamp::from_second(1_000_000).unwrap(),
             policy: Policy::default(),
             next_id: 1,
@@ -77,41 +89,72 @@ impl World {
         self.dynos.iter_mut().find(|one| one.dyno.id == id)
     }
 
+    fn begin(&mut self, id: DynoId, work: Work) {
+        let one = self.find(id).unwrap();
+        assert!(!one.busy, "{work:?} of a dyno that is busy: {:?}", one.dyno);
+        one.busy = true;
+        self.under_way.push((id, work));
+    }
+
+    fn finish(&mut self, index: usize) {
+        let (id, work) = self.under_way.remove(index);
+        let now = self.now;
+        if let Some(one) = self.find(id) {
+            one.busy = false;
+            match work {
+                Work::Launch => one.seat = Seat::Running { since: now },
+                Work::Clear => one.seat = Seat::Absent,
+                Work::Remove => self.dynos.retain(|one| one.dyno.id != id),
+            }
+        }
+    }
+
+    fn finish_all(&mut self) {
+        while !self.under_way.is_empty() {
+            self.finish(0);
+        }
+    }
+
+    /// A row, and the launch of its container.
+    fn insert(&mut self, create: Create) {
+        let id = DynoId(Uuid::from_u128(self.next_id));
+        self.next_id += 1;
+        let dyno = Dyno {
+            id,
+            app: create.app,
+            name: create.name,
+            release_version: create.version,
+            size: create.size,
+            command: create.command,
+            state: DynoState::Starting,
+            reason: None,
+            crashes: create.crashes,
+            retire: None,
+            attached: false,
+            created_at: self.now,
+            updated_at: self.now,
+        };
+        self.dynos.push(Seen {
+            dyno,
+            seat: Seat::Absent,
+            listening: vec![],
+            drained: true,
+            busy: false,
+        });
+        self.begin(id, Work::Launch);
+    }
+
     fn apply(&mut self, action: Action) {
         let now = self.now;
         match action {
-            Action::Create(create) => {
-                let id = DynoId(Uuid::from_u128(self.next_id));
-                self.next_id += 1;
-                let dyno = Dyno {
-                    id,
-                    app: create.app,
-                    name: create.name,
-                    release_version: create.version,
-                    size: create.size,
-                    command: create.command,
-                    state: DynoState::Starting,
-                    reason: None,
-                    crashes: create.crashes,
-                    retire: None,
-                    attached: false,
-                    created_at: now,
-                    updated_at: now,
-                };
-                let seat = Seat::Running { since: now };
-                self.dynos.push(Seen {
-                    dyno,
-                    seat,
-                    listening: vec![],
-                    drained: true,
-                    busy: false,
-                });
+            Action::Create(create) => self.insert(create),
+            Action::Replace { dyno, create } => {
+                let before = self.dynos.len();
+                self.dynos.retain(|one| one.dyno.id != dyno);
+                assert_eq!(self.dynos.len() + 1, before, "one goes, one comes");
+                self.insert(create);
             }
-            Action::Launch { dyno } => {
-                if let Some(one) = self.find(dyno) {
-                    one.seat = Seat::Running { since: now };
-                }
-            }
+            Action::Launch { dyno } => self.begin(dyno, Work::Launch),
             Action::Mark {
                 dyno,
                 state,
@@ -126,14 +169,8 @@ impl World {
                 }
             }
             Action::Interrupt { dyno } => panic!("{dyno} is nobody's"),
-            Action::Clear { dyno } => {
-                if let Some(one) = self.find(dyno) {
-                    one.seat = Seat::Absent;
-                }
-            }
-            Action::Stop { dyno } | Action::Discard { dyno } => {
-                self.dynos.retain(|one| one.dyno.id != dyno);
-            }
+            Action::Clear { dyno } => self.begin(dyno, Work::Clear),
+            Action::Stop { dyno } | Action::Discard { dyno } => self.begin(dyno, Work::Remove),
             Action::Promote { version, .. } => {
                 let candidate = self.desired.candidate.take().unwrap();
                 assert_eq!(candidate.version, version);
@@ -149,8 +186,15 @@ impl World {
         }
     }
 
-    /// One pass; `true` when something was done.
+    /// One pass, whose work is finished before the next; `true` when something was done.
     fn turn(&mut self) -> bool {
+        let acted = self.act();
+        self.finish_all();
+        acted
+    }
+
+    /// One pass; `true` when something was begun.
+    fn act(&mut self) -> bool {
         let actions = self.plan().actions;
         let acted = !actions.is_empty();
         for action in actions {
@@ -440,8 +484,9 @@ enum Disturbance {
     Restart {
         index: usize,
     },
-    /// The server dies between writing a row and making its container.
-    LoseSeat {
+    /// The server dies and leaves all work where it is.
+    Die,
+    Finish {
         index: usize,
     },
     Turn,
@@ -456,7 +501,10 @@ fn disturbance() -> impl Strategy<Value = Disturbance> {
         Just(Disturbance::Bind),
         (1..700i64).prop_map(|seconds| Disturbance::Pass { seconds }),
         (0..8usize).prop_map(|index| Disturbance::Restart { index }),
-        (0..8usize).prop_map(|index| Disturbance::LoseSeat { index }),
+        Just(Disturbance::Die),
+        (0..8usize).prop_map(|index| Disturbance::Finish { index }),
+        (0..8usize).prop_map(|index| Disturbance::Finish { index }),
+        Just(Disturbance::Turn),
         Just(Disturbance::Turn),
         Just(Disturbance::Turn),
     ]
@@ -492,7 +540,7 @@ fn disturb(world: &mut World, what: Disturbance, next_version: &mut u32) {
                 };
             }
         }
-        Disturbance::Vanish { index } | Disturbance::LoseSeat { index } => {
+        Disturbance::Vanish { index } => {
             if let Some(one) = world.dynos.get_mut(index) {
                 one.seat = Seat::Absent;
             }
@@ -504,8 +552,19 @@ fn disturb(world: &mut World, what: Disturbance, next_version: &mut u32) {
                 one.dyno.retire = Some(Retire::Replace);
             }
         }
+        Disturbance::Die => {
+            world.under_way.clear();
+            for one in &mut world.dynos {
+                one.busy = false;
+            }
+        }
+        Disturbance::Finish { index } => {
+            if index < world.under_way.len() {
+                world.finish(index);
+            }
+        }
         Disturbance::Turn => {
-            world.turn();
+            world.act();
         }
     }
 }
@@ -532,6 +591,15 @@ fn check(world: &World, before: &[String]) {
             );
         }
     }
+    let commands = world
+        .dynos
+        .iter()
+        .filter(|one| one.dyno.name.process_type.as_str() == "release");
+    assert!(
+        commands.count() <= 1,
+        "two release commands: {:?}, before: {before:?}",
+        world.names()
+    );
     for (slot, count) in by_slot {
         assert!(
             count == 1,
@@ -578,7 +646,9 @@ proptest! {
                 world.end(&name, 0);
             }
             world.pass(30);
-            world.turn();
+            world.act();
+            check(&world, &[]);
+            world.finish_all();
             check(&world, &[]);
         }
         let mut expected = Vec::new();
@@ -614,4 +684,47 @@ fn back_off_never_ends_a_restart_loop() {
         (10..30).contains(&restarts),
         "{restarts} restarts in two hours"
     );
+}
+
+/// Both crash, again and again, and the engine is slow: each action takes a few passes.
+#[test]
+fn two_dynos_that_crash_back_off_though_work_takes_its_time() {
+    let mut world = World::new(spec(2, &["web"]), vec![wanted("web", 2)]);
+    let mut starts = 0;
+    for second in 0..1800 {
+        world.act();
+        check(&world, &[]);
+        if second % 3 == 2 {
+            let launches = |world: &World| {
+                let launches = world.under_way.iter();
+                launches.filter(|(_, work)| *work == Work::Launch).count()
+            };
+            starts += launches(&world);
+            world.finish_all();
+        }
+        world.end("web.1", 1);
+        world.end("web.2", 1);
+        world.pass(1);
+    }
+    assert!(
+        (10..24).contains(&starts),
+        "{starts} starts in half an hour"
+    );
+}
+
+#[test]
+fn a_release_command_waits_for_the_one_before_it() {
+    let mut world = World::new(spec(2, &["web"]), vec![wanted("web", 0)]);
+    world.desired.candidate = Some(spec(3, &["web", "release"]));
+    world.settle();
+    assert_eq!(world.names(), ["release.3 v3 up"]);
+    // Config vars are set while it migrates.
+    world.desired.candidate = Some(spec(4, &["web", "release"]));
+    for _ in 0..5 {
+        world.act();
+        assert_eq!(world.names(), ["release.3 v3 down"]);
+    }
+    world.finish_all();
+    world.settle();
+    assert_eq!(world.names(), ["release.4 v4 up"]);
 }

@@ -34,6 +34,7 @@ impl Rig {
         let platform = crate::Platform {
             domain: "localhost".to_owned(),
             socket: PathBuf::new(),
+            rendezvous: PathBuf::new(),
         };
         let scheduler = Scheduler::new(Parts {
             config: Config {

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use super::health::Health;
 use crate::ops::data::Data;
 
 /// For a request's head to arrive; the router has it whole before it connects.
@@ -33,8 +34,7 @@ pub(super) struct Hosts {
     pub(super) api: Router,
     pub(super) git: Router,
     pub(super) registry: Router,
-    /// Whether dynos and builds can run.
-    pub(super) ready: watch::Receiver<bool>,
+    pub(super) health: Health,
     /// Whether pushes can be taken.
     pub(super) git_ready: watch::Receiver<bool>,
 }
@@ -75,12 +75,13 @@ impl Hosts {
         }
     }
 
-    /// For whoever waits for the platform: 200 once dynos can run.
+    /// For whoever waits for the platform or watches it: 200 while dynos and builds can run.
     fn health(&self) -> Response {
-        match *self.ready.borrow() && *self.git_ready.borrow() {
-            true => (StatusCode::OK, "ready\n").into_response(),
-            false => (StatusCode::SERVICE_UNAVAILABLE, "starting\n").into_response(),
+        match self.health.now() {
+            Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
+            Err(text) => (StatusCode::SERVICE_UNAVAILABLE, format!("{text}\n")),
         }
+        .into_response()
     }
 }
 

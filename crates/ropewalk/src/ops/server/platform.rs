@@ -1,12 +1,13 @@
 //! The ports of API and builder, filled by the parts that do the work.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use ropewalk_api::{
     AttachError, Attachment, DynoCounts, EngineStatus, Platform, ProcessStatus, RunError,
-    RunRequest, RunStarted, StackStatus, Status,
+    RunRequest, RunStarted, SchedulerStatus, StackStatus, Status,
 };
 use ropewalk_builder::{Builder, OutputSink};
 use ropewalk_engine::Engine;
@@ -157,10 +158,22 @@ impl Ports {
                 version: engine.as_ref().map(|info| info.version.clone()),
                 api_version: engine.map(|info| info.api_version),
             },
+            scheduler: scheduler_status(&self.scheduler),
             stacks,
             dynos,
             tasks: self.tasks.status(),
         }
+    }
+}
+
+fn scheduler_status(scheduler: &Scheduler) -> SchedulerStatus {
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let status = scheduler.status();
+    SchedulerStatus {
+        passes: status.passes,
+        last_success_ms: status.last_success.map(|at| millis(at.elapsed())),
+        last_took_ms: millis(status.last_took),
+        last_error: status.last_error,
     }
 }
 

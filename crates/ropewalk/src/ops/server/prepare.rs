@@ -45,6 +45,7 @@ pub(super) fn start(data: &Data, parts: &Parts, tasks: &Tasks, prepared: watch::
                             tracing::warn!(error = text, "The host is not ready for dynos.");
                             said = text;
                         }
+                        prepared.send_replace(false);
                         RETRY
                     }
                 };
@@ -72,12 +73,53 @@ async fn prepare(data: &Data, store: &Store, engine: &dyn Engine) -> Result<()> 
     stacks::load(data, store, engine).await
 }
 
+/// Where the host's name servers stand, and where they do if the first names only a server on the host itself that
+/// passes questions on (systemd-resolved). Docker Engine looks in the same places.
+const RESOLVERS: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
+
 /// The host's name servers: containers ask them through the engine.
 fn resolvers() -> Vec<IpAddr> {
-    let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    resolvers_in(|path| std::fs::read_to_string(path).unwrap_or_default())
+}
+
+/// Those of the first file that names any outside the host itself.
+fn resolvers_in(read: impl Fn(&str) -> String) -> Vec<IpAddr> {
+    RESOLVERS
+        .iter()
+        .map(|path| name_servers(&read(path)))
+        .find(|found| !found.is_empty())
+        .unwrap_or_default()
+}
+
+fn name_servers(text: &str) -> Vec<IpAddr> {
     text.lines()
-        .filter_map(|line| line.strip_prefix("nameserver"))
-        .filter_map(|rest| rest.trim().parse().ok())
+        .filter_map(|line| {
+            let mut words = line.split_ascii_whitespace();
+            let address = words.next().filter(|word| *word == "nameserver");
+            address.and(words.next())?.parse().ok()
+        })
         .filter(|address: &IpAddr| !address.is_loopback())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn behind_a_server_on_the_host_itself_are_those_it_asks() {
+        let found = |etc: &str, run: &str| {
+            let found = resolvers_in(|path| match path {
+                "/etc/resolv.conf" => etc.to_owned(),
+                _ => run.to_owned(),
+            });
+            found.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let stub = "# made by a program\nnameserver 127.0.0.53\noptions edns0 trust-ad\n";
+        let behind =
+            "nameserver 169.254.169.254\nnameserver\tfd00::53 # second\nsearch example.com\n";
+        assert_eq!(found(stub, behind), ["169.254.169.254", "fd00::53"]);
+        assert_eq!(found("nameserver 10.0.0.2\n", behind), ["10.0.0.2"]);
+        assert_eq!(found("nameserver ::1\nnameservers 10.0.0.3\n", ""), [""; 0]);
+    }
 }

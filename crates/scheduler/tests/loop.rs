@@ -1,0 +1,365 @@
+//! The loop on an engine in memory: what it starts, how often, and what it makes of an engine that misbehaves.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use futures_util::TryStreamExt;
+use jiff::{SignedDuration, Timestamp};
+use ropewalk_engine::fake::Behaviour;
+use ropewalk_engine::{ContainerId, ContainerSpec, Engine, Exit, OutputStream, Status};
+use ropewalk_model::DynoSize;
+use ropewalk_model::release::ReleaseStatus;
+use ropewalk_scheduler::NewRun;
+use support::until;
+
+const KILLED: Exit = Exit {
+    code: 137,
+    out_of_memory: false,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dyno_that_crashes_is_replaced_once_and_then_waits() {
+    let rig = rig_or_skip!();
+    let app = rig.app("demo", &["worker"], 1).await;
+    let server = rig.serve();
+    until("the worker", async || {
+        rig.states(app).await == ["worker.1 up"]
+    })
+    .await;
+    let first = rig.dynos(app).await[0].id;
+
+    rig.engine
+        .end(&rig.container("worker.1").unwrap().name, KILLED);
+    until("its successor", async || {
+        let dynos = rig.dynos(app).await;
+        dynos[0].id != first && rig.states(app).await == ["worker.1 up"]
+    })
+    .await;
+    assert_eq!(rig.dynos(app).await[0].crashes, 1);
+
+    rig.engine
+        .end(&rig.container("worker.1").unwrap().name, KILLED);
+    until("the wait", async || {
+        rig.states(app).await == ["worker.1 crashed"] && rig.container("worker.1").is_none()
+    })
+    .await;
+    server.passes(5).await;
+    let dynos = rig.dynos(app).await;
+    assert_eq!((dynos.len(), dynos[0].crashes), (1, 2));
+    assert_eq!(rig.calls("start"), 2);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_that_ends_during_a_look_is_not_made_twice() {
+    let rig = rig_or_skip!();
+    let app = rig.app("demo", &["worker"], 1).await;
+    rig.engine.hold("create");
+    let server = rig.serve();
+    until("the start", async || rig.calls("create") == 1).await;
+    // A look that saw no container, and hears of it only when the container runs.
+    rig.engine.hold("list");
+    let lists = rig.calls("list");
+    server.scheduler.changed();
+    until("the look", async || rig.calls("list") > lists).await;
+    rig.engine.release("create");
+    until("the worker's output", async || rig.calls("logs") == 1).await;
+    rig.engine.release("list");
+    until("the worker", async || {
+        rig.states(app).await == ["worker.1 up"]
+    })
+    .await;
+    server.passes(3).await;
+    assert_eq!((rig.calls("create"), rig.calls("start")), (1, 1));
+    server.stop().await;
+}
+
+/// The engine has started it, and the answer was lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_container_that_was_started_before_is_the_dynos() {
+    let rig = rig_or_skip!();
+    let app = rig.app("demo", &["worker"], 0).await;
+    let server = rig.serve();
+    until("the release", async || {
+        rig.store
+            .read(move |view| view.app(app))
+            .await
+            .unwrap()
+            .current_version
+            == 2
+    })
+    .await;
+    rig.engine.hold("list");
+    let lists = rig.calls("list");
+    server.scheduler.changed();
+    until("the look", async || rig.calls("list") > lists).await;
+    let run = NewRun {
+        app,
+        command: "migrate".to_owned(),
+        size: DynoSize::DEFAULT,
+        env: BTreeMap::new(),
+        attach: false,
+        tty: false,
+    };
+    let dyno = server.scheduler.start_run(run).await.unwrap().dyno;
+    let spec = ContainerSpec {
+        name: format!("rw-{}-{}", rig.instance, dyno.id),
+        labels: BTreeMap::from([
+            ("ropewalk.kind".to_owned(), "dyno".to_owned()),
+            ("ropewalk.dyno".to_owned(), dyno.id.to_string()),
+            ("ropewalk.name".to_owned(), dyno.name.to_string()),
+        ]),
+        ..ContainerSpec::default()
+    };
+    let container = rig.engine.create(&spec).await.unwrap();
+    rig.engine.start(&container).await.unwrap();
+    rig.engine.release("list");
+    let name = dyno.name.to_string();
+    until("the run", async || {
+        rig.states(app).await == [format!("{name} up")]
+    })
+    .await;
+    assert_eq!((rig.calls("start"), rig.calls("remove")), (1, 0));
+    assert!(rig.calls("create") > 1, "the loop tried to make it");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_comes_back_adopts_what_runs_and_reads_on() {
+    let rig = rig_or_skip!();
+    let app = rig.app("demo", &["worker"], 1).await;
+    let server = rig.serve();
+    until("the worker", async || {
+        rig.states(app).await == ["worker.1 up"]
+    })
+    .await;
+    let container = rig.container("worker.1").unwrap().name;
+    rig.engine.say(&container, OutputStream::Stdout, "one\n");
+    until("its line", async || {
+        server.lines(app, "worker.1").await == ["one"]
+    })
+    .await;
+    // Docker Engine is restarted and the worker runs on.
+    rig.engine.go_away();
+    until("a look in vain", async || {
+        server.scheduler.status().last_error.is_some()
+    })
+    .await;
+    rig.engine.say(&container, OutputStream::Stdout, "two\n");
+    rig.engine.come_back();
+    until("the next line", async || {
+        server.lines(app, "worker.1").await == ["one", "two"]
+    })
+    .await;
+    server.stop().await;
+
+    rig.engine.say(&container, OutputStream::Stdout, "three\n");
+    let server = rig.serve();
+    until("the third line", async || {
+        server.lines(app, "worker.1").await == ["one", "two", "three"]
+    })
+    .await;
+    server.passes(3).await;
+    assert_eq!(rig.states(app).await, ["worker.1 up"]);
+    assert_eq!((rig.calls("start"), rig.calls("remove")), (1, 0));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_short_life_wrote_is_in_the_log_and_in_the_releases_output() {
+    let rig = rig_or_skip!();
+    rig.engine.on_start(|_| Behaviour::Print {
+        text: "no such table\n".to_owned(),
+        code: 1,
+    });
+    let app = rig.app("demo", &["release"], 0).await;
+    let server = rig.serve();
+    let release = rig
+        .store
+        .read(move |view| view.release(app, 2))
+        .await
+        .unwrap();
+    until("the failure", async || {
+        let release = rig
+            .store
+            .read(move |view| view.release(app, 2))
+            .await
+            .unwrap();
+        release.status == ReleaseStatus::Failed
+    })
+    .await;
+    assert_eq!(server.lines(app, "release.2").await, ["no such table"]);
+    let kept = server.outputs.read(release.id.0).await.unwrap();
+    let kept: Vec<_> = kept.try_collect().await.unwrap();
+    assert_eq!(kept.concat(), b"no such table\n");
+    until("the end", async || rig.engine.containers().is_empty()).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_of_the_server_keeps_a_release_commands_output_whole() {
+    let rig = rig_or_skip!();
+    let app = rig.app("demo", &["release"], 0).await;
+    let server = rig.serve();
+    until("the command", async || {
+        rig.states(app).await == ["release.2 up"]
+    })
+    .await;
+    let container = rig.container("release.2").unwrap().name;
+    rig.engine
+        .say(&container, OutputStream::Stdout, "creating tables\n");
+    until("its line", async || {
+        !server.lines(app, "release.2").await.is_empty()
+    })
+    .await;
+    server.stop().await;
+    let server = rig.serve();
+    rig.engine.say(&container, OutputStream::Stdout, "done\n");
+    until("its last line", async || {
+        server.lines(app, "release.2").await.len() > 1
+    })
+    .await;
+    rig.engine.end(&container, Exit { code: 0, ..KILLED });
+    until("the release", async || {
+        rig.store
+            .read(move |view| view.app(app))
+            .await
+            .unwrap()
+            .current_version
+            == 2
+    })
+    .await;
+    assert_eq!(
+        server.lines(app, "release.2").await,
+        ["creating tables", "done"]
+    );
+    let release = rig
+        .store
+        .read(move |view| view.release(app, 2))
+        .await
+        .unwrap();
+    let kept = server.outputs.read(release.id.0).await.unwrap();
+    let kept: Vec<_> = kept.try_collect().await.unwrap();
+    assert_eq!(kept.concat(), b"creating tables\ndone\n");
+    assert_eq!(rig.calls("start"), 1);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_stuck_container_stops_nothing_else() {
+    let rig = rig_or_skip!();
+    let stuck = rig.app("stuck", &["worker"], 1).await;
+    let other = rig.app("other", &["worker"], 0).await;
+    let server = rig.serve();
+    until("the worker", async || {
+        rig.states(stuck).await == ["worker.1 up"]
+    })
+    .await;
+    let container = rig.container("worker.1").unwrap().name;
+    rig.engine.set_stuck(&container, true);
+    rig.scale(other, 2).await;
+    server.scheduler.changed();
+    until("the others", async || {
+        rig.states(other).await == ["worker.1 up", "worker.2 up"]
+    })
+    .await;
+    rig.scale(stuck, 0).await;
+    server.passes(2).await;
+    assert_eq!(rig.engine.containers()[&container].status, Status::Running);
+    rig.engine.set_stuck(&container, false);
+    server.scheduler.changed();
+    until("its end", async || rig.dynos(stuck).await.is_empty()).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_steps_ends_no_boot_and_delays_no_restart() {
+    let rig = rig_or_skip!();
+    let hour = SignedDuration::from_hours(1);
+    // The engine's times are an hour behind ours: as if the clock had been set between.
+    rig.engine.set_clock(move || Timestamp::now() - hour);
+    let web = rig.app("web", &["web"], 0).await;
+    let app = rig.app("demo", &["worker"], 1).await;
+    let server = rig.serve();
+    until("the dynos", async || {
+        rig.states(app).await == ["worker.1 up"] && rig.container("web.1").is_some()
+    })
+    .await;
+    server.passes(5).await;
+    assert_eq!(rig.states(web).await, ["web.1 starting"], "no R10");
+    let first = rig.dynos(app).await[0].id;
+    // And the ledger's are an hour ahead.
+    rig.engine
+        .end(&rig.container("worker.1").unwrap().name, KILLED);
+    rig.store
+        .write(move |tx| {
+            let state = ropewalk_model::DynoState::Crashed;
+            tx.set_dyno_state(first, state, Some("exit 137"), 1, Timestamp::now() + hour)
+        })
+        .await
+        .unwrap();
+    server.scheduler.changed();
+    until("the restart", async || {
+        rig.dynos(app).await[0].id != first && rig.states(app).await == ["worker.1 up"]
+    })
+    .await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_left_of_an_app_that_is_deleted() {
+    let rig = rig_or_skip!();
+    let app = rig.app("demo", &["worker"], 2).await;
+    let server = rig.serve();
+    until("the workers", async || {
+        rig.states(app).await == ["worker.1 up", "worker.2 up"]
+    })
+    .await;
+    assert_eq!(rig.mounts().present().unwrap().overlays.len(), 2);
+    rig.store.write(move |tx| tx.delete_app(app)).await.unwrap();
+    server.scheduler.changed();
+    until("the end of its containers and disks", async || {
+        rig.engine.containers().is_empty() && rig.mounts().present().unwrap().overlays.is_empty()
+    })
+    .await;
+    // Its slug is nobody's now.
+    let stop = tokio_util::sync::CancellationToken::new();
+    let (scheduler, token) = (server.scheduler.clone(), stop.clone());
+    let sweeps = tokio::spawn(async move { scheduler.run_sweeps(token).await });
+    until("the end of its slug", async || {
+        rig.mounts().observed().await.unwrap().slugs.is_empty()
+    })
+    .await;
+    stop.cancel();
+    sweeps.await.unwrap();
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_on_containerd_is_asked_for_the_image_by_its_manifest() {
+    let rig = rig_or_skip!();
+    let images = serde_json::json!({
+        "run": {"config_digest": "sha256:run", "manifest_digest": "sha256:manifest"}
+    });
+    rig.store
+        .write(move |tx| tx.put_stack("debian-13", "sha256:stack", &images, Timestamp::now()))
+        .await
+        .unwrap();
+    rig.engine.forget_image("sha256:run");
+    let app = rig.app("demo", &["worker"], 1).await;
+    let server = rig.serve();
+    until("the worker", async || {
+        rig.states(app).await == ["worker.1 up"]
+    })
+    .await;
+    let ContainerId(name) = rig.container("worker.1").unwrap().id;
+    assert_eq!(rig.engine.spec(&name).unwrap().image, "sha256:manifest");
+    server.stop().await;
+}

@@ -1,0 +1,290 @@
+//! A scheduler on a ledger, a log and mounts of its own, with an engine in memory.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    unreachable_pub,
+    reason = "support code of tests"
+)]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use ropewalk_engine::fake::FakeEngine;
+use ropewalk_engine::{Container, Engine, NetworkSpec};
+use ropewalk_logs::{Filter, Logs, Outputs};
+use ropewalk_model::formation::Quantity;
+use ropewalk_model::{AppId, AppName, InstanceId, ProcessType, ReleaseId, SlugId, UserId};
+use ropewalk_scheduler::{Config, Parts, Platform, Policy, Routes, Scheduler};
+use ropewalk_slug::Mounts;
+use ropewalk_store::{Dyno, FormationChange, Key, NewApp, NewRelease, NewSlug, Release, Store};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// How long anything may take before a test fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Makes the rig of a test, or leaves the test with the reason printed.
+#[macro_export]
+macro_rules! rig_or_skip {
+    () => {
+        match $crate::support::Rig::new().await {
+            Some(rig) => rig,
+            None => {
+                eprintln!("SKIPPED: mounting needs root");
+                return;
+            }
+        }
+    };
+}
+
+/// Leaves nothing behind, not even after a failed assertion.
+pub struct Rig {
+    folder: tempfile::TempDir,
+    pub instance: InstanceId,
+    pub engine: FakeEngine,
+    pub store: Store,
+    pub user: UserId,
+    image: String,
+}
+
+/// One run of the server.
+pub struct Server {
+    pub scheduler: Scheduler,
+    pub logs: Logs,
+    pub outputs: Outputs,
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Server {
+    /// The loop ends; what it began may not.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap();
+        self.logs.flush().await;
+    }
+
+    /// Waits for so many passes from now on.
+    pub async fn passes(&self, count: u64) {
+        for _ in 0..count {
+            let before = self.scheduler.status().passes;
+            self.scheduler.changed();
+            until("a pass", async || self.scheduler.status().passes > before).await;
+        }
+    }
+
+    /// What an app's dyno wrote, as far as it is in the log.
+    pub async fn lines(&self, app: AppId, process: &str) -> Vec<String> {
+        let filter = Filter {
+            process: Some(process.to_owned()),
+            source: Some(ropewalk_model::log_line::LogSource::App),
+            ..Filter::default()
+        };
+        let entries = self.logs.read(app, &filter).await.unwrap();
+        entries.iter().map(|entry| entry.text.to_string()).collect()
+    }
+}
+
+impl Rig {
+    pub async fn new() -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            return None;
+        }
+        let folder = tempfile::Builder::new()
+            .prefix("rwsched-")
+            .tempdir()
+            .unwrap();
+        let id = Uuid::new_v4().simple().to_string();
+        let instance = InstanceId::parse(&id[..8]).unwrap();
+        let engine = FakeEngine::new(instance.clone());
+        let network = NetworkSpec {
+            name: format!("rw-{instance}"),
+            subnet: None,
+        };
+        engine.ensure_network(&network).await.unwrap();
+
+        let tree = folder.path().join("tree");
+        std::fs::create_dir_all(&tree).unwrap();
+        // Content of its own, so that each test has a digest of its own.
+        std::fs::write(tree.join("Procfile"), &id).unwrap();
+        let slugs = folder.path().join("slugs");
+        std::fs::create_dir_all(&slugs).unwrap();
+        let packed = slugs.join("new");
+        let digest = ropewalk_slug::pack(&tree, &packed).await.unwrap().digest;
+        std::fs::rename(packed, slugs.join(format!("{}.squashfs", digest.hex()))).unwrap();
+
+        let path = folder.path().join("ledger.db");
+        let store = Store::open(&path, Key::open(&folder.path().join("key")).unwrap()).unwrap();
+        let user = UserId(Uuid::new_v4());
+        let images = serde_json::json!({"run": {"config_digest": "sha256:run"}});
+        store
+            .write(move |tx| {
+                tx.create_user(user, "dev@example.com", true, Timestamp::now())?;
+                tx.put_stack("debian-13", "sha256:stack", &images, Timestamp::now())
+            })
+            .await
+            .unwrap();
+        Some(Self {
+            folder,
+            instance,
+            engine,
+            store,
+            user,
+            image: digest.to_string(),
+        })
+    }
+
+    pub fn serve(&self) -> Server {
+        let logs = Logs::open(&self.folder.path().join("logs")).unwrap();
+        let outputs = Outputs::open(&self.folder.path().join("logs")).unwrap();
+        let platform = Platform {
+            domain: "localhost".to_owned(),
+            socket: PathBuf::from("/nonexistent"),
+            rendezvous: PathBuf::from("/nonexistent"),
+        };
+        let scheduler = Scheduler::new(Parts {
+            config: Config {
+                instance: self.instance.clone(),
+                slugs: self.folder.path().join("slugs"),
+                network: format!("rw-{}", self.instance),
+                policy: Policy::default(),
+            },
+            store: self.store.clone(),
+            engine: Arc::new(self.engine.clone()),
+            mounts: self.mounts(),
+            logs: logs.clone(),
+            outputs: outputs.clone(),
+            routes: Routes::new(platform, logs.clone()),
+        });
+        let stop = CancellationToken::new();
+        let (running, token) = (scheduler.clone(), stop.clone());
+        let task = tokio::spawn(async move { running.run(token).await.unwrap() });
+        Server {
+            scheduler,
+            logs,
+            outputs,
+            stop,
+            task,
+        }
+    }
+
+    pub fn mounts(&self) -> Mounts {
+        Mounts::open(&self.folder.path().join("mnt")).unwrap()
+    }
+
+    /// An app whose process types run nothing in particular, deployed; its workers are scaled to `workers`.
+    pub async fn app(&self, name: &str, types: &[&str], workers: u32) -> AppId {
+        let app = AppId(Uuid::new_v4());
+        let new = NewApp {
+            id: app,
+            name: AppName::parse(name).unwrap(),
+            owner: self.user,
+            stack: "debian-13".into(),
+            release: ReleaseId(Uuid::new_v4()),
+        };
+        self.store
+            .write(move |tx| tx.create_app(&new, Timestamp::now()))
+            .await
+            .unwrap();
+        self.release(app, types).await;
+        if types.contains(&"worker") {
+            self.scale(app, workers).await;
+        }
+        app
+    }
+
+    pub async fn release(&self, app: AppId, types: &[&str]) -> Release {
+        let process_types: BTreeMap<String, String> = types
+            .iter()
+            .map(|name| ((*name).to_owned(), format!("run {name}")))
+            .collect();
+        let (image, user, slug) = (self.image.clone(), self.user, SlugId(Uuid::new_v4()));
+        self.store
+            .write(move |tx| {
+                let new = NewSlug {
+                    id: slug,
+                    app,
+                    commit: None,
+                    image_digest: image,
+                    image_size: 4096,
+                    process_types,
+                    buildpack_description: None,
+                    stack: "debian-13".into(),
+                };
+                tx.create_slug(&new, Timestamp::now())?;
+                let release = NewRelease {
+                    id: ReleaseId(Uuid::new_v4()),
+                    app,
+                    user,
+                    description: "Deploy".into(),
+                    slug: Some(slug),
+                    config: None,
+                    stack: Some(("debian-13".into(), "sha256:stack".into())),
+                };
+                tx.create_release(release, Timestamp::now())
+            })
+            .await
+            .unwrap()
+    }
+
+    pub async fn scale(&self, app: AppId, workers: u32) {
+        let change = FormationChange {
+            process_type: ProcessType::parse("worker").unwrap(),
+            quantity: Some(Quantity::Set(workers)),
+            size: None,
+        };
+        self.store
+            .write(move |tx| tx.scale(app, &[change], Timestamp::now()))
+            .await
+            .unwrap();
+    }
+
+    pub async fn dynos(&self, app: AppId) -> Vec<Dyno> {
+        self.store.read(move |view| view.dynos(app)).await.unwrap()
+    }
+
+    /// `worker.1 up`, by name.
+    pub async fn states(&self, app: AppId) -> Vec<String> {
+        let dynos = self.dynos(app).await;
+        let state = |dyno: &Dyno| format!("{} {}", dyno.name, dyno.state.as_str());
+        dynos.iter().map(state).collect()
+    }
+
+    /// The container of the dyno of that name, of any app.
+    pub fn container(&self, dyno: &str) -> Option<Container> {
+        let mut found = self.engine.containers().into_values();
+        found.find(|container| container.labels["ropewalk.name"] == dyno)
+    }
+
+    /// How often a verb was called.
+    pub fn calls(&self, verb: &str) -> usize {
+        let calls = self.engine.calls();
+        calls.iter().filter(|call| call.verb == verb).count()
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        let below = ropewalk_slug::mountinfo::below(self.folder.path()).unwrap_or_default();
+        for mount in below.iter().rev() {
+            let _ = Command::new("umount")
+                .arg("--lazy")
+                .arg(&mount.point)
+                .status();
+        }
+    }
+}
+
+/// Waits until it holds.
+pub async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+    let began = Instant::now();
+    while !holds().await {
+        assert!(began.elapsed() < PATIENCE, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
