@@ -43,7 +43,7 @@ CREATE TABLE domains (
     hostname   TEXT NOT NULL UNIQUE,
     created_at TEXT NOT NULL,
     updated_at TEXT NOT NULL
-) STRICT;
+, sni_endpoint_id TEXT REFERENCES sni_endpoints (id) ON DELETE SET NULL) STRICT;
 
 CREATE TABLE dynos (
     id              TEXT PRIMARY KEY,
@@ -113,6 +113,19 @@ CREATE TABLE slugs (
     tgz_diff_id           TEXT,
     tgz_size              INTEGER,
     created_at            TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE sni_endpoints (
+    id                TEXT PRIMARY KEY,
+    app_id            TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+    name              TEXT NOT NULL,
+    -- PEM, leaf first.
+    certificate_chain TEXT NOT NULL,
+    -- Sealed PEM.
+    private_key       BLOB NOT NULL,
+    created_at        TEXT NOT NULL,
+    updated_at        TEXT NOT NULL,
+    UNIQUE (app_id, name)
 ) STRICT;
 
 CREATE TABLE stacks (

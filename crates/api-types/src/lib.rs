@@ -53,4 +53,5 @@ pub use region::Region;
 pub use release::Release;
 pub use secret::Secret;
 pub use slug::Slug;
+pub use sni_endpoint::SniEndpoint;
 pub use stack::Stack;

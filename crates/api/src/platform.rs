@@ -16,6 +16,9 @@ pub trait Platform: Send + Sync {
     /// The desired state changed: look again. Never waits.
     fn changed(&self);
 
+    /// Certificates, or what they serve, changed: the router is to be told. Never waits.
+    fn certificates_changed(&self);
+
     /// Starts a one-off dyno. Returns once its row is written, not once it runs.
     fn run(&self, request: RunRequest) -> BoxFuture<'_, Result<RunStarted, RunError>>;
 

@@ -74,6 +74,16 @@ fn of_apps() -> Router<State> {
                 .patch(domain::update)
                 .delete(domain::delete),
         )
+        .route(
+            "/apps/{app}/sni-endpoints",
+            get(sni_endpoint::list).post(sni_endpoint::create),
+        )
+        .route(
+            "/apps/{app}/sni-endpoints/{endpoint}",
+            get(sni_endpoint::info)
+                .patch(sni_endpoint::update)
+                .delete(sni_endpoint::delete),
+        )
         .route("/apps/{app}/features", get(app_feature::list))
         .route(
             "/apps/{app}/features/{feature}",
@@ -174,7 +184,6 @@ fn of_later() -> Router<State> {
     for list in [
         "addons",
         "addon-attachments",
-        "sni-endpoints",
         "log-drains",
         "webhooks",
         "telemetry-drains",

@@ -2,7 +2,7 @@
 
 use http::Method;
 use ropewalk_api_types::Domain;
-use ropewalk_api_types::domain::DomainCreate;
+use ropewalk_api_types::domain::{DomainCreate, DomainUpdate};
 
 use crate::client::Client;
 use crate::error::Result;
@@ -19,6 +19,17 @@ impl Client {
 
     pub async fn add_domain(&self, app: &str, domain: &DomainCreate) -> Result<Domain> {
         self.send(Method::POST, &["apps", app, "domains"], domain)
+            .await
+    }
+
+    /// Serves it with another certificate, or with none of its own.
+    pub async fn update_domain(
+        &self,
+        app: &str,
+        domain: &str,
+        update: &DomainUpdate,
+    ) -> Result<Domain> {
+        self.send(Method::PATCH, &["apps", app, "domains", domain], update)
             .await
     }
 

@@ -25,6 +25,7 @@ pub mod output;
 mod releases;
 mod request;
 mod resolve;
+mod sni_endpoints;
 mod sse;
 mod stacks;
 

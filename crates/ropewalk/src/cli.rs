@@ -7,8 +7,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 
 use crate::cmd::{
-    absent, apps, buildpacks, builds, completions, config, context, domains, git, login, logs,
-    maintenance, open, ps, releases, run, stack,
+    absent, apps, buildpacks, builds, certs, completions, config, context, domains, git, login,
+    logs, maintenance, open, ps, releases, run, stack,
 };
 use crate::ops::OpsCommand;
 
@@ -202,9 +202,28 @@ pub(crate) enum ApiCommand {
     /// Show one domain
     #[command(name = "domains:info")]
     DomainsInfo(domains::InfoArgs),
+    /// Serve a domain with another certificate
+    #[command(name = "domains:update")]
+    DomainsUpdate(domains::UpdateArgs),
     /// Wait until domains are ready
     #[command(name = "domains:wait")]
     DomainsWait(domains::WaitArgs),
+
+    /// List an app's certificates
+    #[command(name = "certs")]
+    Certs(certs::ListArgs),
+    /// Add a certificate for an app's domains
+    #[command(name = "certs:add")]
+    CertsAdd(certs::AddArgs),
+    /// Show one certificate
+    #[command(name = "certs:info")]
+    CertsInfo(certs::InfoArgs),
+    /// Remove a certificate
+    #[command(name = "certs:remove")]
+    CertsRemove(certs::RemoveArgs),
+    /// Replace a certificate and its key
+    #[command(name = "certs:update")]
+    CertsUpdate(certs::UpdateArgs),
 
     /// Show whether maintenance mode is on
     #[command(name = "maintenance")]

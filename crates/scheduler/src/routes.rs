@@ -11,7 +11,8 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use jiff::Timestamp;
 use ropewalk_api_types::router::{
-    AppRoute, AppStats, MAX_LINE, Table, Target, ToRouter, ToServer, Upstream, WhenEmpty,
+    AppRoute, AppStats, Certificates, MAX_LINE, Table, Target, ToRouter, ToServer, Upstream,
+    WhenEmpty,
 };
 use ropewalk_logs::Logs;
 use ropewalk_model::dyno::PORT;
@@ -53,6 +54,8 @@ struct Inner {
     platform: Platform,
     logs: Logs,
     table: watch::Sender<Arc<Table>>,
+    /// `None` before the ledger was looked at: the router's own are better.
+    certificates: watch::Sender<Option<Arc<Certificates>>>,
     /// Bumped when a router connects, leaves or answers.
     changes: watch::Sender<u64>,
     state: Mutex<State>,
@@ -83,6 +86,7 @@ impl Routes {
             platform,
             logs,
             table: watch::Sender::new(Arc::new(Table::default())),
+            certificates: watch::Sender::new(None),
             changes: watch::Sender::new(0),
             state: Mutex::default(),
         };
@@ -183,6 +187,17 @@ impl Routes {
         self.inner.table.send_replace(Arc::new(table));
     }
 
+    /// Takes the place of the certificates published before, and tells the routers if they differ.
+    pub fn publish_certificates(&self, certificates: Certificates) {
+        self.inner.certificates.send_if_modified(|known| {
+            let news = known.as_deref() != Some(&certificates);
+            if news {
+                *known = Some(Arc::new(certificates));
+            }
+            news
+        });
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.inner
             .state
@@ -221,6 +236,8 @@ impl Routes {
         let mut lines = Framed::new(stream, LinesCodec::new_with_max_length(MAX_LINE));
         let mut tables = self.inner.table.subscribe();
         tables.mark_changed();
+        let mut certificates = self.inner.certificates.subscribe();
+        certificates.mark_changed();
         let mut ping = tokio::time::interval(PING);
         loop {
             tokio::select! {
@@ -230,6 +247,14 @@ impl Routes {
                     // Generation 0 is a server that has not looked yet; the router's own table is better.
                     if table.generation > 0 {
                         let message = ToRouter::Table(Table::clone(&table));
+                        lines.send(serde_json::to_string(&message)?).await?;
+                    }
+                }
+                changed = certificates.changed() => {
+                    changed?;
+                    let known = certificates.borrow_and_update().clone();
+                    if let Some(certificates) = known {
+                        let message = ToRouter::Certificates(Certificates::clone(&certificates));
                         lines.send(serde_json::to_string(&message)?).await?;
                     }
                 }

@@ -5,7 +5,7 @@ use ropewalk_model::AppId;
 use rusqlite::{Row, params};
 use uuid::Uuid;
 
-use crate::row::{all, first, is_taken, parse, time};
+use crate::row::{all, first, is_taken, parse, parse_opt, time};
 use crate::{Result, StoreError, Tx, View};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Domain {
     pub id: Uuid,
     pub app: AppId,
     pub hostname: String,
+    /// The certificate that it is served with.
+    pub sni_endpoint: Option<Uuid>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
@@ -22,6 +24,7 @@ fn domain(row: &Row<'_>) -> Result<Domain> {
         id: parse(row, "id")?,
         app: parse(row, "app_id")?,
         hostname: row.get("hostname")?,
+        sni_endpoint: parse_opt(row, "sni_endpoint_id")?,
         created_at: parse(row, "created_at")?,
         updated_at: parse(row, "updated_at")?,
     })

@@ -2,15 +2,15 @@
 
 use axum::extract::State as Shared;
 use jiff::Timestamp;
-use ropewalk_api_types::Domain;
 use ropewalk_api_types::domain::{DomainCreate, DomainKind, DomainUpdate};
+use ropewalk_api_types::{Domain, Named};
 use ropewalk_store as store;
 use uuid::Uuid;
 
 use crate::authorise::{Actor, Verb};
 use crate::context::Context;
-use crate::resource::app;
 use crate::resource::path::Path;
+use crate::resource::{app, certificate};
 use crate::state::State;
 use crate::transport::body::{Json, json, ok};
 use crate::transport::error::{ApiError, ApiResult};
@@ -48,25 +48,27 @@ pub(crate) async fn create(
     Json(asked): Json<DomainCreate>,
 ) -> ApiResult {
     let app = app::find(&state, &actor, &app, Verb::Write).await?;
-    if let Some(endpoint) = asked.sni_endpoint {
-        return Err(no_such_endpoint(&endpoint));
-    }
     let hostname = hostname(&asked.hostname, &state.ctx.urls.domain)?;
+    let endpoint = certificate_for(&state, &app, asked.sni_endpoint, &hostname).await?;
     let id = app.id;
     let row = state
         .ctx
         .store
         .write(move |tx| {
             tx.app(id)?;
-            tx.add_domain(Uuid::new_v4(), id, &hostname, Timestamp::now())
+            let (domain, now) = (Uuid::new_v4(), Timestamp::now());
+            tx.add_domain(domain, id, &hostname, now)?;
+            tx.set_domain_certificate(domain, endpoint, now)?;
+            tx.find_domain(id, &domain.to_string())
         })
         .await?;
     let text = format!("Domain {} added", row.hostname);
     state.ctx.say_who(app.id, &actor.user, &text);
     state.ctx.platform.changed();
+    state.ctx.platform.certificates_changed();
     Ok(json(
         http::StatusCode::ACCEPTED,
-        &custom(&state.ctx, &app, &row),
+        &find(&state, &app, &row.hostname).await?,
     ))
 }
 
@@ -78,11 +80,21 @@ pub(crate) async fn update(
 ) -> ApiResult {
     let app = app::find(&state, &actor, &app, Verb::Write).await?;
     let domain = find(&state, &app, &domain).await?;
-    match asked.sni_endpoint {
-        Some(endpoint) => Err(no_such_endpoint(&endpoint)),
-        // It has none; taking it away changes nothing.
-        None => Ok(ok(&domain)),
+    if domain.kind == DomainKind::Heroku && asked.sni_endpoint.is_some() {
+        return Err(ApiError::invalid(format!(
+            "{} is served with the platform's own certificate.",
+            domain.hostname
+        )));
     }
+    let endpoint = certificate_for(&state, &app, asked.sni_endpoint, &domain.hostname).await?;
+    let id = domain.id;
+    state
+        .ctx
+        .store
+        .write(move |tx| tx.set_domain_certificate(id, endpoint, Timestamp::now()))
+        .await?;
+    state.ctx.platform.certificates_changed();
+    Ok(ok(&find(&state, &app, &domain.hostname).await?))
 }
 
 pub(crate) async fn delete(
@@ -110,17 +122,54 @@ pub(crate) async fn delete(
     Ok(ok(&domain))
 }
 
-fn no_such_endpoint(name: &str) -> ApiError {
-    ApiError::invalid(format!(
-        "There is no SNI endpoint {name}; certificates of one's own are not available yet."
-    ))
+/// The certificate of that name or id, if it is good for the host name.
+async fn certificate_for(
+    state: &State,
+    app: &store::App,
+    endpoint: Option<String>,
+    hostname: &str,
+) -> ApiResult<Option<Uuid>> {
+    let Some(key) = endpoint else {
+        return Ok(None);
+    };
+    let (id, asked) = (app.id, key.clone());
+    let found = state
+        .ctx
+        .store
+        .read(move |view| view.find_sni_endpoint(id, &asked))
+        .await;
+    let row = match found {
+        Err(store::StoreError::NotFound(_)) => {
+            return Err(ApiError::invalid(format!(
+                "{} has no certificate {key:?}.",
+                app.name
+            )));
+        }
+        found => found?,
+    };
+    if !certificate::covers(&row.certificate_chain, hostname)? {
+        return Err(ApiError::invalid(format!(
+            "The certificate {} is not good for {hostname}.",
+            row.name
+        )));
+    }
+    Ok(Some(row.id))
 }
 
 async fn all(state: &State, app: &store::App) -> ApiResult<Vec<Domain>> {
     let id = app.id;
-    let rows = state.ctx.store.read(move |view| view.domains(id)).await?;
+    let (rows, endpoints) = state
+        .ctx
+        .store
+        .read(move |view| Ok((view.domains(id)?, view.sni_endpoints(id)?)))
+        .await?;
     let mut domains = vec![own(&state.ctx, app)];
-    domains.extend(rows.iter().map(|row| custom(&state.ctx, app, row)));
+    domains.extend(rows.iter().map(|row| {
+        let endpoint = endpoints
+            .iter()
+            .find(|one| Some(one.id) == row.sni_endpoint);
+        custom(&state.ctx, app, row, endpoint)
+    }));
     Ok(domains)
 }
 
@@ -151,7 +200,12 @@ fn own(ctx: &Context, app: &store::App) -> Domain {
     }
 }
 
-fn custom(ctx: &Context, app: &store::App, row: &store::Domain) -> Domain {
+fn custom(
+    ctx: &Context,
+    app: &store::App,
+    row: &store::Domain,
+    endpoint: Option<&store::SniEndpoint>,
+) -> Domain {
     Domain {
         id: row.id,
         app: app::named(app),
@@ -162,7 +216,10 @@ fn custom(ctx: &Context, app: &store::App, row: &store::Domain) -> Domain {
         status: "none".to_owned(),
         acm_status: None,
         acm_status_reason: None,
-        sni_endpoint: None,
+        sni_endpoint: endpoint.map(|one| Named {
+            id: one.id,
+            name: one.name.clone(),
+        }),
         created_at: row.created_at,
         updated_at: row.updated_at,
     }

@@ -4,6 +4,7 @@
 
 mod attach;
 mod auth;
+mod certificates;
 mod log_session;
 mod resources;
 mod rig;

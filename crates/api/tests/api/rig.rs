@@ -324,6 +324,8 @@ impl Platform for FakePlatform {
         self.changes.fetch_add(1, Ordering::SeqCst);
     }
 
+    fn certificates_changed(&self) {}
+
     fn run(&self, request: RunRequest) -> BoxFuture<'_, Result<RunStarted, RunError>> {
         self.runs.lock().unwrap().push(request.clone());
         Box::pin(async move {

@@ -25,7 +25,6 @@ const NOUNS: &[(&str, &str)] = &[
         "ropewalk auth:token shows the token in use.",
     ),
     ("autoscale", "Scale by hand: ropewalk ps:scale web=2."),
-    ("certs", ""),
     ("ci", ""),
     ("clients", ""),
     ("container", "Push with git: git push ropewalk main."),
@@ -77,6 +76,14 @@ const COMMANDS: &[(&str, &str)] = &[
         "Read the log: ropewalk logs --source heroku.",
     ),
     ("apps:favorites", ""),
+    (
+        "certs:auto",
+        "Get a certificate elsewhere and add it: ropewalk certs:add CRT KEY.",
+    ),
+    (
+        "certs:auto:enable",
+        "Get a certificate elsewhere and add it: ropewalk certs:add CRT KEY.",
+    ),
     ("apps:join", ""),
     ("apps:leave", ""),
     ("apps:lock", ""),
@@ -89,7 +96,6 @@ const COMMANDS: &[(&str, &str)] = &[
     ("builds:cache:purge", ""),
     ("builds:cancel", ""),
     ("builds:create", "Push with git: git push ropewalk main."),
-    ("domains:update", ""),
     ("ps:autoscale", "Scale by hand: ropewalk ps:scale web=2."),
     ("ps:copy", ""),
     (

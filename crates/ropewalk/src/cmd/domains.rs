@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use ropewalk_client::types::Domain;
-use ropewalk_client::types::domain::{DomainCreate, DomainKind};
+use ropewalk_client::types::domain::{DomainCreate, DomainKind, DomainUpdate};
 use tokio::time::Instant;
 
 use crate::cmd::context::{AppArgs, Context, JsonArgs};
@@ -41,6 +41,15 @@ pub(crate) struct NameArgs {
     hostname: String,
     #[command(flatten)]
     app: AppArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct UpdateArgs {
+    #[command(flatten)]
+    name: NameArgs,
+    /// Certificate to serve it with; an empty name takes its own away
+    #[arg(long, value_name = "ENDPOINT")]
+    cert: String,
 }
 
 #[derive(Debug, clap::Args)]
@@ -140,6 +149,22 @@ pub(crate) async fn add(cx: &Context, args: AddArgs) -> anyhow::Result<ExitCode>
             .command(&format!("ropewalk domains:wait '{}'", domain.hostname));
         cx.out.line(&format!("Run {wait} to wait for completion"))?;
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) async fn update(cx: &Context, args: UpdateArgs) -> anyhow::Result<ExitCode> {
+    let app = cx.app(&args.name.app).await?;
+    let hostname = args.name.hostname;
+    let action = cx.out.action(&format!(
+        "Updating {} of {}",
+        cx.out.paint_err().key(&hostname),
+        cx.out.paint_err().app(&app)
+    ));
+    let update = DomainUpdate {
+        sni_endpoint: Some(args.cert).filter(|cert| !cert.is_empty()),
+    };
+    cx.client()?.update_domain(&app, &hostname, &update).await?;
+    action.done()?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod apps;
 pub(crate) mod auth;
 pub(crate) mod buildpacks;
 pub(crate) mod builds;
+pub(crate) mod certs;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod context;
@@ -77,7 +78,13 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::DomainsRemove(args) => domains::remove(cx, args).await,
         Command::DomainsClear(args) => domains::clear(cx, args).await,
         Command::DomainsInfo(args) => domains::info(cx, args).await,
+        Command::DomainsUpdate(args) => domains::update(cx, args).await,
         Command::DomainsWait(args) => domains::wait(cx, args).await,
+        Command::Certs(args) => certs::list(cx, args).await,
+        Command::CertsAdd(args) => certs::add(cx, args).await,
+        Command::CertsInfo(args) => certs::info(cx, args).await,
+        Command::CertsRemove(args) => certs::remove(cx, args).await,
+        Command::CertsUpdate(args) => certs::update(cx, args).await,
         Command::Maintenance(args) => maintenance::show(cx, args).await,
         Command::MaintenanceOn(args) => maintenance::switch(cx, args, true).await,
         Command::MaintenanceOff(args) => maintenance::switch(cx, args, false).await,

@@ -2,6 +2,7 @@
 
 mod account;
 mod catalog;
+mod certificates;
 mod health;
 mod host;
 mod platform;
@@ -27,7 +28,7 @@ use ropewalk_slug::Mounts;
 use ropewalk_store::{Key, Store};
 use ropewalk_telemetry::Tasks;
 use tokio::net::UnixListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::data::{Data, write_pid};
 use super::releases::Deploys;
@@ -254,7 +255,14 @@ impl Server {
             tokio::join!(builder.serve_hooks(hooks), builder.sweep_now_and_then());
         });
 
+        let (store, routes) = (parts.store.clone(), parts.routes.clone());
+        let certificates = Arc::new(Notify::new());
+        let signal = certificates.clone();
+        tasks.supervise("certificates", move |token| {
+            certificates::keep(store.clone(), routes.clone(), signal.clone(), token)
+        });
         let platform = platform::Ports {
+            certificates,
             scheduler: parts.scheduler.clone(),
             builder: parts.builder.clone(),
             routes: parts.routes.clone(),

@@ -16,6 +16,7 @@ use ropewalk_model::{AppId, BuildId, DynoState};
 use ropewalk_scheduler::{NewRun, Routes, Scheduler, SchedulerError};
 use ropewalk_store::Store;
 use ropewalk_telemetry::{Tasks, rss_bytes};
+use tokio::sync::Notify;
 
 pub(super) struct Ports {
     pub(super) scheduler: Scheduler,
@@ -25,11 +26,17 @@ pub(super) struct Ports {
     pub(super) logs: Logs,
     pub(super) engine: Arc<dyn Engine>,
     pub(super) tasks: Tasks,
+    /// Wakes the task that tells the router of certificates.
+    pub(super) certificates: Arc<Notify>,
 }
 
 impl Platform for Ports {
     fn changed(&self) {
         self.scheduler.changed();
+    }
+
+    fn certificates_changed(&self) {
+        self.certificates.notify_one();
     }
 
     fn run(&self, request: RunRequest) -> BoxFuture<'_, Result<RunStarted, RunError>> {
