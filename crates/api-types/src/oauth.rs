@@ -73,7 +73,25 @@ pub struct AuthorizationCreate {
     pub client: Option<Uuid>,
 }
 
-/// One entry of `GET /oauth/sessions`.
+/// `PATCH /oauth/authorizations/:id`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AuthorizationUpdate {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<ClientKey>,
+}
+
+/// How an OAuth client names itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClientKey {
+    pub id: String,
+    pub secret: Option<Secret>,
+}
+
+/// One entry of `GET /oauth/sessions`: a token that was made by logging in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     pub id: Uuid,

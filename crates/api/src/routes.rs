@@ -1,9 +1,9 @@
 //! Every path of the API and the handler it leads to.
 
-use axum::extract::Request;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::from_fn;
 use axum::response::IntoResponse;
-use axum::routing::{delete, get, patch, post};
+use axum::routing::{delete, get, patch, post, put};
 use axum::{Router, response::Response};
 use http::StatusCode;
 use ropewalk_api_types::error::id;
@@ -20,6 +20,7 @@ pub fn routes(ctx: Context) -> Router {
         .route("/ropewalk/logs/{token}", get(log_session::stream))
         .route("/ropewalk/outputs/{token}", get(output::stream))
         .route("/ropewalk/attach/{secret}", get(attach::connect))
+        .merge(of_browser_logins())
         .layer(from_fn(frame::stream));
     let resources = Router::new()
         .merge(of_accounts())
@@ -34,11 +35,30 @@ pub fn routes(ctx: Context) -> Router {
     resources.merge(streams).with_state(State::new(ctx))
 }
 
+/// Largest form, in bytes.
+const MAX_FORM: usize = 8 << 10;
+
+/// A poll waits longer than resources may, and people see pages rather than JSON.
+fn of_browser_logins() -> Router<State> {
+    Router::new()
+        .route("/auth", post(browser_login::ask))
+        .route(
+            "/cli/browser/{id}",
+            get(browser_login::form).post(browser_login::decide),
+        )
+        .route("/cli/auth/{id}", get(browser_login::poll))
+        .layer(DefaultBodyLimit::max(MAX_FORM))
+        .layer(from_fn(frame::private))
+}
+
 fn of_accounts() -> Router<State> {
     Router::new()
-        .route("/account", get(account::own))
+        .route("/account", get(account::own).patch(account::update))
         .route("/account/rate-limits", get(rate_limit::info))
-        .route("/users/{user}", get(account::info))
+        .route(
+            "/users/{user}",
+            get(account::info).patch(account::update_self),
+        )
         .route("/users/{user}/apps", get(app::list_own))
         .route(
             "/oauth/authorizations",
@@ -46,10 +66,25 @@ fn of_accounts() -> Router<State> {
         )
         .route(
             "/oauth/authorizations/{authorization}",
-            get(oauth::info).delete(oauth::delete),
+            get(oauth::info).patch(oauth::update).delete(oauth::delete),
         )
-        .route("/oauth/sessions", get(oauth::sessions))
-        .route("/oauth/sessions/{session}", delete(oauth::delete_session))
+        .route(
+            "/oauth/authorizations/{authorization}/actions/regenerate-tokens",
+            post(oauth::regenerate),
+        )
+        .route("/oauth/sessions", get(session::list))
+        .route("/oauth/sessions/{session}", delete(session::delete))
+        .route("/ropewalk/users", get(user::list).post(user::create))
+        .route(
+            "/ropewalk/users/{user}",
+            get(user::info).patch(user::update).delete(user::delete),
+        )
+        .route(
+            "/ropewalk/two-factor",
+            get(two_factor::info)
+                .post(two_factor::create)
+                .delete(two_factor::delete),
+        )
         .route("/ropewalk/status", get(status::info))
 }
 
@@ -86,6 +121,10 @@ fn of_apps() -> Router<State> {
         .route(
             "/apps/{app}/collaborators/{collaborator}",
             get(collaborator::info).delete(collaborator::delete),
+        )
+        .route(
+            "/apps/{app}/pre-authorizations",
+            put(account::pre_authorize),
         )
         .route("/apps/{app}/log-sessions", post(log_session::create))
 }

@@ -3,7 +3,10 @@
 use rusqlite::Connection;
 
 /// In order; a file that was released is never edited, only followed by another.
-const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_init.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../migrations/0001_init.sql"),
+    include_str!("../migrations/0002_accounts.sql"),
+];
 
 /// Schema version of this build.
 pub(crate) const KNOWN: u32 = MIGRATIONS.len() as u32;

@@ -9,7 +9,7 @@ use ropewalk_store as store;
 use ropewalk_store::View;
 use uuid::Uuid;
 
-use crate::authorise::{Actor, Resource, Verb, authorise};
+use crate::authorise::{Actor, Relation, Resource, Verb, authorise};
 use crate::context::Context;
 use crate::resource::path::Path;
 use crate::resource::{account, app_name, region, stack};
@@ -32,10 +32,7 @@ pub(crate) async fn find(
     name_or_id: &str,
     verb: Verb,
 ) -> ApiResult<store::App> {
-    look(state, actor, name_or_id, verb, |owner| Resource::App {
-        owner,
-    })
-    .await
+    find_for(state, actor, name_or_id, verb, Resource::App).await
 }
 
 /// The same for its config vars.
@@ -45,26 +42,28 @@ pub(crate) async fn find_for_config(
     name_or_id: &str,
     verb: Verb,
 ) -> ApiResult<store::App> {
-    look(state, actor, name_or_id, verb, |owner| Resource::Config {
-        owner,
-    })
-    .await
+    find_for(state, actor, name_or_id, verb, Resource::Config).await
 }
 
-async fn look(
+/// The same for whatever `resource` makes of the actor's relation to the app.
+pub(crate) async fn find_for(
     state: &State,
     actor: &Actor,
     name_or_id: &str,
     verb: Verb,
-    resource: impl FnOnce(ropewalk_model::UserId) -> Resource,
+    resource: impl FnOnce(Relation) -> Resource,
 ) -> ApiResult<store::App> {
-    let key = name_or_id.to_owned();
-    let app = state
+    let (key, user) = (name_or_id.to_owned(), actor.user.id);
+    let (app, relation) = state
         .ctx
         .store
-        .read(move |view| view.find_app(&key))
+        .read(move |view| {
+            let app = view.find_app(&key)?;
+            let relation = view.relation(user, &app)?;
+            Ok((app, relation))
+        })
         .await?;
-    authorise(actor, verb, resource(app.owner))?;
+    authorise(actor, verb, resource(relation))?;
     Ok(app)
 }
 
@@ -73,7 +72,7 @@ pub(crate) async fn list(Shared(state): Shared<State>, actor: Actor, wanted: Wan
     list_where(&state, &actor, wanted, |_| true).await
 }
 
-/// `GET /users/:user/apps`: the actor's own.
+/// `GET /users/:user/apps`: those the actor owns or works on, also for an administrator, who may see more.
 pub(crate) async fn list_own(
     Shared(state): Shared<State>,
     actor: Actor,
@@ -81,27 +80,27 @@ pub(crate) async fn list_own(
     wanted: Wanted,
 ) -> ApiResult {
     account::check_self(&actor, &user)?;
-    let own = actor.user.id;
-    list_where(&state, &actor, wanted, |app| app.owner == own).await
+    list_where(&state, &actor, wanted, |relation| {
+        relation != Relation::Stranger
+    })
+    .await
 }
 
 async fn list_where(
     state: &State,
     actor: &Actor,
     wanted: Wanted,
-    keep: impl Fn(&store::App) -> bool,
+    keep: impl Fn(Relation) -> bool,
 ) -> ApiResult {
-    authorise(
-        actor,
-        Verb::Read,
-        Resource::App {
-            owner: actor.user.id,
-        },
-    )?;
-    let ctx = state.ctx.clone();
-    let mut apps = ctx.store.read(|view| view.apps()).await?;
+    authorise(actor, Verb::Read, Resource::App(Relation::Owner))?;
+    let (ctx, user) = (state.ctx.clone(), actor.user.id);
+    let (mut apps, shared) = ctx
+        .store
+        .read(move |view| Ok((view.apps()?, view.collaborations(user)?)))
+        .await?;
     apps.retain(|app| {
-        keep(app) && authorise(actor, Verb::Read, Resource::App { owner: app.owner }).is_ok()
+        let relation = Relation::of(user, app.owner, shared.contains(&app.id));
+        keep(relation) && authorise(actor, Verb::Read, Resource::App(relation)).is_ok()
     });
     let wires = ctx
         .clone()
@@ -189,7 +188,10 @@ pub(crate) async fn update(
     Path(app): Path<String>,
     Json(asked): Json<AppUpdate>,
 ) -> ApiResult {
-    let before = find(&state, &actor, &app, Verb::Write).await?;
+    let before = match asked.name {
+        Some(_) => find_for(&state, &actor, &app, Verb::Write, Resource::Ownership).await?,
+        None => find(&state, &actor, &app, Verb::Write).await?,
+    };
     let id = before.id;
     let name = match asked.name {
         Some(name) if name != before.name.as_str() => {
@@ -244,7 +246,7 @@ pub(crate) async fn delete(
     actor: Actor,
     Path(app): Path<String>,
 ) -> ApiResult {
-    let app = find(&state, &actor, &app, Verb::Write).await?;
+    let app = find_for(&state, &actor, &app, Verb::Write, Resource::Ownership).await?;
     let id = app.id;
     let last = show(&state, app).await?;
     state.ctx.store.write(move |tx| tx.delete_app(id)).await?;

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::authorise::{Actor, Verb};
 use crate::context::Context;
+use crate::grant::Grant;
 use crate::resource::path::Path;
 use crate::resource::{app, output};
 use crate::state::State;
@@ -34,13 +35,14 @@ pub(crate) async fn list(
     wanted: range::Wanted,
 ) -> ApiResult {
     let app = app::find(&state, &actor, &app, Verb::Read).await?;
+    let grant = Grant::of(&actor, app.id);
     let ctx = state.ctx.clone();
     let releases = state
         .ctx
         .store
         .read(move |view| {
             let rows = view.releases(app.id, u32::MAX >> 1)?;
-            let mut wires = Wires::new(&ctx, view, &app);
+            let mut wires = Wires::new(&ctx, view, &app, grant);
             rows.iter().map(|row| wires.of(row)).collect()
         })
         .await?;
@@ -53,13 +55,14 @@ pub(crate) async fn info(
     Path((app, release)): Path<(String, String)>,
 ) -> ApiResult {
     let app = app::find(&state, &actor, &app, Verb::Read).await?;
+    let grant = Grant::of(&actor, app.id);
     let ctx = state.ctx.clone();
     let release = state
         .ctx
         .store
         .read(move |view| {
             let row = find(view, &app, &release)?;
-            Wires::new(&ctx, view, &app).of(&row)
+            Wires::new(&ctx, view, &app, grant).of(&row)
         })
         .await?;
     Ok(ok(&release))
@@ -78,6 +81,7 @@ pub(crate) async fn create(
         ));
     }
     let (id, user) = (app.id, actor.user.id);
+    let grant = Grant::of(&actor, id);
     let description = asked.description;
     let wanted = match (asked.release, asked.slug) {
         (Some(release), None) => Wanted::Before(release),
@@ -99,7 +103,7 @@ pub(crate) async fn create(
             };
             let made = tx.create_release(new, Timestamp::now())?;
             let app = tx.app(id)?;
-            let wire = Wires::new(&ctx, tx, &app).of(&made)?;
+            let wire = Wires::new(&ctx, tx, &app, grant).of(&made)?;
             Ok((made, wire))
         })
         .await?;
@@ -201,16 +205,18 @@ struct Wires<'a> {
     ctx: &'a Context,
     view: &'a View<'a>,
     app: &'a store::App,
+    grant: Grant,
     users: HashMap<UserId, UserRef>,
     commands: HashMap<SlugId, bool>,
 }
 
 impl<'a> Wires<'a> {
-    fn new(ctx: &'a Context, view: &'a View<'a>, app: &'a store::App) -> Self {
+    fn new(ctx: &'a Context, view: &'a View<'a>, app: &'a store::App, grant: Grant) -> Self {
         Self {
             ctx,
             view,
             app,
+            grant,
             users: HashMap::new(),
             commands: HashMap::new(),
         }
@@ -219,7 +225,9 @@ impl<'a> Wires<'a> {
     fn of(&mut self, row: &store::Release) -> store::Result<Release> {
         let user = self.user(row.user)?;
         let output_stream_url = match row.slug {
-            Some(slug) if self.has_command(slug)? => Some(output::url(self.ctx, row.id.0)),
+            Some(slug) if self.has_command(slug)? => {
+                Some(output::url(self.ctx, self.grant, row.id.0))
+            }
             _ => None,
         };
         Ok(Release {

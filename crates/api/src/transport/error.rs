@@ -11,6 +11,7 @@ use ropewalk_store::StoreError;
 
 use crate::authorise::Denied;
 use crate::transport::body::json;
+use crate::transport::frame::RATE_REMAINING;
 
 pub(crate) type ApiResult<T = Response> = Result<T, ApiError>;
 
@@ -30,6 +31,14 @@ impl ApiError {
                 ..ErrorBody::default()
             }),
         }
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.body.message
     }
 
     /// `what` is the kind of thing in clients' spelling: `app`, `add_on`, `session`.
@@ -60,6 +69,15 @@ impl ApiError {
         Self::new(StatusCode::UNAUTHORIZED, id::UNAUTHORIZED, message)
     }
 
+    pub(crate) fn forbidden(message: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, id::FORBIDDEN, message)
+    }
+
+    /// The request is to be sent again with a code.
+    pub(crate) fn two_factor(message: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, id::TWO_FACTOR, message)
+    }
+
     pub(crate) fn rate_limit() -> Self {
         Self::new(
             StatusCode::TOO_MANY_REQUESTS,
@@ -82,6 +100,11 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = json(self.status, &self.body);
+        if self.status == StatusCode::TOO_MANY_REQUESTS {
+            response
+                .headers_mut()
+                .insert(RATE_REMAINING, http::HeaderValue::from_static("0"));
+        }
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(
                 header::WWW_AUTHENTICATE,
@@ -138,11 +161,14 @@ impl From<Denied> for ApiError {
     fn from(denied: Denied) -> Self {
         match denied {
             Denied::Hidden => Self::not_found("app"),
-            Denied::Scope(needed) => Self::new(
-                StatusCode::FORBIDDEN,
-                id::FORBIDDEN,
-                format!("This token does not have the scope {needed} that the request needs."),
-            ),
+            Denied::NotOwner => {
+                Self::forbidden("Only the owner of the app and administrators may do that.")
+            }
+            Denied::NotAdmin => Self::forbidden("Only administrators may do that."),
+            Denied::Scope(needed) => Self::forbidden(&format!(
+                "This token does not have the scope {} that the request needs.",
+                needed.as_str()
+            )),
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::transport::quota::Remaining;
 const DEADLINE: Duration = Duration::from_secs(25);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
-const RATE_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+pub(crate) const RATE_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 
 /// Around resources: JSON in, JSON out.
 pub(crate) async fn resource(mut request: Request, next: Next) -> Response {
@@ -64,6 +64,15 @@ pub(crate) async fn resource(mut request: Request, next: Next) -> Response {
 /// Around streams: only the id, and no panic gets through.
 pub(crate) async fn stream(request: Request, next: Next) -> Response {
     surround(request, async |request| next.run(request).await).await
+}
+
+/// Around what holds a secret and is neither resource nor stream: nobody keeps it.
+pub(crate) async fn private(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 async fn surround(request: Request, answer: impl AsyncFnOnce(Request) -> Response) -> Response {

@@ -2,11 +2,15 @@
 
 #![allow(clippy::unwrap_used)] // support code of tests
 
+mod accounts;
 mod attach;
 mod auth;
+mod browser_login;
 mod log_session;
 mod resources;
+mod revocation;
 mod rig;
 mod secrecy;
 mod straight_line;
 mod transport;
+mod two_factor;
