@@ -12,8 +12,10 @@
 mod account;
 mod apps;
 pub mod attach;
+mod browser_login;
 mod builds;
 mod client;
+mod collaborators;
 mod config_vars;
 mod domains;
 mod dynos;
@@ -27,6 +29,7 @@ mod request;
 mod resolve;
 mod sse;
 mod stacks;
+mod users;
 
 pub use client::{Client, Config};
 pub use error::{ApiError, Error, Result};
