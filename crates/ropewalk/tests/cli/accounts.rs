@@ -54,7 +54,10 @@ fn who_works_on_an_app() {
     );
     assert_eq!(
         fake.run(&["access:add", "a@example.com", "-a", "demo"]),
-        ok("", "Adding a@example.com access to the app ⬢ demo... done\n")
+        ok(
+            "",
+            "Adding a@example.com access to the app ⬢ demo... done\n"
+        )
     );
     assert_eq!(
         fake.run(&["sharing:remove", "a@example.com", "-a", "demo"]),
