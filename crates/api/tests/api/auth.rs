@@ -307,6 +307,15 @@ async fn tokens_are_described_renewed_and_ended() {
     assert_eq!(made["scope"], json!(["identity", "read"]));
     assert_eq!(made["description"], "CI");
     assert_eq!(made["session"], json!(null));
+    // As Heroku's own client spells it, and as nobody does.
+    let typed = json!({"scope": ["read"], "expires_in": "600"});
+    let typed = rig.call("POST", path, typed).await.expect(201);
+    assert!(typed["access_token"]["expires_in"].as_u64().unwrap() > 590);
+    for odd in [json!("soon"), json!(-1), json!(1.5), json!([])] {
+        rig.call("POST", path, json!({"scope": ["read"], "expires_in": odd}))
+            .await
+            .refused(422, "invalid_params");
+    }
     let one = format!("{path}/{}", made["id"].as_str().unwrap());
     let first = made["access_token"]["token"].as_str().unwrap().to_owned();
     let named = rig
