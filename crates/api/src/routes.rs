@@ -19,7 +19,7 @@ pub fn routes(ctx: Context) -> Router {
     let streams = Router::new()
         .route("/ropewalk/logs/{token}", get(log_session::stream))
         .route("/ropewalk/outputs/{token}", get(output::stream))
-        .route("/ropewalk/attach/{secret}", get(attach::connect))
+        .route("/ropewalk/attach/{token}", get(attach::connect))
         .merge(of_browser_logins())
         .layer(from_fn(frame::stream));
     let resources = Router::new()
@@ -28,7 +28,9 @@ pub fn routes(ctx: Context) -> Router {
         .merge(of_deploys())
         .merge(of_dynos())
         .merge(of_catalogue())
+        .route("/schema", get(schema::info))
         .merge(of_later())
+        .merge(later::routes())
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)
         .layer(from_fn(frame::resource));
@@ -85,6 +87,8 @@ fn of_accounts() -> Router<State> {
                 .post(two_factor::create)
                 .delete(two_factor::delete),
         )
+        .route("/account/delinquency", get(delinquency::info))
+        .route("/filters/apps", post(app_filter::list))
         .route("/ropewalk/status", get(status::info))
 }
 
@@ -112,7 +116,7 @@ fn of_apps() -> Router<State> {
         .route("/apps/{app}/features", get(app_feature::list))
         .route(
             "/apps/{app}/features/{feature}",
-            get(app_feature::info).patch(app_feature::info),
+            get(app_feature::info).patch(app_feature::update),
         )
         .route(
             "/apps/{app}/collaborators",
@@ -192,6 +196,8 @@ fn of_catalogue() -> Router<State> {
             "/apps/{app}/available-dyno-sizes",
             get(dyno_size::list_for_app),
         )
+        .route("/generations", get(generation::list))
+        .route("/generations/{generation}", get(generation::info))
         .route("/regions", get(region::list))
         .route("/regions/{region}", get(region::info))
         .route("/stacks", get(stack::list))
@@ -199,28 +205,12 @@ fn of_catalogue() -> Router<State> {
         .route("/apps/{app}/available-stacks", get(stack::list_for_app))
 }
 
-/// Lists that clients ask for beside what they want, of things that nobody can have yet: truly empty.
+/// Lists of things that nobody can have yet, beside [`later::routes`].
 fn of_later() -> Router<State> {
-    let mut router = Router::new()
-        .route("/apps/{app}/pipeline-couplings", get(empty::no_coupling))
-        .route("/account/features", get(empty::of_account))
+    Router::new()
         .route("/account/keys", get(empty::of_account))
-        .route("/addon-attachments", get(empty::of_account))
-        .route("/addons", get(empty::of_account))
-        .route("/pipelines", get(empty::of_account))
-        .route("/spaces", get(empty::of_account))
-        .route("/teams", get(empty::of_account));
-    for list in [
-        "addons",
-        "addon-attachments",
-        "sni-endpoints",
-        "log-drains",
-        "webhooks",
-        "telemetry-drains",
-    ] {
-        router = router.route(&format!("/apps/{{app}}/{list}"), get(empty::of_app));
-    }
-    router
+        .route("/apps/{app}/sni-endpoints", get(empty::of_app))
+        .route("/apps/{app}/log-drains", get(empty::of_app))
 }
 
 async fn unknown(request: Request) -> Response {

@@ -1,27 +1,30 @@
 //! `/apps`: making, showing, renaming and ending apps; and [`find`], the only way to somebody's app.
 
+use std::collections::HashMap;
+
 use axum::extract::State as Shared;
 use jiff::Timestamp;
 use ropewalk_api_types::app::{AppCreate, AppUpdate};
+use ropewalk_api_types::error::ErrorApp;
 use ropewalk_api_types::{App, Named, UserRef};
-use ropewalk_model::{AppId, AppName, ReleaseId};
+use ropewalk_model::{AppId, AppName, ReleaseId, UserId};
 use ropewalk_store as store;
 use ropewalk_store::View;
 use uuid::Uuid;
 
-use crate::authorise::{Actor, Relation, Resource, Verb, authorise};
+use crate::authorise::{Actor, Denied, Relation, Resource, Verb, authorise};
 use crate::context::Context;
 use crate::resource::path::Path;
-use crate::resource::{account, app_name, region, stack};
+use crate::resource::{account, app_name, generation, region, stack};
 use crate::state::State;
+use crate::transport::about;
 use crate::transport::body::{Json, created, ok};
 use crate::transport::error::{ApiError, ApiResult};
 use crate::transport::range::{Attribute, Key, Wanted};
-use crate::transport::sign::named_id;
 
-const ATTRIBUTES: [Attribute<App>; 3] = [
+const ATTRIBUTES: [Attribute<store::App>; 3] = [
     ("id", |app| Key::Text(app.id.to_string())),
-    ("name", |app| Key::Text(app.name.clone())),
+    ("name", |app| Key::Text(app.name.to_string())),
     ("updated_at", |app| Key::Time(app.updated_at)),
 ];
 
@@ -63,7 +66,15 @@ pub(crate) async fn find_for(
             Ok((app, relation))
         })
         .await?;
-    authorise(actor, verb, resource(relation))?;
+    // Who may see the app may also be told that an error is about it; everybody else learns nothing of it.
+    let allowed = authorise(actor, verb, resource(relation));
+    if allowed != Err(Denied::Hidden) {
+        about::note(ErrorApp {
+            id: app.id.0,
+            name: app.name.to_string(),
+        });
+    }
+    allowed?;
     Ok(app)
 }
 
@@ -86,7 +97,8 @@ pub(crate) async fn list_own(
     .await
 }
 
-async fn list_where(
+/// The visible apps among which `keep` chooses.
+pub(crate) async fn list_where(
     state: &State,
     actor: &Actor,
     wanted: Wanted,
@@ -102,12 +114,24 @@ async fn list_where(
         let relation = Relation::of(user, app.owner, shared.contains(&app.id));
         keep(relation) && authorise(actor, Verb::Read, Resource::App(relation)).is_ok()
     });
-    let wires = ctx
-        .clone()
+    answer(state, wanted, apps).await
+}
+
+/// The page of `apps` that was asked for. Only its apps are looked up further, and each owner once.
+async fn answer(state: &State, wanted: Wanted, apps: Vec<store::App>) -> ApiResult {
+    let page = wanted.select(apps, &ATTRIBUTES)?;
+    let (ctx, apps) = (state.ctx.clone(), page.items);
+    let wires = state
+        .ctx
         .store
-        .read(move |view| apps.iter().map(|app| wire(&ctx, view, app)).collect())
+        .read(move |view| {
+            let mut owners = HashMap::new();
+            apps.iter()
+                .map(|app| wire(&ctx, view, app, &mut owners))
+                .collect::<store::Result<Vec<App>>>()
+        })
         .await?;
-    wanted.page::<App>(wires, &ATTRIBUTES)
+    Ok(page.head.answer(&wires))
 }
 
 pub(crate) async fn info(
@@ -260,7 +284,9 @@ pub(crate) async fn delete(
 async fn show(state: &State, app: store::App) -> ApiResult<App> {
     let ctx = state.ctx.clone();
     let store = ctx.store.clone();
-    Ok(store.read(move |view| wire(&ctx, view, &app)).await?)
+    Ok(store
+        .read(move |view| wire(&ctx, view, &app, &mut HashMap::new()))
+        .await?)
 }
 
 /// An app as others name it.
@@ -271,8 +297,25 @@ pub(crate) fn named(app: &store::App) -> Named {
     }
 }
 
-fn wire(ctx: &Context, view: &View<'_>, app: &store::App) -> store::Result<App> {
-    let owner = view.user(app.owner)?;
+/// `owners` keeps those looked up before.
+fn wire(
+    ctx: &Context,
+    view: &View<'_>,
+    app: &store::App,
+    owners: &mut HashMap<UserId, UserRef>,
+) -> store::Result<App> {
+    let owner = match owners.get(&app.owner) {
+        Some(owner) => owner.clone(),
+        None => {
+            let user = view.user(app.owner)?;
+            let owner = UserRef {
+                id: user.id.0,
+                email: user.email,
+            };
+            owners.insert(app.owner, owner.clone());
+            owner
+        }
+    };
     let current = view.current_release(app)?;
     let slug = current.slug.map(|slug| view.slug(slug)).transpose()?;
     let slug_size = slug.as_ref().map_or(0, |slug| {
@@ -286,16 +329,13 @@ fn wire(ctx: &Context, view: &View<'_>, app: &store::App) -> store::Result<App> 
         buildpack_provided_description: slug.and_then(|slug| slug.buildpack_description),
         build_stack: stack::named(&app.stack),
         stack: stack::named(&current.stack),
-        generation: generation(),
+        generation: generation::named(),
         git_url: ctx.urls.git(app.name.as_str()),
         web_url: Some(ctx.urls.web(app.name.as_str())),
         internal_routing: Some(false),
         locked: false,
         maintenance: app.maintenance,
-        owner: UserRef {
-            id: owner.id.0,
-            email: owner.email,
-        },
+        owner,
         organization: None,
         team: None,
         region: region::named(),
@@ -307,12 +347,4 @@ fn wire(ctx: &Context, view: &View<'_>, app: &store::App) -> store::Result<App> 
         created_at: app.created_at,
         updated_at: app.updated_at,
     })
-}
-
-/// There is one generation; other names make clients use other protocols.
-pub(crate) fn generation() -> Named {
-    Named {
-        id: named_id("generation", "cedar"),
-        name: "cedar".to_owned(),
-    }
 }

@@ -11,7 +11,7 @@ use crate::authorise::{Actor, Verb};
 use crate::context::Context;
 use crate::grant::Grant;
 use crate::resource::path::Path;
-use crate::resource::{app, buildpack_installation, output};
+use crate::resource::{app, buildpack_installation, generation, output};
 use crate::state::State;
 use crate::transport::body::ok;
 use crate::transport::error::{ApiError, ApiResult};
@@ -95,7 +95,7 @@ fn wire(
         id: row.id.0,
         app: ById { id: app.id.0 },
         buildpacks: Some(buildpacks(row)),
-        generation: app::generation().name,
+        generation: generation::named().name,
         output_stream_url: output::url(ctx, grant, row.id.0),
         source_blob: SourceBlob {
             checksum: None,

@@ -4,7 +4,7 @@
 
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
-use ropewalk_api_types::error::{ErrorBody, id};
+use ropewalk_api_types::error::{ErrorApp, ErrorBody, id};
 use ropewalk_logs::LogsError;
 use ropewalk_model::formation::FormationError;
 use ropewalk_store::StoreError;
@@ -53,6 +53,13 @@ impl ApiError {
         error
     }
 
+    /// Not found because nobody has such a thing here; `instead` says what to do.
+    pub(crate) fn absent(what: &str, instead: &str) -> Self {
+        let mut error = Self::not_found(what);
+        error.body.message = format!("{} {instead}", error.body.message);
+        error
+    }
+
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::new(
             StatusCode::UNPROCESSABLE_ENTITY,
@@ -97,6 +104,25 @@ impl ApiError {
     }
 }
 
+/// Goes with an error's response up to where the app is known that it is about.
+#[derive(Clone)]
+struct Said(Box<ErrorBody>);
+
+/// The same response; an error says which app it is about.
+pub(crate) fn with_app(mut response: Response, app: Option<ErrorApp>) -> Response {
+    let Some(Said(mut body)) = response.extensions_mut().remove::<Said>() else {
+        return response;
+    };
+    if body.app.is_some() || app.is_none() {
+        return response;
+    }
+    body.app = app;
+    let with_app = json(response.status(), &body);
+    *response.body_mut() = with_app.into_body();
+    response.headers_mut().remove(header::CONTENT_LENGTH);
+    response
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = json(self.status, &self.body);
@@ -105,6 +131,7 @@ impl IntoResponse for ApiError {
                 .headers_mut()
                 .insert(RATE_REMAINING, http::HeaderValue::from_static("0"));
         }
+        response.extensions_mut().insert(Said(self.body));
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(
                 header::WWW_AUTHENTICATE,

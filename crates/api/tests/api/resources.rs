@@ -74,6 +74,10 @@ async fn every_answer_has_the_published_shape() {
         ("app", "/users/~/apps".to_owned()),
         ("app", "/apps/demo".to_owned()),
         ("app", format!("/apps/{id}")),
+        ("app-feature", "/apps/demo/features".to_owned()),
+        ("app-feature", "/apps/demo/features/preboot".to_owned()),
+        ("generation", "/generations".to_owned()),
+        ("generation", "/generations/cedar".to_owned()),
         ("build", "/apps/demo/builds".to_owned()),
         (
             "buildpack-installation",
@@ -151,26 +155,29 @@ async fn what_clients_ask_for_in_passing_is_truly_empty() {
     let rig = Rig::new().await;
     rig.app("demo").await;
     for path in [
-        "/apps/demo/addons",
-        "/apps/demo/addon-attachments",
         "/apps/demo/sni-endpoints",
         "/apps/demo/log-drains",
-        "/apps/demo/features",
         "/apps/demo/formation",
         "/apps/demo/dynos",
         "/apps/demo/builds",
         "/apps/demo/buildpack-installations",
-        "/account/features",
         "/account/keys",
-        "/teams",
         "/oauth/sessions",
     ] {
         assert_eq!(rig.get(path).await.expect(200), json!([]), "{path}");
     }
     for (method, path, resource) in [
-        ("GET", "/apps/demo/pipeline-couplings", "pipeline_coupling"),
-        ("GET", "/apps/demo/features/preboot", "app_feature"),
-        ("PATCH", "/apps/demo/features/preboot", "app_feature"),
+        (
+            "GET",
+            "/apps/demo/features/http-session-affinity",
+            "app_feature",
+        ),
+        (
+            "PATCH",
+            "/apps/demo/features/http-session-affinity",
+            "app_feature",
+        ),
+        ("GET", "/generations/fir", "generation"),
         ("DELETE", "/oauth/sessions/~", "session"),
         ("GET", "/apps/demo/dynos/web.1", "dyno"),
         ("GET", "/apps/demo/domains/x.example.com", "domain"),

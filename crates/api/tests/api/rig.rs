@@ -347,6 +347,9 @@ impl Platform for FakePlatform {
             if request.command == "refuse me" {
                 return Err(RunError::Refused("No room for another dyno.".into()));
             }
+            if request.command == "hang" {
+                return std::future::pending().await;
+            }
             if request.command == "fail" {
                 return Err(RunError::Failed("engine: no such bridge".into()));
             }
