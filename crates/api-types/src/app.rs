@@ -81,6 +81,15 @@ pub struct AppFilter {
     pub within: AppFilterIn,
 }
 
+/// One app of the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilteredApp {
+    #[serde(flatten)]
+    pub app: App,
+    /// The asker works on it.
+    pub joined: bool,
+}
+
 /// Among what the apps are looked for; without it, among all.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -21,6 +21,7 @@ pub fn routes(ctx: Context) -> Router {
         .route("/ropewalk/outputs/{token}", get(output::stream))
         .route("/ropewalk/attach/{token}", get(attach::connect))
         .merge(of_browser_logins())
+        .method_not_allowed_fallback(unknown)
         .layer(from_fn(frame::stream));
     let resources = Router::new()
         .merge(of_accounts())

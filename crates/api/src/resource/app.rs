@@ -10,6 +10,7 @@ use ropewalk_api_types::{App, Named, UserRef};
 use ropewalk_model::{AppId, AppName, ReleaseId, UserId};
 use ropewalk_store as store;
 use ropewalk_store::View;
+use serde::Serialize;
 use uuid::Uuid;
 
 use crate::authorise::{Actor, Denied, Relation, Resource, Verb, authorise};
@@ -97,28 +98,43 @@ pub(crate) async fn list_own(
     .await
 }
 
-/// The visible apps among which `keep` chooses.
-pub(crate) async fn list_where(
+async fn list_where(
     state: &State,
     actor: &Actor,
     wanted: Wanted,
     keep: impl Fn(Relation) -> bool,
 ) -> ApiResult {
+    let apps = visible(state, actor, |_, relation| keep(relation)).await?;
+    answer(state, wanted, apps, |app| app).await
+}
+
+/// Those that the actor may see and `keep` chooses.
+pub(crate) async fn visible(
+    state: &State,
+    actor: &Actor,
+    keep: impl Fn(&store::App, Relation) -> bool,
+) -> ApiResult<Vec<store::App>> {
     authorise(actor, Verb::Read, Resource::App(Relation::Owner))?;
-    let (ctx, user) = (state.ctx.clone(), actor.user.id);
-    let (mut apps, shared) = ctx
+    let user = actor.user.id;
+    let (mut apps, shared) = state
+        .ctx
         .store
         .read(move |view| Ok((view.apps()?, view.collaborations(user)?)))
         .await?;
     apps.retain(|app| {
         let relation = Relation::of(user, app.owner, shared.contains(&app.id));
-        keep(relation) && authorise(actor, Verb::Read, Resource::App(relation)).is_ok()
+        keep(app, relation) && authorise(actor, Verb::Read, Resource::App(relation)).is_ok()
     });
-    answer(state, wanted, apps).await
+    Ok(apps)
 }
 
 /// The page of `apps` that was asked for. Only its apps are looked up further, and each owner once.
-async fn answer(state: &State, wanted: Wanted, apps: Vec<store::App>) -> ApiResult {
+pub(crate) async fn answer<T: Serialize>(
+    state: &State,
+    wanted: Wanted,
+    apps: Vec<store::App>,
+    form: impl Fn(App) -> T,
+) -> ApiResult {
     let page = wanted.select(apps, &ATTRIBUTES)?;
     let (ctx, apps) = (state.ctx.clone(), page.items);
     let wires = state
@@ -131,7 +147,8 @@ async fn answer(state: &State, wanted: Wanted, apps: Vec<store::App>) -> ApiResu
                 .collect::<store::Result<Vec<App>>>()
         })
         .await?;
-    Ok(page.head.answer(&wires))
+    let items: Vec<T> = wires.into_iter().map(form).collect();
+    Ok(page.head.answer(&items))
 }
 
 pub(crate) async fn info(

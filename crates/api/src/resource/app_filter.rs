@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use axum::extract::State as Shared;
-use ropewalk_api_types::app::AppFilter;
+use ropewalk_api_types::app::{AppFilter, FilteredApp};
+use ropewalk_model::AppId;
 
 use crate::authorise::Actor;
 use crate::resource::app;
@@ -23,9 +24,20 @@ pub(crate) async fn list(
         .within
         .id
         .map(|ids| ids.iter().map(|id| id.to_ascii_lowercase()).collect());
-    app::list_where(&state, &actor, wanted, |app| {
+    let apps = app::visible(&state, &actor, |app, _| {
         ids.as_ref()
             .is_none_or(|ids| ids.contains(&app.id.to_string()))
+    })
+    .await?;
+    let user = actor.user.id;
+    let shared = state
+        .ctx
+        .store
+        .read(move |view| view.collaborations(user))
+        .await?;
+    app::answer(&state, wanted, apps, |app| FilteredApp {
+        joined: app.owner.id == user.0 || shared.contains(&AppId(app.id)),
+        app,
     })
     .await
 }

@@ -6,6 +6,8 @@ mod accounts;
 mod attach;
 mod auth;
 mod browser_login;
+mod conform;
+mod hostile;
 mod later;
 mod log_session;
 mod resources;
