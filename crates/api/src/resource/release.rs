@@ -22,8 +22,8 @@ use crate::transport::body::{Json, created, ok};
 use crate::transport::error::{ApiError, ApiResult};
 use crate::transport::range::{self, Attribute, Key};
 
-const ATTRIBUTES: [Attribute<Release>; 3] = [
-    ("version", |release| Key::Number(release.version)),
+const ATTRIBUTES: [Attribute<store::Release>; 3] = [
+    ("version", |release| Key::Number(release.version.into())),
     ("id", |release| Key::Text(release.id.to_string())),
     ("created_at", |release| Key::Time(release.created_at)),
 ];
@@ -35,18 +35,27 @@ pub(crate) async fn list(
     wanted: range::Wanted,
 ) -> ApiResult {
     let app = app::find(&state, &actor, &app, Verb::Read).await?;
+    let id = app.id;
+    let rows = state
+        .ctx
+        .store
+        .read(move |view| view.releases(id, u32::MAX >> 1))
+        .await?;
+    // Only those of the page are looked up further: an app may have thousands.
+    let page = wanted.select(rows, &ATTRIBUTES)?;
     let grant = Grant::of(&actor, app.id);
-    let ctx = state.ctx.clone();
+    let (ctx, rows) = (state.ctx.clone(), page.items);
     let releases = state
         .ctx
         .store
         .read(move |view| {
-            let rows = view.releases(app.id, u32::MAX >> 1)?;
             let mut wires = Wires::new(&ctx, view, &app, grant);
-            rows.iter().map(|row| wires.of(row)).collect()
+            rows.iter()
+                .map(|row| wires.of(row))
+                .collect::<store::Result<Vec<Release>>>()
         })
         .await?;
-    wanted.page::<Release>(releases, &ATTRIBUTES)
+    Ok(page.head.answer(&releases))
 }
 
 pub(crate) async fn info(
