@@ -29,6 +29,11 @@ fn plain(method: &str, path: &str) -> String {
     format!("{method} {}", places.collect::<String>())
 }
 
+/// What is Ropewalk's own or a browser's, and no part of the Platform API.
+fn is_private(path: &str) -> bool {
+    path == "/auth" || path.starts_with("/cli/") || path.starts_with("/ropewalk/")
+}
+
 /// From the text of routes.rs: every `.route("PATH", get(a).post(b))`.
 fn routes() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
@@ -54,9 +59,7 @@ fn routes() -> BTreeSet<String> {
                 !handlers[..at]
                     .ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':')
             };
-            if handlers.match_indices(&format!("{method}(")).any(begins)
-                && !path.starts_with("/ropewalk/")
-            {
+            if handlers.match_indices(&format!("{method}(")).any(begins) && !is_private(path) {
                 found.insert(plain(&method.to_uppercase(), path));
             }
         }
