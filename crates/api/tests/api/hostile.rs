@@ -176,6 +176,7 @@ async fn restore(rig: &Rig) {
                     text: DEV.to_owned(),
                     description: "test".to_owned(),
                     scope: "global".to_owned(),
+                    session: false,
                     expires_at: None,
                 };
                 tx.create_token(&token, now)?;
@@ -221,6 +222,7 @@ fn dump_app(
     let _ = writeln!(text, "{:?}", view.dynos(id)?);
     let _ = writeln!(text, "{:?}", view.domains(id)?);
     let _ = writeln!(text, "{:?}", view.buildpacks(id)?);
+    let _ = writeln!(text, "{:?}", view.collaborators(id)?);
     Ok(())
 }
 
@@ -316,7 +318,7 @@ fn documented(status: u16) -> &'static [&'static str] {
     match status {
         400 | 413 => &["bad_request"],
         401 => &["unauthorized"],
-        403 => &["forbidden"],
+        403 => &["forbidden", "two_factor"],
         404 => &["not_found"],
         406 => &["not_acceptable"],
         415 => &["unsupported"],
