@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt;
@@ -156,11 +158,13 @@ impl Rig {
 
     /// A token of the developer, made by logging in with [`PASSWORD`].
     pub(crate) async fn log_in(&self) -> String {
-        let login = crate::auth::basic(&format!("dev@example.com:{PASSWORD}"));
-        let path = "/oauth/authorizations";
-        let made = crate::auth::with_header(self, "POST", path, &login, crate::auth::LOGIN)
-            .await
-            .expect(201);
+        let login = BASE64_STANDARD.encode(format!("dev@example.com:{PASSWORD}"));
+        let request = Request::builder()
+            .method("POST")
+            .uri("/oauth/authorizations")
+            .header("authorization", format!("Basic {login}"))
+            .body(Body::from(r#"{"scope":["global"]}"#));
+        let made = self.send(request.unwrap()).await.expect(201);
         made["access_token"]["token"].as_str().unwrap().to_owned()
     }
 
