@@ -37,6 +37,14 @@ CREATE TABLE builds (
     updated_at      TEXT NOT NULL
 ) STRICT;
 
+CREATE TABLE collaborators (
+    id         TEXT PRIMARY KEY,
+    app_id     TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+    user_id    TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    created_at TEXT NOT NULL,
+    UNIQUE (app_id, user_id)
+) STRICT;
+
 CREATE TABLE domains (
     id         TEXT PRIMARY KEY,
     app_id     TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
@@ -76,6 +84,12 @@ CREATE TABLE formations (
     created_at TEXT NOT NULL,
     updated_at TEXT NOT NULL,
     UNIQUE (app_id, type)
+) STRICT;
+
+CREATE TABLE recovery_codes (
+    user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    hash    BLOB NOT NULL,
+    PRIMARY KEY (user_id, hash)
 ) STRICT;
 
 CREATE TABLE releases (
@@ -146,7 +160,7 @@ CREATE TABLE tokens (
     scope       TEXT NOT NULL,
     created_at  TEXT NOT NULL,
     expires_at  TEXT
-) STRICT;
+, session INTEGER NOT NULL DEFAULT 0 CHECK (session IN (0, 1)), updated_at TEXT) STRICT;
 
 CREATE TABLE users (
     id            TEXT PRIMARY KEY,
@@ -156,12 +170,16 @@ CREATE TABLE users (
     password_hash TEXT,
     created_at    TEXT NOT NULL,
     updated_at    TEXT NOT NULL
-) STRICT;
+, two_factor BLOB, two_factor_at TEXT, two_factor_step INTEGER NOT NULL DEFAULT 0, last_login TEXT, deleted_at TEXT) STRICT;
 
 CREATE INDEX builds_by_app ON builds (app_id);
+
+CREATE INDEX collaborators_by_user ON collaborators (user_id);
 
 CREATE INDEX dynos_by_app ON dynos (app_id);
 
 CREATE INDEX slugs_by_app ON slugs (app_id);
 
 CREATE INDEX slugs_by_image ON slugs (image_digest);
+
+CREATE INDEX tokens_by_user ON tokens (user_id);

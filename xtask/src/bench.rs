@@ -3,6 +3,7 @@
 //! Nothing here is a test: a goal that is missed is printed, and fails nothing.
 
 mod answer;
+mod api;
 mod apps;
 mod clean_up;
 mod deploy;
@@ -24,6 +25,8 @@ pub struct Bench {
 
 #[derive(Subcommand)]
 enum Name {
+    /// Requests of the API, beside a bare handler, with 10 and with 1,000 apps
+    Api(api::Api),
     /// From `git push` to serving, by phase, beside `docker build` and `docker run`
     Deploy(deploy::Deploy),
     /// What removes a bench's remains when it ends, in whatever way
@@ -34,6 +37,7 @@ enum Name {
 impl Bench {
     pub fn run(&self) -> Result<()> {
         match &self.name {
+            Name::Api(api) => api.run(),
             Name::Deploy(deploy) => deploy.run(),
             Name::CleanUp(clean_up) => clean_up.run(),
         }

@@ -27,7 +27,7 @@ pub const OWNERS: &[(&str, &[&str])] = &[
     ("bollard", &["engine"]),
     ("rusqlite", &["store"]),
     ("prometheus", &["telemetry"]),
-    ("reqwest", &["client", "e2e", "ropewalk"]),
+    ("reqwest", &["client", "conformance", "e2e", "ropewalk"]),
     ("clap", &["ropewalk", "xtask"]),
 ];
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::reference::Named;
+use crate::secret::Secret;
 
 /// One user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,4 +53,14 @@ pub struct AccountUpdate {
     pub beta: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// The one there is; to be sent with everything below, and with `email`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<Secret>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_password: Option<Secret>,
+    /// `false` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub two_factor_authentication: Option<bool>,
 }

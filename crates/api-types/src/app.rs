@@ -73,6 +73,31 @@ pub struct AppCreate {
     pub feature_flags: Option<Vec<String>>,
 }
 
+/// `POST /filters/apps`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AppFilter {
+    #[serde(rename = "in")]
+    pub within: AppFilterIn,
+}
+
+/// One app of the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilteredApp {
+    #[serde(flatten)]
+    pub app: App,
+    /// The asker works on it.
+    pub joined: bool,
+}
+
+/// Among what the apps are looked for; without it, among all.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AppFilterIn {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<Vec<String>>,
+}
+
 /// `PATCH /apps/:app`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -1,6 +1,7 @@
 //! The body of every answer with a status of 400 or above.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// What went wrong, for programs (`id`) and for people (`message`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +23,8 @@ pub struct ErrorBody {
 /// The app that the request was about.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorApp {
+    #[serde(default)]
+    pub id: Uuid,
     pub name: String,
 }
 

@@ -1,7 +1,8 @@
 //! `/oauth/authorizations`, `/oauth/sessions`: tokens and how they came to be.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use crate::reference::ById;
@@ -66,14 +67,36 @@ pub struct AuthorizationCreate {
     pub scope: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Seconds; without it, for ever.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Seconds; without it, for ever. Heroku's own client sends what was typed, as text.
+    #[serde(
+        default,
+        deserialize_with = "seconds",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub expires_in: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<Uuid>,
 }
 
-/// One entry of `GET /oauth/sessions`.
+/// `PATCH /oauth/authorizations/:id`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AuthorizationUpdate {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<ClientKey>,
+}
+
+/// How an OAuth client names itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClientKey {
+    pub id: String,
+    pub secret: Option<Secret>,
+}
+
+/// One entry of `GET /oauth/sessions`: a token that was made by logging in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     pub id: Uuid,
@@ -84,4 +107,24 @@ pub struct Session {
     pub created_at: Timestamp,
     #[serde(with = "crate::time")]
     pub updated_at: Timestamp,
+}
+
+/// A number, also as text; `null` and empty text are nothing.
+fn seconds<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Spelled {
+        Number(u64),
+        Text(String),
+    }
+    match Option::<Spelled>::deserialize(input)? {
+        None => Ok(None),
+        Some(Spelled::Number(seconds)) => Ok(Some(seconds)),
+        Some(Spelled::Text(text)) if text.trim().is_empty() => Ok(None),
+        Some(Spelled::Text(text)) => text
+            .trim()
+            .parse()
+            .map(Some)
+            .map_err(|_| D::Error::custom("`expires_in` is not a number of seconds")),
+    }
 }

@@ -10,6 +10,7 @@ use ropewalk_model::log_line::LogSource;
 use ropewalk_store::{Store, User};
 
 use crate::platform::Platform;
+use crate::terminals::Terminals;
 use crate::transport::quota::Rate;
 use crate::transport::sign::SigningKey;
 
@@ -20,6 +21,8 @@ pub struct Context {
     pub logs: Logs,
     pub outputs: Outputs,
     pub platform: Arc<dyn Platform>,
+    /// Shared with whoever serves terminals outside of the API.
+    pub terminals: Terminals,
     pub urls: Urls,
     /// Makes addresses that carry their own right, such as those of log sessions; must stay the same over a
     /// restart, or open sessions cannot resume.

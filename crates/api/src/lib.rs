@@ -4,19 +4,25 @@
 //! happen outside the ledger goes through [`Platform`]. Rights are decided in one function. Only wire forms leave.
 
 mod authorise;
+mod browser_logins;
 mod context;
+mod grant;
+mod password;
 mod platform;
 mod resource;
 mod routes;
 mod state;
+mod terminals;
+mod text;
+mod totp;
 mod transport;
 
-pub use authorise::may_read_app;
 pub use context::{Context, Urls};
 pub use platform::{
     AttachError, Attachment, DynoCounts, EngineStatus, Platform, ProcessStatus, RunError,
     RunRequest, RunStarted, SchedulerStatus, StackStatus, Status,
 };
 pub use routes::routes;
+pub use terminals::Terminals;
 pub use transport::quota::Rate;
 pub use transport::sign::SigningKey;

@@ -1,9 +1,9 @@
 //! Every path of the API and the handler it leads to.
 
-use axum::extract::Request;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::from_fn;
 use axum::response::IntoResponse;
-use axum::routing::{delete, get, patch, post};
+use axum::routing::{delete, get, patch, post, put};
 use axum::{Router, response::Response};
 use http::StatusCode;
 use ropewalk_api_types::error::id;
@@ -19,7 +19,9 @@ pub fn routes(ctx: Context) -> Router {
     let streams = Router::new()
         .route("/ropewalk/logs/{token}", get(log_session::stream))
         .route("/ropewalk/outputs/{token}", get(output::stream))
-        .route("/ropewalk/attach/{secret}", get(attach::connect))
+        .route("/ropewalk/attach/{token}", get(attach::connect))
+        .merge(of_browser_logins())
+        .method_not_allowed_fallback(unknown)
         .layer(from_fn(frame::stream));
     let resources = Router::new()
         .merge(of_accounts())
@@ -27,18 +29,39 @@ pub fn routes(ctx: Context) -> Router {
         .merge(of_deploys())
         .merge(of_dynos())
         .merge(of_catalogue())
+        .route("/schema", get(schema::info))
         .merge(of_later())
+        .merge(later::routes())
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)
         .layer(from_fn(frame::resource));
     resources.merge(streams).with_state(State::new(ctx))
 }
 
+/// Largest form, in bytes.
+const MAX_FORM: usize = 8 << 10;
+
+/// A poll waits longer than resources may, and people see pages rather than JSON.
+fn of_browser_logins() -> Router<State> {
+    Router::new()
+        .route("/auth", post(browser_login::ask))
+        .route(
+            "/cli/browser/{id}",
+            get(browser_login::form).post(browser_login::decide),
+        )
+        .route("/cli/auth/{id}", get(browser_login::poll))
+        .layer(DefaultBodyLimit::max(MAX_FORM))
+        .layer(from_fn(frame::private))
+}
+
 fn of_accounts() -> Router<State> {
     Router::new()
-        .route("/account", get(account::own))
+        .route("/account", get(account::own).patch(account::update))
         .route("/account/rate-limits", get(rate_limit::info))
-        .route("/users/{user}", get(account::info))
+        .route(
+            "/users/{user}",
+            get(account::info).patch(account::update_self),
+        )
         .route("/users/{user}/apps", get(app::list_own))
         .route(
             "/oauth/authorizations",
@@ -46,10 +69,27 @@ fn of_accounts() -> Router<State> {
         )
         .route(
             "/oauth/authorizations/{authorization}",
-            get(oauth::info).delete(oauth::delete),
+            get(oauth::info).patch(oauth::update).delete(oauth::delete),
         )
-        .route("/oauth/sessions", get(oauth::sessions))
-        .route("/oauth/sessions/{session}", delete(oauth::delete_session))
+        .route(
+            "/oauth/authorizations/{authorization}/actions/regenerate-tokens",
+            post(oauth::regenerate),
+        )
+        .route("/oauth/sessions", get(session::list))
+        .route("/oauth/sessions/{session}", delete(session::delete))
+        .route("/ropewalk/users", get(user::list).post(user::create))
+        .route(
+            "/ropewalk/users/{user}",
+            get(user::info).patch(user::update).delete(user::delete),
+        )
+        .route(
+            "/ropewalk/two-factor",
+            get(two_factor::info)
+                .post(two_factor::create)
+                .delete(two_factor::delete),
+        )
+        .route("/account/delinquency", get(delinquency::info))
+        .route("/filters/apps", post(app_filter::list))
         .route("/ropewalk/status", get(status::info))
 }
 
@@ -87,7 +127,7 @@ fn of_apps() -> Router<State> {
         .route("/apps/{app}/features", get(app_feature::list))
         .route(
             "/apps/{app}/features/{feature}",
-            get(app_feature::info).patch(app_feature::info),
+            get(app_feature::info).patch(app_feature::update),
         )
         .route(
             "/apps/{app}/collaborators",
@@ -96,6 +136,10 @@ fn of_apps() -> Router<State> {
         .route(
             "/apps/{app}/collaborators/{collaborator}",
             get(collaborator::info).delete(collaborator::delete),
+        )
+        .route(
+            "/apps/{app}/pre-authorizations",
+            put(account::pre_authorize),
         )
         .route("/apps/{app}/log-sessions", post(log_session::create))
 }
@@ -163,6 +207,8 @@ fn of_catalogue() -> Router<State> {
             "/apps/{app}/available-dyno-sizes",
             get(dyno_size::list_for_app),
         )
+        .route("/generations", get(generation::list))
+        .route("/generations/{generation}", get(generation::info))
         .route("/regions", get(region::list))
         .route("/regions/{region}", get(region::info))
         .route("/stacks", get(stack::list))
@@ -170,27 +216,11 @@ fn of_catalogue() -> Router<State> {
         .route("/apps/{app}/available-stacks", get(stack::list_for_app))
 }
 
-/// Lists that clients ask for beside what they want, of things that nobody can have yet: truly empty.
+/// Lists of things that nobody can have yet, beside [`later::routes`].
 fn of_later() -> Router<State> {
-    let mut router = Router::new()
-        .route("/apps/{app}/pipeline-couplings", get(empty::no_coupling))
-        .route("/account/features", get(empty::of_account))
+    Router::new()
         .route("/account/keys", get(empty::of_account))
-        .route("/addon-attachments", get(empty::of_account))
-        .route("/addons", get(empty::of_account))
-        .route("/pipelines", get(empty::of_account))
-        .route("/spaces", get(empty::of_account))
-        .route("/teams", get(empty::of_account));
-    for list in [
-        "addons",
-        "addon-attachments",
-        "log-drains",
-        "webhooks",
-        "telemetry-drains",
-    ] {
-        router = router.route(&format!("/apps/{{app}}/{list}"), get(empty::of_app));
-    }
-    router
+        .route("/apps/{app}/log-drains", get(empty::of_app))
 }
 
 async fn unknown(request: Request) -> Response {

@@ -3,13 +3,10 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
-
+use crate::browser_logins::BrowserLogins;
 use crate::context::Context;
+use crate::password::Tries;
 use crate::transport::quota::Quota;
-
-/// Passwords checked at the same time; each takes 19 MiB and tens of milliseconds.
-const PASSWORD_CHECKS: usize = 2;
 
 /// Shared by all handlers.
 #[derive(Debug, Clone)]
@@ -20,17 +17,18 @@ pub(crate) struct Inner {
     pub(crate) ctx: Context,
     /// Requests by account.
     pub(crate) quota: Quota,
-    /// Passwords tried, by account.
-    pub(crate) logins: Quota,
-    pub(crate) password_checks: Semaphore,
+    /// Passwords and codes tried.
+    pub(crate) tries: Tries,
+    /// Logins that wait for somebody at a browser.
+    pub(crate) browser_logins: BrowserLogins,
 }
 
 impl State {
     pub(crate) fn new(ctx: Context) -> Self {
         Self(Arc::new(Inner {
             quota: Quota::new(ctx.rate),
-            logins: Quota::new(ctx.login_rate),
-            password_checks: Semaphore::new(PASSWORD_CHECKS),
+            tries: Tries::new(ctx.login_rate),
+            browser_logins: BrowserLogins::default(),
             ctx,
         }))
     }

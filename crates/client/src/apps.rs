@@ -1,8 +1,8 @@
 //! `/apps`
 
 use http::Method;
+use ropewalk_api_types::App;
 use ropewalk_api_types::app::{AppCreate, AppUpdate};
-use ropewalk_api_types::{App, Collaborator};
 
 use crate::client::Client;
 use crate::error::Result;
@@ -33,9 +33,5 @@ impl Client {
 
     pub async fn destroy_app(&self, app: &str) -> Result<()> {
         self.command(Method::DELETE, &["apps", app]).await
-    }
-
-    pub async fn collaborators(&self, app: &str) -> Result<Vec<Collaborator>> {
-        self.list(&["apps", app, "collaborators"]).await
     }
 }

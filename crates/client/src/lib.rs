@@ -12,8 +12,10 @@
 mod account;
 mod apps;
 pub mod attach;
+mod browser_login;
 mod builds;
 mod client;
+mod collaborators;
 mod config_vars;
 mod domains;
 mod dynos;
@@ -28,6 +30,7 @@ mod resolve;
 mod sni_endpoints;
 mod sse;
 mod stacks;
+mod users;
 
 pub use client::{Client, Config};
 pub use error::{ApiError, Error, Result};

@@ -1,8 +1,8 @@
-//! `/oauth/authorizations`: signing in and out.
+//! `/oauth/authorizations`, `/oauth/sessions`: signing in and out, and tokens.
 
 use http::Method;
 use ropewalk_api_types::Authorization;
-use ropewalk_api_types::oauth::AuthorizationCreate;
+use ropewalk_api_types::oauth::{AuthorizationCreate, AuthorizationUpdate, Session};
 
 use crate::client::Client;
 use crate::error::Result;
@@ -42,9 +42,52 @@ impl Client {
         self.list(&["oauth", "authorizations"]).await
     }
 
+    /// By id, or `~` for the token in use; redacted.
+    pub async fn authorization(&self, authorization: &str) -> Result<Authorization> {
+        self.get(&["oauth", "authorizations", authorization]).await
+    }
+
+    /// Another token; whole in this answer only.
+    pub async fn authorize(&self, authorization: &AuthorizationCreate) -> Result<Authorization> {
+        self.send(Method::POST, &["oauth", "authorizations"], authorization)
+            .await
+    }
+
+    pub async fn update_authorization(
+        &self,
+        authorization: &str,
+        change: &AuthorizationUpdate,
+    ) -> Result<Authorization> {
+        let path = ["oauth", "authorizations", authorization];
+        self.send(Method::PATCH, &path, change).await
+    }
+
+    /// A new text for the same token; whole in this answer only. The old one is refused from then on.
+    pub async fn rotate(&self, authorization: &str) -> Result<Authorization> {
+        let path = [
+            "oauth",
+            "authorizations",
+            authorization,
+            "actions",
+            "regenerate-tokens",
+        ];
+        self.json(self.request(Method::POST, &path)?).await
+    }
+
     /// By id. The token is refused from then on.
-    pub async fn revoke(&self, authorization: &str) -> Result<()> {
-        self.command(Method::DELETE, &["oauth", "authorizations", authorization])
+    pub async fn revoke(&self, authorization: &str) -> Result<Authorization> {
+        let path = ["oauth", "authorizations", authorization];
+        self.json(self.request(Method::DELETE, &path)?).await
+    }
+
+    /// The tokens that were made by logging in.
+    pub async fn sessions(&self) -> Result<Vec<Session>> {
+        self.list(&["oauth", "sessions"]).await
+    }
+
+    /// By id, or `~` for the one in use.
+    pub async fn end_session(&self, session: &str) -> Result<()> {
+        self.command(Method::DELETE, &["oauth", "sessions", session])
             .await
     }
 }

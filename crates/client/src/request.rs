@@ -126,7 +126,7 @@ impl Client {
         host_and_port(&self.base)
     }
 
-    fn url(&self, segments: &[&str]) -> Result<Url> {
+    pub(crate) fn url(&self, segments: &[&str]) -> Result<Url> {
         let mut url = self.base.clone();
         let bad = || Error::BadPath {
             what: segments.join("/"),

@@ -11,6 +11,7 @@ pub mod log_line;
 pub mod name;
 pub mod procfile;
 pub mod release;
+pub mod rights;
 pub mod scope;
 pub mod size;
 
@@ -18,5 +19,5 @@ pub use config_var::{ConfigVarName, ConfigVars};
 pub use dyno::{DynoName, DynoState};
 pub use id::{AppId, BuildId, DynoId, InstanceId, ReleaseId, SlugId, TokenId, UserId};
 pub use name::{AppName, ProcessType};
-pub use scope::Scope;
+pub use scope::{Scope, Scopes};
 pub use size::DynoSize;

@@ -54,16 +54,36 @@ impl Scope {
         }
     }
 
-    /// The scopes in a token's text, apart by commas or spaces; those we do not know are none.
-    pub fn granted(text: &str) -> impl Iterator<Item = Self> {
-        Self::ALL
-            .into_iter()
-            .filter(move |scope| text.split([',', ' ']).any(|word| word == scope.as_str()))
+    /// By its name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == name)
     }
 
-    /// Whether one of a token's scopes reaches `self`.
-    pub fn is_granted_by(self, text: &str) -> bool {
-        Self::granted(text).any(|has| has.reaches(self))
+    fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+/// The scopes of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Scopes(u8);
+
+impl Scopes {
+    /// From names apart by commas or spaces; those we do not know are none.
+    pub fn parse(text: &str) -> Self {
+        let granted = text.split([',', ' ']).filter_map(Scope::parse);
+        Self(granted.fold(0, |bits, scope| bits | scope.bit()))
+    }
+
+    pub fn iter(self) -> impl Iterator<Item = Scope> {
+        Scope::ALL
+            .into_iter()
+            .filter(move |scope| self.0 & scope.bit() != 0)
+    }
+
+    /// Whether one of them reaches `needed`.
+    pub fn reach(self, needed: Scope) -> bool {
+        self.iter().any(|has| has.reaches(needed))
     }
 }
 
@@ -88,7 +108,13 @@ mod tests {
         ] {
             let reached: String = Scope::ALL
                 .iter()
-                .map(|scope| if scope.is_granted_by(text) { 'y' } else { '.' })
+                .map(|scope| {
+                    if Scopes::parse(text).reach(*scope) {
+                        'y'
+                    } else {
+                        '.'
+                    }
+                })
                 .collect();
             assert_eq!(reached, expected, "{text}");
         }

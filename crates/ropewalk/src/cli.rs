@@ -7,8 +7,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 
 use crate::cmd::{
-    absent, apps, buildpacks, builds, certs, completions, config, context, domains, git, login,
-    logs, maintenance, open, ps, releases, run, stack,
+    absent, access, apps, authorizations, buildpacks, builds, certs, completions, config, context,
+    domains, git, login, logs, maintenance, open, ps, releases, run, sessions, stack, users,
 };
 use crate::ops::OpsCommand;
 
@@ -58,7 +58,7 @@ pub(crate) enum ApiCommand {
     /// Log in to a server and remember it
     #[command(name = "login", alias = "auth:login")]
     Login(login::Args),
-    /// Forget the token, and revoke it if login made it
+    /// Forget the token, and end it if login made it
     #[command(name = "logout", alias = "auth:logout")]
     Logout,
     /// Show who you are logged in as
@@ -67,6 +67,66 @@ pub(crate) enum ApiCommand {
     /// Print the token in use
     #[command(name = "auth:token")]
     Token,
+    /// Show whether logging in takes a code
+    #[command(name = "auth:2fa", visible_alias = "2fa")]
+    TwoFactor(context::JsonArgs),
+    /// Ask for a code whenever you log in
+    #[command(name = "auth:2fa:enable", alias = "2fa:enable")]
+    TwoFactorEnable,
+    /// Ask for no code any more
+    #[command(name = "auth:2fa:disable", alias = "2fa:disable")]
+    TwoFactorDisable,
+
+    /// List your tokens
+    #[command(name = "authorizations")]
+    Authorizations(context::JsonArgs),
+    /// Create a token for a program
+    #[command(name = "authorizations:create")]
+    AuthorizationsCreate(authorizations::CreateArgs),
+    /// Show one token, without its text
+    #[command(name = "authorizations:info")]
+    AuthorizationsInfo(authorizations::IdArgs),
+    /// Change a token's description
+    #[command(name = "authorizations:update")]
+    AuthorizationsUpdate(authorizations::UpdateArgs),
+    /// Give a token a new text and refuse the old one
+    #[command(name = "authorizations:rotate")]
+    AuthorizationsRotate(authorizations::IdArgs),
+    /// Refuse a token from now on
+    #[command(name = "authorizations:revoke", alias = "authorizations:destroy")]
+    AuthorizationsRevoke(authorizations::IdArgs),
+    /// List where you are logged in
+    #[command(name = "sessions")]
+    Sessions(context::JsonArgs),
+    /// End a login
+    #[command(name = "sessions:destroy")]
+    SessionsDestroy(sessions::DestroyArgs),
+
+    /// List the server's accounts (administrators)
+    #[command(name = "users")]
+    Users(context::JsonArgs),
+    /// Create an account (administrators)
+    #[command(name = "users:create", alias = "users:add")]
+    UsersCreate(users::CreateArgs),
+    /// Change an account (administrators)
+    #[command(name = "users:update")]
+    UsersUpdate(users::UpdateArgs),
+    /// Set your password, or somebody's (administrators)
+    #[command(name = "users:password", alias = "auth:password")]
+    UsersPassword(users::PasswordArgs),
+    /// End an account (administrators)
+    #[command(name = "users:destroy", aliases = ["users:delete", "users:remove"])]
+    UsersDestroy(users::DestroyArgs),
+
+    /// List who works on an app
+    #[command(name = "access", alias = "sharing")]
+    Access(access::ListArgs),
+    /// Let somebody work on an app
+    #[command(name = "access:add", alias = "sharing:add")]
+    AccessAdd(access::UserArgs),
+    /// Let somebody work on an app no more
+    #[command(name = "access:remove", alias = "sharing:remove")]
+    AccessRemove(access::UserArgs),
 
     /// List your apps
     #[command(name = "apps", visible_alias = "list", alias = "apps:list")]

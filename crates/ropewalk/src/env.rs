@@ -28,8 +28,10 @@ pub(crate) struct Env {
     pub(crate) config_home: Option<PathBuf>,
     /// VISUAL or EDITOR: a program and its arguments, for `config:edit`.
     pub(crate) editor: Option<String>,
-    /// BROWSER: a program and its arguments, for `open`.
+    /// BROWSER: a program and its arguments, for `open` and `login`.
     pub(crate) browser: Option<String>,
+    /// DISPLAY or WAYLAND_DISPLAY: there is a screen for a browser's window.
+    pub(crate) screen: bool,
     /// TERM: passed on to attached dynos.
     pub(crate) term: Option<String>,
 }
@@ -54,6 +56,9 @@ impl Env {
             home,
             editor: text("VISUAL").or_else(|| text("EDITOR")),
             browser: text("BROWSER"),
+            screen: text("DISPLAY")
+                .or_else(|| text("WAYLAND_DISPLAY"))
+                .is_some(),
             term: text("TERM"),
         }
     }

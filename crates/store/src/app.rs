@@ -141,6 +141,7 @@ impl Tx<'_> {
 
     /// Removes the app and every row of it. Containers and files go when the scheduler next looks.
     pub fn delete_app(&self, id: AppId) -> Result<bool> {
+        self.revoke();
         // Rows that refer to slugs go before the slugs that the cascade removes.
         for sql in [
             "DELETE FROM builds WHERE app_id = ?1",

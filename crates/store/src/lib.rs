@@ -5,33 +5,41 @@
 
 mod app;
 mod build;
+mod collaborator;
 mod domain;
 mod dyno;
 mod error;
 mod formation;
 mod migrate;
+mod password;
 mod release;
 mod row;
 mod seal;
 mod slug;
 mod sni_endpoint;
 mod stack;
+mod token;
+mod two_factor;
 mod user;
 mod worker;
 
 pub use app::{App, NewApp};
 pub use build::{Build, BuildStatus, NewBuild};
+pub use collaborator::Collaborator;
 pub use domain::Domain;
 pub use dyno::{Dyno, NewDyno, Retire};
 pub use error::StoreError;
 pub use formation::{Formation, FormationChange};
 pub use migrate::schema;
+pub use password::PasswordHash;
 pub use release::{NewRelease, Release};
 pub use seal::Key;
 pub use slug::{NewSlug, Slug, Tgz};
 pub use sni_endpoint::{NewSniEndpoint, ServedCertificate, SniEndpoint};
 pub use stack::Stack;
-pub use user::{NewToken, Token, User};
+pub use token::{NewToken, Token};
+pub use two_factor::TwoFactor;
+pub use user::User;
 pub use worker::{Store, Tx, View};
 
 pub type Result<T> = std::result::Result<T, StoreError>;

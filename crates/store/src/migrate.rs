@@ -3,8 +3,9 @@
 use rusqlite::Connection;
 
 /// In order; a file that was released is never edited, only followed by another.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_init.sql"),
+    include_str!("../migrations/0002_accounts.sql"),
     include_str!("../migrations/0005_certificates.sql"),
 ];
 

@@ -1,15 +1,11 @@
-//! Accounts and their API tokens.
+//! Accounts.
 
-use argon2::Argon2;
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use jiff::Timestamp;
-use ropewalk_model::{TokenId, UserId};
+use ropewalk_model::UserId;
 use rusqlite::{Row, params};
-use sha2::{Digest, Sha256};
 
 use crate::row::{all, first, is_taken, parse, parse_opt, time};
-use crate::{Result, StoreError, Tx, View};
+use crate::{PasswordHash, Result, StoreError, Tx, View};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
@@ -17,54 +13,13 @@ pub struct User {
     pub email: String,
     pub name: Option<String>,
     pub admin: bool,
+    /// Can log in by a password; whoever cannot, has tokens.
+    pub has_password: bool,
+    /// Logging in takes a code besides.
+    pub two_factor: bool,
+    pub last_login: Option<Timestamp>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
-}
-
-/// A token as the ledger knows it: never its text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token {
-    pub id: TokenId,
-    pub user: UserId,
-    /// Redacted form: first four characters, ten asterisks, last four.
-    pub hint: String,
-    pub description: String,
-    pub scope: String,
-    pub created_at: Timestamp,
-    pub expires_at: Option<Timestamp>,
-}
-
-/// A token to be kept. `text` is hashed and forgotten.
-pub struct NewToken {
-    pub id: TokenId,
-    pub user: UserId,
-    pub text: String,
-    pub description: String,
-    pub scope: String,
-    pub expires_at: Option<Timestamp>,
-}
-
-impl std::fmt::Debug for NewToken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("NewToken")
-            .field("id", &self.id)
-            .field("user", &self.user)
-            .finish_non_exhaustive()
-    }
-}
-
-fn hash(text: &str) -> Vec<u8> {
-    Sha256::digest(text.as_bytes()).to_vec()
-}
-
-fn hint(text: &str) -> String {
-    let chars: Vec<char> = text.chars().collect();
-    if chars.len() < 12 {
-        return "*".repeat(10);
-    }
-    let head: String = chars[..4].iter().collect();
-    let tail: String = chars[chars.len() - 4..].iter().collect();
-    format!("{head}{}{tail}", "*".repeat(10))
 }
 
 fn user(row: &Row<'_>) -> Result<User> {
@@ -73,24 +28,16 @@ fn user(row: &Row<'_>) -> Result<User> {
         email: row.get("email")?,
         name: row.get("name")?,
         admin: row.get("admin")?,
+        has_password: row.get::<_, Option<String>>("password_hash")?.is_some(),
+        two_factor: row.get::<_, Option<String>>("two_factor_at")?.is_some(),
+        last_login: parse_opt(row, "last_login")?,
         created_at: parse(row, "created_at")?,
         updated_at: parse(row, "updated_at")?,
     })
 }
 
-fn token(row: &Row<'_>) -> Result<Token> {
-    Ok(Token {
-        id: parse(row, "id")?,
-        user: parse(row, "user_id")?,
-        hint: row.get("hint")?,
-        description: row.get("description")?,
-        scope: row.get("scope")?,
-        created_at: parse(row, "created_at")?,
-        expires_at: parse_opt(row, "expires_at")?,
-    })
-}
-
 impl View<'_> {
+    /// Also one that was deleted: builds and releases still name it.
     pub fn user(&self, id: UserId) -> Result<User> {
         let mut statement = self
             .conn
@@ -102,63 +49,37 @@ impl View<'_> {
     pub fn user_by_email(&self, email: &str) -> Result<Option<User>> {
         let mut statement = self
             .conn
-            .prepare_cached("SELECT * FROM users WHERE email = ?1")?;
+            .prepare_cached("SELECT * FROM users WHERE email = ?1 AND deleted_at IS NULL")?;
         first(&mut statement, [email], user)
     }
 
+    /// By e-mail address or id, as paths of the API allow both.
+    pub fn find_user(&self, email_or_id: &str) -> Result<User> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT * FROM users WHERE (email = ?1 OR id = ?1) AND deleted_at IS NULL",
+        )?;
+        first(&mut statement, [email_or_id], user)?.ok_or(StoreError::NotFound("user"))
+    }
+
+    /// Oldest first.
     pub fn users(&self) -> Result<Vec<User>> {
-        let mut statement = self
-            .conn
-            .prepare_cached("SELECT * FROM users ORDER BY created_at")?;
+        let mut statement = self.conn.prepare_cached(
+            "SELECT * FROM users WHERE deleted_at IS NULL ORDER BY created_at, id",
+        )?;
         all(&mut statement, [], user)
     }
 
-    /// Whose token this text is, unless it has expired by `now`.
-    pub fn authenticate(&self, text: &str, now: Timestamp) -> Result<Option<(User, Token)>> {
+    /// Names of the apps that a user owns.
+    pub fn owned_apps(&self, user: UserId) -> Result<Vec<String>> {
         let mut statement = self
             .conn
-            .prepare_cached("SELECT * FROM tokens WHERE hash = ?1")?;
-        let Some(found) = first(&mut statement, [hash(text)], token)? else {
-            return Ok(None);
-        };
-        if found.expires_at.is_some_and(|at| at <= now) {
-            return Ok(None);
-        }
-        Ok(Some((self.user(found.user)?, found)))
-    }
-
-    /// The account whose password this is. Costs tens of milliseconds by design.
-    pub fn verify_password(&self, email: &str, password: &str) -> Result<Option<User>> {
-        let mut statement = self
-            .conn
-            .prepare_cached("SELECT password_hash FROM users WHERE email = ?1")?;
-        let kept: Option<Option<String>> = first(&mut statement, [email], |row| Ok(row.get(0)?))?;
-        // An unknown account costs the same time as a wrong password.
-        let dummy = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0$9Uu0yW1Yd0t2nX0o8Yw0k2q5Tn9m1b7vC3xQ4r6s8tA";
-        let text = kept.clone().flatten().unwrap_or_else(|| dummy.to_owned());
-        let Ok(parsed) = PasswordHash::new(&text) else {
-            return Ok(None);
-        };
-        let matches = Argon2::default()
-            .verify_password(password.as_bytes(), &parsed)
-            .is_ok();
-        if matches && kept.flatten().is_some() {
-            self.user_by_email(email)
-        } else {
-            Ok(None)
-        }
-    }
-
-    /// A user's tokens, oldest first.
-    pub fn tokens(&self, user: UserId) -> Result<Vec<Token>> {
-        let mut statement = self
-            .conn
-            .prepare_cached("SELECT * FROM tokens WHERE user_id = ?1 ORDER BY created_at")?;
-        all(&mut statement, [user.to_string()], token)
+            .prepare_cached("SELECT name FROM apps WHERE owner_id = ?1 ORDER BY name")?;
+        all(&mut statement, [user.to_string()], |row| Ok(row.get(0)?))
     }
 }
 
 impl Tx<'_> {
+    /// An address that belonged to a deleted account gets that account's id again, and nothing else of it.
     pub fn create_user(
         &self,
         id: UserId,
@@ -167,58 +88,113 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<User> {
         let at = time(now);
-        self.conn
-            .execute(
-                "INSERT INTO users (id, email, admin, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?4)",
-                params![id.to_string(), email, admin, at],
-            )
-            .map_err(|error| match is_taken(&error) {
-                true => StoreError::Taken { what: "e-mail address", name: email.to_owned() },
-                false => error.into(),
-            })?;
-        self.user(id)
+        let revived = self.conn.execute(
+            "UPDATE users SET email = ?1, name = NULL, admin = ?2, created_at = ?3, updated_at = ?3, deleted_at = NULL
+             WHERE email = ?1 AND deleted_at IS NOT NULL",
+            params![email, admin, at],
+        )?;
+        if revived == 0 {
+            self.conn
+                .execute(
+                    "INSERT INTO users (id, email, admin, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?4)",
+                    params![id.to_string(), email, admin, at],
+                )
+                .map_err(|error| taken(error, email))?;
+        }
+        self.find_user(email)
     }
 
-    pub fn set_password(&self, id: UserId, password: &str, now: Timestamp) -> Result<()> {
-        let hash = Argon2::default()
-            .hash_password(password.as_bytes())
-            .map_err(|error| StoreError::Corrupt {
-                what: "password",
-                value: error.to_string(),
-            })?
-            .to_string();
+    pub fn set_password(&self, id: UserId, password: &PasswordHash, now: Timestamp) -> Result<()> {
         self.conn.execute(
             "UPDATE users SET password_hash = ?2, updated_at = ?3 WHERE id = ?1",
-            params![id.to_string(), hash, time(now)],
+            params![id.to_string(), password.0, time(now)],
         )?;
         Ok(())
     }
 
-    pub fn create_token(&self, new: &NewToken, now: Timestamp) -> Result<Token> {
+    pub fn set_user_name(&self, id: UserId, name: Option<&str>, now: Timestamp) -> Result<()> {
         self.conn.execute(
-            "INSERT INTO tokens (id, user_id, hash, hint, description, scope, created_at, expires_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            params![
-                new.id.to_string(),
-                new.user.to_string(),
-                hash(&new.text),
-                hint(&new.text),
-                new.description,
-                new.scope,
-                time(now),
-                new.expires_at.map(time),
-            ],
+            "UPDATE users SET name = ?2, updated_at = ?3 WHERE id = ?1",
+            params![id.to_string(), name, time(now)],
         )?;
-        let mut statement = self
-            .conn
-            .prepare_cached("SELECT * FROM tokens WHERE id = ?1")?;
-        first(&mut statement, [new.id.to_string()], token)?.ok_or(StoreError::NotFound("token"))
+        Ok(())
     }
 
-    pub fn delete_token(&self, id: TokenId) -> Result<bool> {
-        Ok(self
-            .conn
-            .execute("DELETE FROM tokens WHERE id = ?1", [id.to_string()])?
-            > 0)
+    pub fn set_email(&self, id: UserId, email: &str, now: Timestamp) -> Result<()> {
+        self.conn
+            .execute(
+                "UPDATE users SET email = ?2, updated_at = ?3 WHERE id = ?1",
+                params![id.to_string(), email, time(now)],
+            )
+            .map_err(|error| taken(error, email))?;
+        Ok(())
+    }
+
+    pub fn set_admin(&self, id: UserId, admin: bool, now: Timestamp) -> Result<()> {
+        self.revoke();
+        if !admin {
+            self.keep_an_administrator(id)?;
+        }
+        self.conn.execute(
+            "UPDATE users SET admin = ?2, updated_at = ?3 WHERE id = ?1",
+            params![id.to_string(), admin, time(now)],
+        )?;
+        Ok(())
+    }
+
+    /// Ends an account with its tokens and its part in others' apps. Who owns apps, and the last administrator, stay.
+    pub fn delete_user(&self, id: UserId, now: Timestamp) -> Result<()> {
+        self.revoke();
+        let found = self.user(id)?;
+        let apps = self.owned_apps(id)?;
+        if let Some(first) = apps.first() {
+            let text = match apps.len() - 1 {
+                0 => format!("{} owns the app {first}; destroy it first.", found.email),
+                more => format!(
+                    "{} owns {first} and {more} more apps; destroy them first.",
+                    found.email
+                ),
+            };
+            return Err(StoreError::Refused(text));
+        }
+        self.keep_an_administrator(id)?;
+        self.disable_two_factor(id, now)?;
+        for sql in [
+            "DELETE FROM tokens WHERE user_id = ?1",
+            "DELETE FROM collaborators WHERE user_id = ?1",
+        ] {
+            self.conn.execute(sql, [id.to_string()])?;
+        }
+        // What others' apps have of the user stays readable, so the row must.
+        self.conn.execute(
+            "UPDATE users SET name = NULL, admin = 0, password_hash = NULL, last_login = NULL, updated_at = ?2,
+                 deleted_at = ?2
+             WHERE id = ?1",
+            params![id.to_string(), time(now)],
+        )?;
+        Ok(())
+    }
+
+    fn keep_an_administrator(&self, id: UserId) -> Result<()> {
+        let users = self.users()?;
+        let is_admin = users.iter().any(|user| user.id == id && user.admin);
+        let others = users.iter().any(|user| user.id != id && user.admin);
+        if is_admin && !others {
+            return Err(StoreError::Refused(
+                "This is the last administrator; make somebody else one first.".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn taken(error: rusqlite::Error, email: &str) -> StoreError {
+    if is_taken(&error) {
+        StoreError::Taken {
+            what: "e-mail address",
+            name: email.to_owned(),
+        }
+    } else {
+        error.into()
     }
 }

@@ -1,5 +1,6 @@
 //! One thread writes, a few connections read. Callers hand over closures and await their results.
 
+use std::cell::Cell;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
@@ -7,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::{Key, Result, StoreError, migrate};
 
@@ -23,6 +24,8 @@ type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 pub struct Store {
     writer: mpsc::Sender<Job>,
     readers: Arc<Mutex<Vec<Connection>>>,
+    /// Counts the changes that may have taken a right from somebody.
+    revocations: watch::Sender<u64>,
     path: Arc<PathBuf>,
     key: Arc<Key>,
 }
@@ -49,12 +52,22 @@ impl fmt::Debug for View<'_> {
 
 /// A transaction: everything a [`View`] has, and the writing methods. Commits when the closure returns `Ok`.
 #[derive(Debug)]
-pub struct Tx<'a>(View<'a>);
+pub struct Tx<'a> {
+    view: View<'a>,
+    revokes: Cell<bool>,
+}
 
 impl<'a> std::ops::Deref for Tx<'a> {
     type Target = View<'a>;
     fn deref(&self) -> &View<'a> {
-        &self.0
+        &self.view
+    }
+}
+
+impl Tx<'_> {
+    /// Says that this change may take a right from somebody: see [`Store::revocations`].
+    pub(crate) fn revoke(&self) {
+        self.revokes.set(true);
     }
 }
 
@@ -84,6 +97,7 @@ impl Store {
         Ok(Self {
             writer,
             readers: Arc::default(),
+            revocations: watch::Sender::new(0),
             path: Arc::new(path.to_owned()),
             key: Arc::new(key),
         })
@@ -99,13 +113,20 @@ impl Store {
     {
         let (answer, result) = oneshot::channel();
         let key = Arc::clone(&self.key);
+        let revocations = self.revocations.clone();
         let job: Job = Box::new(move |conn| {
-            let outcome = transact(conn, &key, change);
+            let outcome = transact(conn, &key, &revocations, change);
             // The asker may be gone; the change stands all the same.
             let _ = answer.send(outcome);
         });
         self.writer.send(job).map_err(|_| StoreError::Closed)?;
         result.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Changes whenever somebody may have lost a right: a token, an account, an app, a place among its collaborators.
+    /// Whoever keeps a stream open looks at the rights again then. Tokens also end by time, of which nothing is said.
+    pub fn revocations(&self) -> watch::Receiver<u64> {
+        self.revocations.subscribe()
     }
 
     /// Runs `look` on a reading connection, seeing one state of the ledger.
@@ -154,11 +175,22 @@ impl Store {
 fn transact<T>(
     conn: &mut Connection,
     key: &Key,
+    revocations: &watch::Sender<u64>,
     change: impl FnOnce(&Tx<'_>) -> Result<T>,
 ) -> Result<T> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let value = change(&Tx(View { conn: &tx, key }))?;
+    let (value, revokes) = {
+        let view = View { conn: &tx, key };
+        let tx = Tx {
+            view,
+            revokes: Cell::new(false),
+        };
+        (change(&tx)?, tx.revokes.get())
+    };
     tx.commit()?;
+    if revokes {
+        revocations.send_modify(|count| *count += 1);
+    }
     Ok(value)
 }
 

@@ -12,7 +12,8 @@ use ropewalk_model::{
     AppId, AppName, DynoId, DynoName, DynoSize, ProcessType, ReleaseId, SlugId, UserId,
 };
 use ropewalk_store::{
-    FormationChange, Key, NewApp, NewDyno, NewRelease, NewSlug, NewToken, Retire, Store, StoreError,
+    FormationChange, Key, NewApp, NewDyno, NewRelease, NewSlug, NewToken, PasswordHash, Retire,
+    Store, StoreError,
 };
 use uuid::Uuid;
 
@@ -242,7 +243,7 @@ async fn tokens_open_by_their_text_only_and_not_after_expiry() {
     let at = now();
     let token = store
         .write(move |tx| {
-            tx.set_password(user, "correct horse", at)?;
+            tx.set_password(user, &PasswordHash::of("correct horse")?, at)?;
             tx.create_token(
                 &NewToken {
                     id: ropewalk_model::TokenId(Uuid::new_v4()),
@@ -250,6 +251,7 @@ async fn tokens_open_by_their_text_only_and_not_after_expiry() {
                     text: "RWK-0123456789abcdef".into(),
                     description: "test".into(),
                     scope: "global".into(),
+                    session: false,
                     expires_at: Some(at + jiff::SignedDuration::from_secs(60)),
                 },
                 at,

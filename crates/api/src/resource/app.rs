@@ -1,27 +1,31 @@
 //! `/apps`: making, showing, renaming and ending apps; and [`find`], the only way to somebody's app.
 
+use std::collections::HashMap;
+
 use axum::extract::State as Shared;
 use jiff::Timestamp;
 use ropewalk_api_types::app::{AppCreate, AppUpdate};
+use ropewalk_api_types::error::ErrorApp;
 use ropewalk_api_types::{App, Named, UserRef};
-use ropewalk_model::{AppId, AppName, ReleaseId};
+use ropewalk_model::{AppId, AppName, ReleaseId, UserId};
 use ropewalk_store as store;
 use ropewalk_store::View;
+use serde::Serialize;
 use uuid::Uuid;
 
-use crate::authorise::{Actor, Resource, Verb, authorise};
+use crate::authorise::{Actor, Denied, Relation, Resource, Verb, authorise};
 use crate::context::Context;
 use crate::resource::path::Path;
-use crate::resource::{account, app_name, region, stack};
+use crate::resource::{account, app_name, generation, region, stack};
 use crate::state::State;
+use crate::transport::about;
 use crate::transport::body::{Json, created, ok};
 use crate::transport::error::{ApiError, ApiResult};
 use crate::transport::range::{Attribute, Key, Wanted};
-use crate::transport::sign::named_id;
 
-const ATTRIBUTES: [Attribute<App>; 3] = [
+const ATTRIBUTES: [Attribute<store::App>; 3] = [
     ("id", |app| Key::Text(app.id.to_string())),
-    ("name", |app| Key::Text(app.name.clone())),
+    ("name", |app| Key::Text(app.name.to_string())),
     ("updated_at", |app| Key::Time(app.updated_at)),
 ];
 
@@ -32,10 +36,7 @@ pub(crate) async fn find(
     name_or_id: &str,
     verb: Verb,
 ) -> ApiResult<store::App> {
-    look(state, actor, name_or_id, verb, |owner| Resource::App {
-        owner,
-    })
-    .await
+    find_for(state, actor, name_or_id, verb, Resource::App).await
 }
 
 /// The same for its config vars.
@@ -45,26 +46,36 @@ pub(crate) async fn find_for_config(
     name_or_id: &str,
     verb: Verb,
 ) -> ApiResult<store::App> {
-    look(state, actor, name_or_id, verb, |owner| Resource::Config {
-        owner,
-    })
-    .await
+    find_for(state, actor, name_or_id, verb, Resource::Config).await
 }
 
-async fn look(
+/// The same for whatever `resource` makes of the actor's relation to the app.
+pub(crate) async fn find_for(
     state: &State,
     actor: &Actor,
     name_or_id: &str,
     verb: Verb,
-    resource: impl FnOnce(ropewalk_model::UserId) -> Resource,
+    resource: impl FnOnce(Relation) -> Resource,
 ) -> ApiResult<store::App> {
-    let key = name_or_id.to_owned();
-    let app = state
+    let (key, user) = (name_or_id.to_owned(), actor.user.id);
+    let (app, relation) = state
         .ctx
         .store
-        .read(move |view| view.find_app(&key))
+        .read(move |view| {
+            let app = view.find_app(&key)?;
+            let relation = view.relation(user, &app)?;
+            Ok((app, relation))
+        })
         .await?;
-    authorise(actor, verb, resource(app.owner))?;
+    // Who may see the app may also be told that an error is about it; everybody else learns nothing of it.
+    let allowed = authorise(actor, verb, resource(relation));
+    if allowed != Err(Denied::Hidden) {
+        about::note(ErrorApp {
+            id: app.id.0,
+            name: app.name.to_string(),
+        });
+    }
+    allowed?;
     Ok(app)
 }
 
@@ -73,7 +84,7 @@ pub(crate) async fn list(Shared(state): Shared<State>, actor: Actor, wanted: Wan
     list_where(&state, &actor, wanted, |_| true).await
 }
 
-/// `GET /users/:user/apps`: the actor's own.
+/// `GET /users/:user/apps`: those the actor owns or works on, also for an administrator, who may see more.
 pub(crate) async fn list_own(
     Shared(state): Shared<State>,
     actor: Actor,
@@ -81,34 +92,63 @@ pub(crate) async fn list_own(
     wanted: Wanted,
 ) -> ApiResult {
     account::check_self(&actor, &user)?;
-    let own = actor.user.id;
-    list_where(&state, &actor, wanted, |app| app.owner == own).await
+    list_where(&state, &actor, wanted, |relation| {
+        relation != Relation::Stranger
+    })
+    .await
 }
 
 async fn list_where(
     state: &State,
     actor: &Actor,
     wanted: Wanted,
-    keep: impl Fn(&store::App) -> bool,
+    keep: impl Fn(Relation) -> bool,
 ) -> ApiResult {
-    authorise(
-        actor,
-        Verb::Read,
-        Resource::App {
-            owner: actor.user.id,
-        },
-    )?;
-    let ctx = state.ctx.clone();
-    let mut apps = ctx.store.read(|view| view.apps()).await?;
-    apps.retain(|app| {
-        keep(app) && authorise(actor, Verb::Read, Resource::App { owner: app.owner }).is_ok()
-    });
-    let wires = ctx
-        .clone()
+    let apps = visible(state, actor, |_, relation| keep(relation)).await?;
+    answer(state, wanted, apps, |app| app).await
+}
+
+/// Those that the actor may see and `keep` chooses.
+pub(crate) async fn visible(
+    state: &State,
+    actor: &Actor,
+    keep: impl Fn(&store::App, Relation) -> bool,
+) -> ApiResult<Vec<store::App>> {
+    authorise(actor, Verb::Read, Resource::App(Relation::Owner))?;
+    let user = actor.user.id;
+    let (mut apps, shared) = state
+        .ctx
         .store
-        .read(move |view| apps.iter().map(|app| wire(&ctx, view, app)).collect())
+        .read(move |view| Ok((view.apps()?, view.collaborations(user)?)))
         .await?;
-    wanted.page::<App>(wires, &ATTRIBUTES)
+    apps.retain(|app| {
+        let relation = Relation::of(user, app.owner, shared.contains(&app.id));
+        keep(app, relation) && authorise(actor, Verb::Read, Resource::App(relation)).is_ok()
+    });
+    Ok(apps)
+}
+
+/// The page of `apps` that was asked for. Only its apps are looked up further, and each owner once.
+pub(crate) async fn answer<T: Serialize>(
+    state: &State,
+    wanted: Wanted,
+    apps: Vec<store::App>,
+    form: impl Fn(App) -> T,
+) -> ApiResult {
+    let page = wanted.select(apps, &ATTRIBUTES)?;
+    let (ctx, apps) = (state.ctx.clone(), page.items);
+    let wires = state
+        .ctx
+        .store
+        .read(move |view| {
+            let mut owners = HashMap::new();
+            apps.iter()
+                .map(|app| wire(&ctx, view, app, &mut owners))
+                .collect::<store::Result<Vec<App>>>()
+        })
+        .await?;
+    let items: Vec<T> = wires.into_iter().map(form).collect();
+    Ok(page.head.answer(&items))
 }
 
 pub(crate) async fn info(
@@ -189,7 +229,10 @@ pub(crate) async fn update(
     Path(app): Path<String>,
     Json(asked): Json<AppUpdate>,
 ) -> ApiResult {
-    let before = find(&state, &actor, &app, Verb::Write).await?;
+    let before = match asked.name {
+        Some(_) => find_for(&state, &actor, &app, Verb::Write, Resource::Ownership).await?,
+        None => find(&state, &actor, &app, Verb::Write).await?,
+    };
     let id = before.id;
     let name = match asked.name {
         Some(name) if name != before.name.as_str() => {
@@ -244,7 +287,7 @@ pub(crate) async fn delete(
     actor: Actor,
     Path(app): Path<String>,
 ) -> ApiResult {
-    let app = find(&state, &actor, &app, Verb::Write).await?;
+    let app = find_for(&state, &actor, &app, Verb::Write, Resource::Ownership).await?;
     let id = app.id;
     let last = show(&state, app).await?;
     state.ctx.store.write(move |tx| tx.delete_app(id)).await?;
@@ -258,7 +301,9 @@ pub(crate) async fn delete(
 async fn show(state: &State, app: store::App) -> ApiResult<App> {
     let ctx = state.ctx.clone();
     let store = ctx.store.clone();
-    Ok(store.read(move |view| wire(&ctx, view, &app)).await?)
+    Ok(store
+        .read(move |view| wire(&ctx, view, &app, &mut HashMap::new()))
+        .await?)
 }
 
 /// An app as others name it.
@@ -269,8 +314,25 @@ pub(crate) fn named(app: &store::App) -> Named {
     }
 }
 
-fn wire(ctx: &Context, view: &View<'_>, app: &store::App) -> store::Result<App> {
-    let owner = view.user(app.owner)?;
+/// `owners` keeps those looked up before.
+fn wire(
+    ctx: &Context,
+    view: &View<'_>,
+    app: &store::App,
+    owners: &mut HashMap<UserId, UserRef>,
+) -> store::Result<App> {
+    let owner = match owners.get(&app.owner) {
+        Some(owner) => owner.clone(),
+        None => {
+            let user = view.user(app.owner)?;
+            let owner = UserRef {
+                id: user.id.0,
+                email: user.email,
+            };
+            owners.insert(app.owner, owner.clone());
+            owner
+        }
+    };
     let current = view.current_release(app)?;
     let slug = current.slug.map(|slug| view.slug(slug)).transpose()?;
     let slug_size = slug.as_ref().map_or(0, |slug| {
@@ -284,16 +346,13 @@ fn wire(ctx: &Context, view: &View<'_>, app: &store::App) -> store::Result<App> 
         buildpack_provided_description: slug.and_then(|slug| slug.buildpack_description),
         build_stack: stack::named(&app.stack),
         stack: stack::named(&current.stack),
-        generation: generation(),
+        generation: generation::named(),
         git_url: ctx.urls.git(app.name.as_str()),
         web_url: Some(ctx.urls.web(app.name.as_str())),
         internal_routing: Some(false),
         locked: false,
         maintenance: app.maintenance,
-        owner: UserRef {
-            id: owner.id.0,
-            email: owner.email,
-        },
+        owner,
         organization: None,
         team: None,
         region: region::named(),
@@ -305,12 +364,4 @@ fn wire(ctx: &Context, view: &View<'_>, app: &store::App) -> store::Result<App> 
         created_at: app.created_at,
         updated_at: app.updated_at,
     })
-}
-
-/// There is one generation; other names make clients use other protocols.
-pub(crate) fn generation() -> Named {
-    Named {
-        id: named_id("generation", "cedar"),
-        name: "cedar".to_owned(),
-    }
 }

@@ -1,4 +1,5 @@
-//! `/ropewalk/attach/:secret`: a WebSocket to a one-off dyno. The address alone authorises, once.
+//! `/ropewalk/attach/:secret`: a WebSocket to a one-off dyno. The address alone authorises, once, and as long as the
+//! token it was given to may run commands in the app.
 
 use std::time::Duration;
 
@@ -28,25 +29,29 @@ pub(crate) async fn connect(
     // Before the secret is spent.
     let upgrade =
         upgrade.map_err(|_| ApiError::bad_request("This address takes WebSockets only."))?;
+    let gone = || ApiError::not_found("dyno");
+    let lost = state.ctx.terminals.right(&secret).await.ok_or_else(gone)?;
     let attachment = match state.ctx.platform.attach(&secret).await {
         Ok(attachment) => attachment,
-        Err(AttachError::Unknown) => return Err(ApiError::not_found("dyno")),
+        Err(AttachError::Unknown) => return Err(gone()),
         Err(error @ AttachError::Failed(_)) => return Err(ApiError::internal(&error)),
     };
     Ok(upgrade
         .protocols([SUBPROTOCOL])
         .max_message_size(MAX_FRAME)
         .max_frame_size(MAX_FRAME)
-        .on_upgrade(move |socket| bridge(socket, attachment)))
+        .on_upgrade(move |socket| bridge(socket, attachment, lost)))
 }
 
 /// Both ways at once: a dyno that does not read while it writes must not stop what it writes.
-async fn bridge(socket: WebSocket, attachment: Attachment) {
+/// Hangs up once the right is `lost`.
+async fn bridge(socket: WebSocket, attachment: Attachment, lost: impl Future<Output = ()>) {
     let Attachment { input, output } = attachment;
     let (mut to_client, mut from_client) = socket.split();
     let ended = tokio::select! {
         ended = to_the_client(&mut to_client, output) => ended,
         () = to_the_dyno(&mut from_client, input) => false,
+        () = lost => false,
     };
     if ended {
         // What the client still sent is read away, so that closing does not cut off what it has not read.

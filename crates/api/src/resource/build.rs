@@ -9,8 +9,9 @@ use ropewalk_store::View;
 
 use crate::authorise::{Actor, Verb};
 use crate::context::Context;
+use crate::grant::Grant;
 use crate::resource::path::Path;
-use crate::resource::{app, buildpack_installation, output};
+use crate::resource::{app, buildpack_installation, generation, output};
 use crate::state::State;
 use crate::transport::body::ok;
 use crate::transport::error::{ApiError, ApiResult};
@@ -29,13 +30,16 @@ pub(crate) async fn list(
     wanted: Wanted,
 ) -> ApiResult {
     let app = app::find(&state, &actor, &app, Verb::Read).await?;
+    let grant = Grant::of(&actor, app.id);
     let ctx = state.ctx.clone();
     let builds = state
         .ctx
         .store
         .read(move |view| {
             let rows = view.builds(app.id, u32::MAX >> 1)?;
-            rows.iter().map(|row| wire(&ctx, view, &app, row)).collect()
+            rows.iter()
+                .map(|row| wire(&ctx, view, &app, grant, row))
+                .collect()
         })
         .await?;
     wanted.page::<Build>(builds, &ATTRIBUTES)
@@ -47,6 +51,7 @@ pub(crate) async fn info(
     Path((app, build)): Path<(String, String)>,
 ) -> ApiResult {
     let app = app::find(&state, &actor, &app, Verb::Read).await?;
+    let grant = Grant::of(&actor, app.id);
     let id: BuildId = build.parse().map_err(|_| ApiError::not_found("build"))?;
     let ctx = state.ctx.clone();
     let build = state
@@ -54,7 +59,7 @@ pub(crate) async fn info(
         .store
         .read(move |view| {
             let row = view.build(app.id, id)?;
-            wire(&ctx, view, &app, &row)
+            wire(&ctx, view, &app, grant, &row)
         })
         .await?;
     Ok(ok(&build))
@@ -76,6 +81,7 @@ fn wire(
     ctx: &Context,
     view: &View<'_>,
     app: &store::App,
+    grant: Grant,
     row: &store::Build,
 ) -> store::Result<Build> {
     let release = match row.release_version {
@@ -89,8 +95,8 @@ fn wire(
         id: row.id.0,
         app: ById { id: app.id.0 },
         buildpacks: Some(buildpacks(row)),
-        generation: app::generation().name,
-        output_stream_url: output::url(ctx, row.id.0),
+        generation: generation::named().name,
+        output_stream_url: output::url(ctx, grant, row.id.0),
         source_blob: SourceBlob {
             checksum: None,
             url: ctx.urls.git(app.name.as_str()),

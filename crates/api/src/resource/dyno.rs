@@ -11,6 +11,7 @@ use ropewalk_store as store;
 use ropewalk_store::{Retire, View};
 
 use crate::authorise::{Actor, Verb};
+use crate::grant::Grant;
 use crate::platform::{RunError, RunRequest};
 use crate::resource::path::Path;
 use crate::resource::{app, dyno_size};
@@ -100,6 +101,10 @@ pub(crate) async fn create(
         Err(error @ RunError::Failed(_)) => return Err(ApiError::internal(&error)),
     };
     state.ctx.say_who(app.id, &actor.user, &said);
+    if let Some(secret) = &started.attach_secret {
+        let grant = Grant::of(&actor, app.id);
+        state.ctx.terminals.give(secret, grant);
+    }
     let attach_url = started
         .attach_secret
         .zip(way)

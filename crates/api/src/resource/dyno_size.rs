@@ -8,8 +8,8 @@ use ropewalk_model::size::SIZES;
 use uuid::Uuid;
 
 use crate::authorise::{Actor, Resource, Verb, authorise};
-use crate::resource::app;
 use crate::resource::path::Path;
+use crate::resource::{app, generation};
 use crate::state::State;
 use crate::transport::body::ok;
 use crate::transport::error::{ApiError, ApiResult};
@@ -74,7 +74,7 @@ fn wire(size: DynoSize) -> Wire {
         cost: None,
         dedicated: size.dedicated,
         precise_dyno_units: size.memory_mib as f64 / UNIT_MIB,
-        generation: app::generation(),
+        generation: generation::named(),
         memory: size.memory_mib as f64 / 1024.0,
         private_space_only: false,
     }

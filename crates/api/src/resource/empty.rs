@@ -7,7 +7,7 @@ use crate::resource::app;
 use crate::resource::path::Path;
 use crate::state::State;
 use crate::transport::body::ok;
-use crate::transport::error::{ApiError, ApiResult};
+use crate::transport::error::ApiResult;
 
 pub(crate) async fn of_app(
     Shared(state): Shared<State>,
@@ -21,14 +21,4 @@ pub(crate) async fn of_app(
 pub(crate) async fn of_account(_: Shared<State>, actor: Actor) -> ApiResult {
     authorise(&actor, Verb::Read, Resource::Account)?;
     Ok(ok::<[(); 0]>(&[]))
-}
-
-/// 404 is how "in no pipeline" is said.
-pub(crate) async fn no_coupling(
-    Shared(state): Shared<State>,
-    actor: Actor,
-    Path(app): Path<String>,
-) -> ApiResult {
-    app::find(&state, &actor, &app, Verb::Read).await?;
-    Err(ApiError::not_found("pipeline_coupling"))
 }

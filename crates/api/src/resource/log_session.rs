@@ -11,18 +11,18 @@ use axum::body::Body;
 use axum::extract::State as Shared;
 use axum::response::Response;
 use bytes::Bytes;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt};
 use http::{HeaderMap, HeaderValue, header};
 use jiff::Timestamp;
 use ropewalk_api_types::LogSession;
 use ropewalk_api_types::log_session::LogSessionCreate;
 use ropewalk_logs::{Entry, Filter, Follow};
 use ropewalk_model::log_line::LogSource;
-use ropewalk_model::{AppId, TokenId, UserId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::authorise::{Actor, Resource, Verb, authorise};
+use crate::authorise::{Actor, Verb};
+use crate::grant::{Grant, Need};
 use crate::resource::app;
 use crate::resource::path::Path;
 use crate::state::State;
@@ -38,7 +38,7 @@ const MAX_LINES: u32 = 1_500;
 const LIFE: i64 = 300;
 /// One that follows may be resumed within this time, in seconds.
 const TAIL_LIFE: i64 = 86_400;
-/// Between comments that keep the connection open; also how often the token is looked at again.
+/// Between comments that keep the connection open.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Events are gathered up to about this size, in bytes.
 const CHUNK: usize = 32 << 10;
@@ -47,11 +47,8 @@ const CHUNK: usize = 32 << 10;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Claims {
     id: Uuid,
-    app: Uuid,
-    user: Uuid,
-    token: Uuid,
-    /// Unix time in seconds.
-    at: i64,
+    #[serde(flatten)]
+    grant: Grant,
     lines: u32,
     tail: bool,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -73,10 +70,7 @@ pub(crate) async fn create(
     let now = Timestamp::now();
     let claims = Claims {
         id: Uuid::new_v4(),
-        app: app.id.0,
-        user: actor.user.id.0,
-        token: actor.token.id.0,
-        at: now.as_second(),
+        grant: Grant::of(&actor, app.id),
         lines: asked.lines.unwrap_or(DEFAULT_LINES).min(MAX_LINES),
         tail: asked.tail.unwrap_or(false),
         source: asked.source,
@@ -108,8 +102,7 @@ pub(crate) async fn stream(
     let gone = || ApiError::not_found("log_session");
     let claims: Claims = state.ctx.signing_key.open(KIND, &token).ok_or_else(gone)?;
     let life = if claims.tail { TAIL_LIFE } else { LIFE };
-    let age = Timestamp::now().as_second() - claims.at;
-    if age > life || !still_allowed(&state, &claims).await? {
+    if claims.grant.age() > life || !claims.grant.holds(&state.ctx.store, Need::See).await? {
         return Err(gone());
     }
     let after = headers
@@ -120,10 +113,11 @@ pub(crate) async fn stream(
         source: claims.source.as_deref().map(source_named).transpose()?,
         process: claims.process.clone(),
     };
-    let app = AppId(claims.app);
+    let app = claims.grant.app();
     let body = if claims.tail {
         let follow = state.ctx.logs.follow(app, filter, after).await?;
-        Body::from_stream(tail(state, claims, follow))
+        let lost = Box::pin(claims.grant.lost(state.ctx.store.clone(), Need::See));
+        Body::from_stream(tail(follow).take_until(lost))
     } else {
         let entries = state.ctx.logs.read(app, &filter).await?;
         let mut text = String::new();
@@ -156,73 +150,28 @@ fn source_named(text: &str) -> ApiResult<LogSource> {
         })
 }
 
-/// Whether the token is still there, and whoever has it may still see the app.
-async fn still_allowed(state: &State, claims: &Claims) -> ApiResult<bool> {
-    let (app, user, token) = (
-        AppId(claims.app),
-        UserId(claims.user),
-        TokenId(claims.token),
-    );
-    let found = state
-        .ctx
-        .store
-        .read(move |view| {
-            let held = view.tokens(user)?.into_iter().find(|held| held.id == token);
-            let Some(token) = held else {
-                return Ok(None);
-            };
-            let user = view.user(user)?;
-            let owner = match view.app(app) {
-                Ok(app) => app.owner,
-                Err(ropewalk_store::StoreError::NotFound(_)) => return Ok(None),
-                Err(error) => return Err(error),
-            };
-            Ok(Some((Actor { user, token }, owner)))
-        })
-        .await?;
-    Ok(found.is_some_and(|(actor, owner)| {
-        let expired = actor
-            .token
-            .expires_at
-            .is_some_and(|at| at <= Timestamp::now());
-        !expired && authorise(&actor, Verb::Read, Resource::App { owner }).is_ok()
-    }))
-}
-
 /// Events as they come, a comment when none does.
-fn tail(
-    state: State,
-    claims: Claims,
-    follow: Follow,
-) -> impl futures_util::Stream<Item = Result<Bytes, Infallible>> + Send {
+fn tail(follow: Follow) -> impl futures_util::Stream<Item = Result<Bytes, Infallible>> + Send {
     let mut tick = tokio::time::interval(KEEP_ALIVE);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     tick.reset();
-    futures_util::stream::unfold(
-        (state, claims, follow, tick),
-        |(state, claims, mut follow, mut tick)| async move {
-            let text = tokio::select! {
-                biased;
-                _ = tick.tick() => {
-                    if !still_allowed(&state, &claims).await.unwrap_or(true) {
-                        return None;
-                    }
-                    ": keepalive\n\n".to_owned()
+    futures_util::stream::unfold((follow, tick), |(mut follow, mut tick)| async move {
+        let text = tokio::select! {
+            biased;
+            _ = tick.tick() => ": keepalive\n\n".to_owned(),
+            first = follow.next() => {
+                let mut text = String::new();
+                write_event(&mut text, &*first?);
+                while text.len() < CHUNK
+                    && let Some(Some(more)) = follow.next().now_or_never()
+                {
+                    write_event(&mut text, &more);
                 }
-                first = follow.next() => {
-                    let mut text = String::new();
-                    write_event(&mut text, &*first?);
-                    while text.len() < CHUNK
-                        && let Some(Some(more)) = follow.next().now_or_never()
-                    {
-                        write_event(&mut text, &more);
-                    }
-                    text
-                }
-            };
-            Some((Ok(Bytes::from(text)), (state, claims, follow, tick)))
-        },
-    )
+                text
+            }
+        };
+        Some((Ok(Bytes::from(text)), (follow, tick)))
+    })
 }
 
 fn write_event(out: &mut String, entry: &Entry) {

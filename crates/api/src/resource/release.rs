@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::authorise::{Actor, Verb};
 use crate::context::Context;
+use crate::grant::Grant;
 use crate::resource::path::Path;
 use crate::resource::{app, output};
 use crate::state::State;
@@ -21,8 +22,8 @@ use crate::transport::body::{Json, created, ok};
 use crate::transport::error::{ApiError, ApiResult};
 use crate::transport::range::{self, Attribute, Key};
 
-const ATTRIBUTES: [Attribute<Release>; 3] = [
-    ("version", |release| Key::Number(release.version)),
+const ATTRIBUTES: [Attribute<store::Release>; 3] = [
+    ("version", |release| Key::Number(release.version.into())),
     ("id", |release| Key::Text(release.id.to_string())),
     ("created_at", |release| Key::Time(release.created_at)),
 ];
@@ -34,17 +35,27 @@ pub(crate) async fn list(
     wanted: range::Wanted,
 ) -> ApiResult {
     let app = app::find(&state, &actor, &app, Verb::Read).await?;
-    let ctx = state.ctx.clone();
+    let id = app.id;
+    let rows = state
+        .ctx
+        .store
+        .read(move |view| view.releases(id, u32::MAX >> 1))
+        .await?;
+    // Only those of the page are looked up further: an app may have thousands.
+    let page = wanted.select(rows, &ATTRIBUTES)?;
+    let grant = Grant::of(&actor, app.id);
+    let (ctx, rows) = (state.ctx.clone(), page.items);
     let releases = state
         .ctx
         .store
         .read(move |view| {
-            let rows = view.releases(app.id, u32::MAX >> 1)?;
-            let mut wires = Wires::new(&ctx, view, &app);
-            rows.iter().map(|row| wires.of(row)).collect()
+            let mut wires = Wires::new(&ctx, view, &app, grant);
+            rows.iter()
+                .map(|row| wires.of(row))
+                .collect::<store::Result<Vec<Release>>>()
         })
         .await?;
-    wanted.page::<Release>(releases, &ATTRIBUTES)
+    Ok(page.head.answer(&releases))
 }
 
 pub(crate) async fn info(
@@ -53,13 +64,14 @@ pub(crate) async fn info(
     Path((app, release)): Path<(String, String)>,
 ) -> ApiResult {
     let app = app::find(&state, &actor, &app, Verb::Read).await?;
+    let grant = Grant::of(&actor, app.id);
     let ctx = state.ctx.clone();
     let release = state
         .ctx
         .store
         .read(move |view| {
             let row = find(view, &app, &release)?;
-            Wires::new(&ctx, view, &app).of(&row)
+            Wires::new(&ctx, view, &app, grant).of(&row)
         })
         .await?;
     Ok(ok(&release))
@@ -78,6 +90,7 @@ pub(crate) async fn create(
         ));
     }
     let (id, user) = (app.id, actor.user.id);
+    let grant = Grant::of(&actor, id);
     let description = asked.description;
     let wanted = match (asked.release, asked.slug) {
         (Some(release), None) => Wanted::Before(release),
@@ -99,7 +112,7 @@ pub(crate) async fn create(
             };
             let made = tx.create_release(new, Timestamp::now())?;
             let app = tx.app(id)?;
-            let wire = Wires::new(&ctx, tx, &app).of(&made)?;
+            let wire = Wires::new(&ctx, tx, &app, grant).of(&made)?;
             Ok((made, wire))
         })
         .await?;
@@ -201,16 +214,18 @@ struct Wires<'a> {
     ctx: &'a Context,
     view: &'a View<'a>,
     app: &'a store::App,
+    grant: Grant,
     users: HashMap<UserId, UserRef>,
     commands: HashMap<SlugId, bool>,
 }
 
 impl<'a> Wires<'a> {
-    fn new(ctx: &'a Context, view: &'a View<'a>, app: &'a store::App) -> Self {
+    fn new(ctx: &'a Context, view: &'a View<'a>, app: &'a store::App, grant: Grant) -> Self {
         Self {
             ctx,
             view,
             app,
+            grant,
             users: HashMap::new(),
             commands: HashMap::new(),
         }
@@ -219,7 +234,9 @@ impl<'a> Wires<'a> {
     fn of(&mut self, row: &store::Release) -> store::Result<Release> {
         let user = self.user(row.user)?;
         let output_stream_url = match row.slug {
-            Some(slug) if self.has_command(slug)? => Some(output::url(self.ctx, row.id.0)),
+            Some(slug) if self.has_command(slug)? => {
+                Some(output::url(self.ctx, self.grant, row.id.0))
+            }
             _ => None,
         };
         Ok(Release {

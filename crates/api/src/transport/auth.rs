@@ -46,6 +46,11 @@ impl Credentials {
     }
 }
 
+/// What clients send after they were told `two_factor`.
+pub(crate) fn two_factor_code(headers: &HeaderMap) -> Option<&str> {
+    headers.get("heroku-two-factor-code")?.to_str().ok()
+}
+
 impl Actor {
     /// Whose token this is.
     pub(crate) async fn of_token(state: &State, token: &str) -> Result<Option<Self>, ApiError> {

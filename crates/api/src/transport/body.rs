@@ -1,11 +1,12 @@
 //! Bodies: JSON in, at most [`MAX_BODY`], and JSON out.
 //!
-//! Keys that nobody knows are let be; text that is no JSON is 400; values of the wrong type are 422.
+//! Keys that nobody knows are let be; text that is no JSON is 400, or 415 where the client calls it something else;
+//! values of the wrong type are 422. JSON is taken whatever it is called: `curl -d` calls it a form.
 
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::response::Response;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use ropewalk_api_types::error::id;
 use serde::Serialize;
@@ -31,6 +32,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
         if announced.is_some_and(|length| length > MAX_BODY as u64) {
             return Err(too_large());
         }
+        let other_type = other_type(request.headers());
         let collected = Limited::new(request.into_body(), MAX_BODY).collect().await;
         let bytes = match collected {
             Ok(body) => body.to_bytes(),
@@ -46,11 +48,31 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
             Err(error) if error.classify() == Category::Data => Err(ApiError::invalid(format!(
                 "The request's JSON does not fit: {error}."
             ))),
+            Err(_) if let Some(named) = other_type => Err(ApiError::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                id::UNSUPPORTED,
+                format!(
+                    "Bodies are read as JSON (`Content-Type: application/json`), not as {named}."
+                ),
+            )),
             Err(error) => Err(ApiError::bad_request(format!(
                 "The request's body is not JSON: {error}."
             ))),
         }
     }
+}
+
+/// What the client calls the body, if that is not JSON.
+fn other_type(headers: &HeaderMap) -> Option<String> {
+    let named = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let essence = named
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    let is_json = essence.is_empty() || essence == "application/json" || essence.ends_with("+json");
+    (!is_json).then(|| essence.chars().take(100).collect())
 }
 
 fn too_large() -> ApiError {

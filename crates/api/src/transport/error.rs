@@ -4,13 +4,14 @@
 
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
-use ropewalk_api_types::error::{ErrorBody, id};
+use ropewalk_api_types::error::{ErrorApp, ErrorBody, id};
 use ropewalk_logs::LogsError;
 use ropewalk_model::formation::FormationError;
 use ropewalk_store::StoreError;
 
 use crate::authorise::Denied;
 use crate::transport::body::json;
+use crate::transport::frame::RATE_REMAINING;
 
 pub(crate) type ApiResult<T = Response> = Result<T, ApiError>;
 
@@ -32,6 +33,14 @@ impl ApiError {
         }
     }
 
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.body.message
+    }
+
     /// `what` is the kind of thing in clients' spelling: `app`, `add_on`, `session`.
     pub(crate) fn not_found(what: &str) -> Self {
         let words = what.replace('_', " ");
@@ -41,6 +50,13 @@ impl ApiError {
             format!("Couldn't find that {words}."),
         );
         error.body.resource = Some(what.to_owned());
+        error
+    }
+
+    /// Not found because nobody has such a thing here; `instead` says what to do.
+    pub(crate) fn absent(what: &str, instead: &str) -> Self {
+        let mut error = Self::not_found(what);
+        error.body.message = format!("{} {instead}", error.body.message);
         error
     }
 
@@ -58,6 +74,15 @@ impl ApiError {
 
     pub(crate) fn unauthorized(message: &str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, id::UNAUTHORIZED, message)
+    }
+
+    pub(crate) fn forbidden(message: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, id::FORBIDDEN, message)
+    }
+
+    /// The request is to be sent again with a code.
+    pub(crate) fn two_factor(message: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, id::TWO_FACTOR, message)
     }
 
     pub(crate) fn rate_limit() -> Self {
@@ -79,9 +104,34 @@ impl ApiError {
     }
 }
 
+/// Goes with an error's response up to where the app is known that it is about.
+#[derive(Clone)]
+struct Said(Box<ErrorBody>);
+
+/// The same response; an error says which app it is about.
+pub(crate) fn with_app(mut response: Response, app: Option<ErrorApp>) -> Response {
+    let Some(Said(mut body)) = response.extensions_mut().remove::<Said>() else {
+        return response;
+    };
+    if body.app.is_some() || app.is_none() {
+        return response;
+    }
+    body.app = app;
+    let with_app = json(response.status(), &body);
+    *response.body_mut() = with_app.into_body();
+    response.headers_mut().remove(header::CONTENT_LENGTH);
+    response
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = json(self.status, &self.body);
+        if self.status == StatusCode::TOO_MANY_REQUESTS {
+            response
+                .headers_mut()
+                .insert(RATE_REMAINING, http::HeaderValue::from_static("0"));
+        }
+        response.extensions_mut().insert(Said(self.body));
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(
                 header::WWW_AUTHENTICATE,
@@ -138,11 +188,14 @@ impl From<Denied> for ApiError {
     fn from(denied: Denied) -> Self {
         match denied {
             Denied::Hidden => Self::not_found("app"),
-            Denied::Scope(needed) => Self::new(
-                StatusCode::FORBIDDEN,
-                id::FORBIDDEN,
-                format!("This token does not have the scope {needed} that the request needs."),
-            ),
+            Denied::NotOwner => {
+                Self::forbidden("Only the owner of the app and administrators may do that.")
+            }
+            Denied::NotAdmin => Self::forbidden("Only administrators may do that."),
+            Denied::Scope(needed) => Self::forbidden(&format!(
+                "This token does not have the scope {} that the request needs.",
+                needed.as_str()
+            )),
         }
     }
 }

@@ -7,23 +7,27 @@ use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use ropewalk_api_types::error::id;
 use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::transport::error::ApiError;
-use crate::transport::etag;
 use crate::transport::quota::Remaining;
+use crate::transport::{about, cors, error, etag};
 
 /// Clients give up after 60 s without a byte; whatever takes longer than this answers as pending instead.
 const DEADLINE: Duration = Duration::from_secs(25);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
-const RATE_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+pub(crate) const RATE_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 
 /// Around resources: JSON in, JSON out.
 pub(crate) async fn resource(mut request: Request, next: Next) -> Response {
+    // A HEAD is made as a GET, so that its headers are those of one; the body is dropped behind this.
+    if *request.method() == Method::HEAD {
+        *request.method_mut() = Method::GET;
+    }
     let method = request.method().clone();
     let if_none_match = request
         .headers()
@@ -33,7 +37,10 @@ pub(crate) async fn resource(mut request: Request, next: Next) -> Response {
     let remaining = Remaining::default();
     request.extensions_mut().insert(remaining.clone());
     let version = check_version(request.headers());
-    let mut response = surround(request, async |request| match version {
+    let preflight = cors::is_preflight(&method, request.headers());
+    let answer = surround(request, async |request| {
+        match version {
+        _ if preflight => cors::preflight(),
         Err(error) => error.into_response(),
         Ok(()) => match tokio::time::timeout(DEADLINE, next.run(request)).await {
             Ok(response) => response,
@@ -44,9 +51,12 @@ pub(crate) async fn resource(mut request: Request, next: Next) -> Response {
             )
             .into_response(),
         },
-    })
-    .await;
+    }
+    });
+    let (response, app) = about::with_note(answer).await;
+    let mut response = error::with_app(response, app);
     let headers = response.headers_mut();
+    cors::allow(headers);
     headers.insert(
         header::CACHE_CONTROL,
         HeaderValue::from_static("private, no-cache"),
@@ -64,6 +74,15 @@ pub(crate) async fn resource(mut request: Request, next: Next) -> Response {
 /// Around streams: only the id, and no panic gets through.
 pub(crate) async fn stream(request: Request, next: Next) -> Response {
     surround(request, async |request| next.run(request).await).await
+}
+
+/// Around what holds a secret and is neither resource nor stream: nobody keeps it.
+pub(crate) async fn private(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 async fn surround(request: Request, answer: impl AsyncFnOnce(Request) -> Response) -> Response {

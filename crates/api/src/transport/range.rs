@@ -101,15 +101,24 @@ impl Wanted {
     /// The page of `items` that was asked for; the first of `attributes` is the default order.
     pub(crate) fn page<T: Serialize>(
         self,
-        mut items: Vec<T>,
+        items: Vec<T>,
         attributes: &[Attribute<T>],
     ) -> Result<Response, ApiError> {
-        let names = || {
-            let names: Vec<&str> = attributes.iter().map(|(name, _)| *name).collect();
-            names.join(", ")
-        };
+        let page = self.select(items, attributes)?;
+        Ok(page.head.answer(&page.items))
+    }
+
+    /// The same before anything is made of the items, so that only those of the page have to be.
+    pub(crate) fn select<T>(
+        self,
+        mut items: Vec<T>,
+        attributes: &[Attribute<T>],
+    ) -> Result<Page<T>, ApiError> {
+        let names: Vec<&str> = attributes.iter().map(|(name, _)| *name).collect();
+        let names = names.join(", ");
         let Some((default, _)) = attributes.first() else {
-            return Ok(json(StatusCode::OK, &items));
+            let head = Head::default();
+            return Ok(Page { items, head });
         };
         let range = self.0.unwrap_or_else(|| Range {
             attribute: (*default).to_owned(),
@@ -121,7 +130,7 @@ impl Wanted {
         let (_, key) = attributes
             .iter()
             .find(|(name, _)| *name == range.attribute)
-            .ok_or_else(|| refused(&format!("this list is ordered by {} only", names())))?;
+            .ok_or_else(|| refused(&format!("this list is ordered by {names} only")))?;
         if range.max == Some(0) {
             return Err(refused("max is 0"));
         }
@@ -131,28 +140,18 @@ impl Wanted {
             let order = key(a).order(&key(b));
             if descending { order.reverse() } else { order }
         });
-        let mut page = select(items, *key, &range, descending)?;
-        let more = page.len() > max as usize;
-        page.truncate(max as usize);
-        let ends = page
-            .first()
-            .zip(page.last())
-            .map(|(first, last)| (key(first).written(), key(last).written()));
-        let status = if more {
-            StatusCode::PARTIAL_CONTENT
-        } else {
-            StatusCode::OK
+        let mut items = select(items, *key, &range, descending)?;
+        let end = end_of_page(&items, *key, max as usize);
+        let more = items.len() > end;
+        items.truncate(end);
+        let mut head = Head {
+            more,
+            accept_ranges: Some(names),
+            ..Head::default()
         };
-        let mut response = json(status, &page);
-        let headers = response.headers_mut();
-        put(headers, header::ACCEPT_RANGES, &names());
-        if let Some((first, last)) = ends {
-            let attribute = &range.attribute;
-            put(
-                headers,
-                header::CONTENT_RANGE,
-                &format!("{attribute} {first}..{last}"),
-            );
+        if let Some((first, last)) = items.first().zip(items.last()) {
+            let (first, last) = (key(first).written(), key(last).written());
+            head.content_range = Some(format!("{} {first}..{last}", range.attribute));
             if more {
                 let next = Range {
                     first: Some(Bound {
@@ -162,11 +161,62 @@ impl Wanted {
                     max: Some(max),
                     ..range
                 };
-                put(headers, NEXT_RANGE, &next.to_string());
+                head.next_range = Some(next.to_string());
             }
         }
-        Ok(response)
+        Ok(Page { items, head })
     }
+}
+
+/// Items of one page, and what is said about them.
+#[derive(Debug)]
+pub(crate) struct Page<T> {
+    pub(crate) items: Vec<T>,
+    pub(crate) head: Head,
+}
+
+/// What an answer says of the page that it holds.
+#[derive(Debug, Default)]
+pub(crate) struct Head {
+    /// There are items behind this page.
+    more: bool,
+    accept_ranges: Option<String>,
+    content_range: Option<String>,
+    next_range: Option<String>,
+}
+
+impl Head {
+    /// 200, or 206 while there is more, with `items`.
+    pub(crate) fn answer<T: Serialize>(self, items: &[T]) -> Response {
+        let status = if self.more {
+            StatusCode::PARTIAL_CONTENT
+        } else {
+            StatusCode::OK
+        };
+        let mut response = json(status, &items);
+        let headers = response.headers_mut();
+        for (name, text) in [
+            (header::ACCEPT_RANGES, self.accept_ranges),
+            (header::CONTENT_RANGE, self.content_range),
+            (NEXT_RANGE, self.next_range),
+        ] {
+            if let Some(text) = text {
+                put(headers, name, &text);
+            }
+        }
+        response
+    }
+}
+
+/// How many of the items in order make the page: `max`, and those behind it of the same value as the last, because
+/// the next page begins behind that value and would leave them out.
+fn end_of_page<T>(items: &[T], key: fn(&T) -> Key, max: usize) -> usize {
+    let Some(last) = max.checked_sub(1).and_then(|last| items.get(last)) else {
+        return items.len();
+    };
+    let last = key(last);
+    let equal = items[max..].iter().take_while(|item| key(item) == last);
+    max + equal.count()
 }
 
 /// The items between the bounds, in order.
@@ -248,6 +298,21 @@ mod tests {
             .as_u16()
     }
 
+    #[test]
+    fn items_of_one_value_are_not_torn_apart() {
+        let key = |n: &u64| Key::Number(n / 10);
+        for (items, max, end) in [
+            (vec![1, 2, 11, 12, 21], 1, 2),
+            (vec![1, 2, 11, 12, 21], 2, 2),
+            (vec![1, 2, 11, 12, 21], 3, 4),
+            (vec![1, 2, 11, 12, 21], 5, 5),
+            (vec![1, 2], 9, 2),
+            (vec![], 1, 0),
+        ] {
+            assert_eq!(end_of_page(&items, key, max), end, "{items:?} {max}");
+        }
+    }
+
     #[tokio::test]
     async fn every_spelling_gives_its_page() {
         for (header, status, items, next) in [
@@ -289,6 +354,21 @@ mod tests {
                 vec![3, 4],
                 Some("version ]4..5; max=2"),
             ),
+            ("version ]3..5", 200, vec![4, 5], None),
+            (
+                "version ..;order=desc;max=1;",
+                206,
+                vec![12],
+                Some("version ]12..; max=1, order=desc"),
+            ),
+            (
+                "  version   ..  ;  max = 1 , order = desc ; ",
+                206,
+                vec![12],
+                Some("version ]12..; max=1, order=desc"),
+            ),
+            ("version ..", 200, (1..=12).collect(), None),
+            ("   ", 200, (1..=12).collect(), None),
             ("version 99..", 200, vec![], None),
             ("name ..", 416, vec![], None),
             ("version x..", 416, vec![], None),

@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use crate::rig::Rig;
 
 /// Serves the rig until the returned guard goes.
-async fn serve(rig: &Rig) -> (String, tokio::task::JoinSet<()>) {
+pub(crate) async fn serve(rig: &Rig) -> (String, tokio::task::JoinSet<()>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = rig.router.clone();
@@ -18,11 +18,24 @@ async fn serve(rig: &Rig) -> (String, tokio::task::JoinSet<()>) {
     (format!("ws://{address}/ropewalk/attach"), server)
 }
 
+/// A one-off dyno of the app `demo`: the secret to attach by.
+async fn attached(rig: &Rig) -> &'static str {
+    let app = rig.app("demo").await;
+    rig.deploy(app, &[("web", "x")]).await;
+    let asked = serde_json::json!({"command": "bash", "attach": true});
+    rig.call("POST", "/apps/demo/dynos", asked)
+        .await
+        .expect(201);
+    "s3cret"
+}
+
 #[tokio::test]
 async fn frames_go_both_ways_up_to_the_exit_code() {
     let rig = Rig::new().await;
     let (base, _server) = serve(&rig).await;
-    let mut request = format!("{base}/s3cret").into_client_request().unwrap();
+    let mut request = format!("{base}/{}", attached(&rig).await)
+        .into_client_request()
+        .unwrap();
     request.headers_mut().insert(
         "sec-websocket-protocol",
         HeaderValue::from_static(SUBPROTOCOL),
@@ -76,10 +89,15 @@ async fn frames_go_both_ways_up_to_the_exit_code() {
 async fn a_wrong_secret_and_a_plain_request_are_refused() {
     let rig = Rig::new().await;
     let (base, _server) = serve(&rig).await;
-    match tokio_tungstenite::connect_async(format!("{base}/wrong")).await {
-        Err(Error::Http(response)) => assert_eq!(response.status().as_u16(), 404),
-        other => panic!("{other:?}"),
+    // A secret that was not given to anybody opens nothing.
+    for wrong in ["wrong", "s3cret"] {
+        match tokio_tungstenite::connect_async(format!("{base}/{wrong}")).await {
+            Err(Error::Http(response)) => assert_eq!(response.status().as_u16(), 404),
+            other => panic!("{other:?}"),
+        }
     }
-    let plain = rig.get("/ropewalk/attach/s3cret").await;
+    let plain = rig
+        .get(&format!("/ropewalk/attach/{}", attached(&rig).await))
+        .await;
     plain.refused(400, "bad_request");
 }

@@ -10,9 +10,15 @@ use serde_json::json;
 use crate::rig::{ADMIN, Answer, DEV, OTHER, PASSWORD, Rig};
 
 /// The least that a login says.
-const LOGIN: &str = r#"{"scope":["global"]}"#;
+pub(crate) const LOGIN: &str = r#"{"scope":["global"]}"#;
 
-async fn with_header(rig: &Rig, method: &str, path: &str, header: &str, body: &str) -> Answer {
+pub(crate) async fn with_header(
+    rig: &Rig,
+    method: &str,
+    path: &str,
+    header: &str,
+    body: &str,
+) -> Answer {
     let request = Request::builder()
         .method(method)
         .uri(path)
@@ -21,12 +27,12 @@ async fn with_header(rig: &Rig, method: &str, path: &str, header: &str, body: &s
     rig.send(request.unwrap()).await
 }
 
-fn basic(text: &str) -> String {
+pub(crate) fn basic(text: &str) -> String {
     format!("Basic {}", BASE64_STANDARD.encode(text))
 }
 
 /// Every path below an app, with a body that would fit.
-fn doors() -> Vec<(&'static str, String, serde_json::Value)> {
+pub(crate) fn doors() -> Vec<(&'static str, String, serde_json::Value)> {
     let mut doors = Vec::new();
     for (method, rest, body) in [
         ("GET", "", json!({})),
@@ -81,9 +87,14 @@ fn doors() -> Vec<(&'static str, String, serde_json::Value)> {
         ("GET", "/features", json!({})),
         ("GET", "/features/x", json!({})),
         ("GET", "/collaborators", json!({})),
-        ("POST", "/collaborators", json!({})),
+        (
+            "POST",
+            "/collaborators",
+            json!({"user": "nobody@example.com"}),
+        ),
         ("GET", "/collaborators/x", json!({})),
         ("DELETE", "/collaborators/x", json!({})),
+        ("PUT", "/pre-authorizations", json!({})),
         ("POST", "/log-sessions", json!({})),
         ("GET", "/addons", json!({})),
         ("GET", "/pipeline-couplings", json!({})),
@@ -252,9 +263,140 @@ async fn wrong_passwords_are_refused_and_counted() {
             .refused(401, "unauthorized");
     }
     let right = basic(&format!("dev@example.com:{PASSWORD}"));
-    with_header(&rig, "POST", path, &right, LOGIN)
+    let answer = with_header(&rig, "POST", path, &right, LOGIN).await;
+    answer.refused(429, "rate_limit");
+    assert_eq!(answer.header("ratelimit-remaining"), Some("0"));
+}
+
+#[tokio::test]
+async fn where_nobody_has_a_password_none_is_checked() {
+    let rig = Rig::new().await;
+    for _ in 0..20 {
+        let wrong = basic("dev@example.com:wrong");
+        with_header(&rig, "POST", "/oauth/authorizations", &wrong, LOGIN)
+            .await
+            .refused(401, "unauthorized");
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_logins_is_sent_away_while_two_are_checked() {
+    let rig = Rig::new().await;
+    rig.set_password().await;
+    let tries = (0..60).map(|n| {
+        let rig = &rig;
+        async move {
+            let who = basic(&format!("nobody{n}@example.com:wrong"));
+            with_header(rig, "POST", "/oauth/authorizations", &who, LOGIN)
+                .await
+                .status
+        }
+    });
+    let answers = futures_util::future::join_all(tries).await;
+    let count = |status| answers.iter().filter(|one| **one == status).count();
+    assert_eq!(count(401) + count(429), 60);
+    assert!(count(401) >= 16 && count(429) >= 1, "{answers:?}");
+}
+
+#[tokio::test]
+async fn tokens_are_described_renewed_and_ended() {
+    let rig = Rig::new().await;
+    let path = "/oauth/authorizations";
+    let body = json!({"scope": ["read", "identity", "read"], "expires_in": 3600, "description": "CI\u{202e}"});
+    let made = rig.call("POST", path, body).await.expect(201);
+    assert_eq!(made["scope"], json!(["identity", "read"]));
+    assert_eq!(made["description"], "CI");
+    assert_eq!(made["session"], json!(null));
+    // As Heroku's own client spells it, and as nobody does.
+    let typed = json!({"scope": ["read"], "expires_in": "600"});
+    let typed = rig.call("POST", path, typed).await.expect(201);
+    assert!(typed["access_token"]["expires_in"].as_u64().unwrap() > 590);
+    for odd in [json!("soon"), json!(-1), json!(1.5), json!([])] {
+        rig.call("POST", path, json!({"scope": ["read"], "expires_in": odd}))
+            .await
+            .refused(422, "invalid_params");
+    }
+    let one = format!("{path}/{}", made["id"].as_str().unwrap());
+    let first = made["access_token"]["token"].as_str().unwrap().to_owned();
+    let named = rig
+        .call("PATCH", &one, json!({"description": "CI of demo"}))
         .await
-        .refused(429, "rate_limit");
+        .expect(200);
+    assert_eq!(named["description"], "CI of demo");
+    rig.call("PATCH", &one, json!({"client": {"id": "x", "secret": "y"}}))
+        .await
+        .refused(422, "invalid_params");
+
+    // Only who may make tokens may renew this one, its own bearer included.
+    let renew = format!("{one}/actions/regenerate-tokens");
+    rig.call_as(&first, "POST", &renew, None)
+        .await
+        .refused(403, "forbidden");
+    rig.call_as(OTHER, "POST", &renew, None)
+        .await
+        .refused(404, "not_found");
+    let renewed = rig.call("POST", &renew, json!({})).await.expect(201);
+    let second = renewed["access_token"]["token"].as_str().unwrap();
+    assert_ne!(second, first);
+    assert_eq!(renewed["id"], made["id"]);
+    assert!(renewed["access_token"]["expires_in"].as_u64().unwrap() > 3_500);
+    rig.call_as(&first, "GET", "/account", None)
+        .await
+        .refused(401, "unauthorized");
+    rig.call_as(second, "GET", "/account", None)
+        .await
+        .expect(200);
+    let own = rig
+        .call_as(second, "GET", &format!("{path}/~"), None)
+        .await
+        .expect(200);
+    assert_eq!(own["id"], made["id"]);
+    rig.call("DELETE", &one, json!({})).await.expect(200);
+    let gone = rig.call("DELETE", &one, json!({})).await;
+    gone.refused(404, "not_found");
+    assert_eq!(gone.json()["resource"], "authorization");
+}
+
+#[tokio::test]
+async fn logging_in_makes_a_session_and_logging_out_ends_it() {
+    let rig = Rig::new().await;
+    rig.set_password().await;
+    let login = basic(&format!("dev@example.com:{PASSWORD}"));
+    let mut tokens = Vec::new();
+    for _ in 0..2 {
+        let made = with_header(&rig, "POST", "/oauth/authorizations", &login, LOGIN)
+            .await
+            .expect(201);
+        assert_eq!(made["session"]["id"], made["id"]);
+        tokens.push(made["access_token"]["token"].as_str().unwrap().to_owned());
+    }
+    let sessions = rig.get("/oauth/sessions").await.expect(200);
+    assert_eq!(sessions.as_array().unwrap().len(), 2);
+    let account = rig.get("/account").await.expect(200);
+    assert!(account["last_login"].is_string());
+
+    // A token that was asked for is no session.
+    let none = rig.call("DELETE", "/oauth/sessions/~", json!({})).await;
+    none.refused(404, "not_found");
+    assert_eq!(none.json()["resource"], "session");
+
+    rig.call_as(&tokens[0], "DELETE", "/oauth/sessions/~", None)
+        .await
+        .expect(200);
+    rig.call_as(&tokens[0], "GET", "/account", None)
+        .await
+        .refused(401, "unauthorized");
+    let left = rig.get("/oauth/sessions").await.expect(200);
+    let id = left[0]["id"].as_str().unwrap();
+    rig.call_as(OTHER, "DELETE", &format!("/oauth/sessions/{id}"), None)
+        .await
+        .refused(404, "not_found");
+    rig.call("DELETE", &format!("/oauth/sessions/{id}"), json!({}))
+        .await
+        .expect(200);
+    rig.call_as(&tokens[1], "GET", "/account", None)
+        .await
+        .refused(401, "unauthorized");
 }
 
 #[tokio::test]
@@ -344,6 +486,12 @@ async fn an_account_has_its_share_of_requests() {
     let answer = rig.get("/account").await;
     answer.refused(429, "rate_limit");
     assert_eq!(answer.header("ratelimit-remaining"), Some("0"));
+    // Making tokens counts too, and says so in the same way.
+    let again = rig
+        .call("POST", "/oauth/authorizations", json!({"scope": ["read"]}))
+        .await;
+    again.refused(429, "rate_limit");
+    assert_eq!(again.header("ratelimit-remaining"), Some("0"));
     rig.call_as(OTHER, "GET", "/account", None)
         .await
         .expect(200);

@@ -13,7 +13,7 @@ use tower::ServiceExt;
 
 use crate::rig::{DEV, Rig};
 
-async fn session(rig: &Rig, body: Value) -> String {
+pub(crate) async fn session(rig: &Rig, body: Value) -> String {
     let made = rig
         .call("POST", "/apps/demo/log-sessions", body)
         .await
@@ -24,7 +24,7 @@ async fn session(rig: &Rig, body: Value) -> String {
         .to_owned()
 }
 
-fn write(rig: &Rig, app: AppId, process: &str, text: &str) {
+pub(crate) fn write(rig: &Rig, app: AppId, process: &str, text: &str) {
     let at: Timestamp = "2024-06-10T08:00:00.123456Z".parse().unwrap();
     let source = match process {
         "router" => LogSource::Heroku,
@@ -36,13 +36,13 @@ fn write(rig: &Rig, app: AppId, process: &str, text: &str) {
 }
 
 /// An open stream; events are read one at a time.
-struct Events {
+pub(crate) struct Events {
     body: Body,
     text: String,
 }
 
 impl Events {
-    async fn open(rig: &Rig, path: &str, after: Option<&str>) -> Self {
+    pub(crate) async fn open(rig: &Rig, path: &str, after: Option<&str>) -> Self {
         let mut request = Request::builder()
             .uri(path)
             .header("accept", "text/event-stream");
@@ -64,7 +64,7 @@ impl Events {
     }
 
     /// Id and data of the next event; `None` at the clean end.
-    async fn next(&mut self) -> Option<(String, String)> {
+    pub(crate) async fn next(&mut self) -> Option<(String, String)> {
         loop {
             if let Some(end) = self.text.find("\n\n") {
                 let event: String = self.text.drain(..end + 2).collect();

@@ -2,12 +2,20 @@
 
 #![allow(clippy::unwrap_used)] // support code of tests
 
+mod accounts;
 mod attach;
 mod auth;
+mod browser_login;
 mod certificates;
+mod conform;
+mod hostile;
+mod later;
 mod log_session;
 mod resources;
+mod revocation;
 mod rig;
+mod schema;
 mod secrecy;
 mod straight_line;
 mod transport;
+mod two_factor;

@@ -6,19 +6,23 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt;
 use jiff::Timestamp;
 use ropewalk_api::{
     AttachError, Attachment, Context, DynoCounts, EngineStatus, Platform, ProcessStatus, Rate,
-    RunError, RunRequest, RunStarted, SchedulerStatus, SigningKey, StackStatus, Status, Urls,
-    routes,
+    RunError, RunRequest, RunStarted, SchedulerStatus, SigningKey, StackStatus, Status, Terminals,
+    Urls, routes,
 };
 use ropewalk_api_types::attach::{FromDyno, ToDyno};
 use ropewalk_logs::{Logs, Outputs};
 use ropewalk_model::{AppId, BuildId, DynoId, DynoName, ReleaseId, SlugId, TokenId, UserId};
-use ropewalk_store::{Key, NewBuild, NewDyno, NewRelease, NewSlug, NewToken, Release, Store};
+use ropewalk_store::{
+    Key, NewBuild, NewDyno, NewRelease, NewSlug, NewToken, PasswordHash, Release, Store,
+};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tower::ServiceExt;
@@ -93,6 +97,7 @@ impl Rig {
                             text: token.to_owned(),
                             description: "test".to_owned(),
                             scope: "global".to_owned(),
+                            session: false,
                             expires_at: None,
                         },
                         now,
@@ -111,6 +116,7 @@ impl Rig {
             deleted: Mutex::default(),
         });
         let ctx = Context {
+            terminals: Terminals::new(store.clone()),
             store,
             logs: Logs::open(&dir.path().join("logs")).unwrap(),
             outputs: Outputs::open(&dir.path().join("logs")).unwrap(),
@@ -139,12 +145,27 @@ impl Rig {
 
     /// Gives the developer [`PASSWORD`]; costs a moment, so only where it is needed.
     pub(crate) async fn set_password(&self) {
-        let user = UserId(Uuid::from_u128(1));
+        let (user, hash) = (
+            UserId(Uuid::from_u128(1)),
+            PasswordHash::of(PASSWORD).unwrap(),
+        );
         self.ctx
             .store
-            .write(move |tx| tx.set_password(user, PASSWORD, Timestamp::now()))
+            .write(move |tx| tx.set_password(user, &hash, Timestamp::now()))
             .await
             .unwrap();
+    }
+
+    /// A token of the developer, made by logging in with [`PASSWORD`].
+    pub(crate) async fn log_in(&self) -> String {
+        let login = BASE64_STANDARD.encode(format!("dev@example.com:{PASSWORD}"));
+        let request = Request::builder()
+            .method("POST")
+            .uri("/oauth/authorizations")
+            .header("authorization", format!("Basic {login}"))
+            .body(Body::from(r#"{"scope":["global"]}"#));
+        let made = self.send(request.unwrap()).await.expect(201);
+        made["access_token"]["token"].as_str().unwrap().to_owned()
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
@@ -331,6 +352,9 @@ impl Platform for FakePlatform {
         Box::pin(async move {
             if request.command == "refuse me" {
                 return Err(RunError::Refused("No room for another dyno.".into()));
+            }
+            if request.command == "hang" {
+                return std::future::pending().await;
             }
             if request.command == "fail" {
                 return Err(RunError::Failed("engine: no such bridge".into()));

@@ -10,7 +10,7 @@ use http::Request;
 use serde_json::json;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::rig::{DEV, PASSWORD, Rig};
+use crate::rig::{ADMIN, DEV, PASSWORD, Rig};
 
 #[derive(Clone, Default)]
 struct Captured(Arc<Mutex<Vec<u8>>>);
@@ -82,6 +82,41 @@ async fn config_vars_tokens_passwords_and_addresses_are_never_logged() {
         .await
         .expect(200);
 
+    let made = rig
+        .call_as(
+            ADMIN,
+            "POST",
+            "/ropewalk/users",
+            Some(json!({"email": "new@example.com"})),
+        )
+        .await
+        .expect(201);
+    let first = made["login_token"].as_str().unwrap();
+    let factor = rig
+        .call(
+            "POST",
+            "/ropewalk/two-factor",
+            json!({"password": PASSWORD}),
+        )
+        .await
+        .expect(201);
+    let factor = factor["secret"].as_str().unwrap();
+    let new_password = "a new and better password";
+    let asked = json!({"password": PASSWORD, "new_password": new_password});
+    rig.call("PATCH", "/account", asked).await.expect(200);
+    let request = Request::builder().method("POST").uri("/auth");
+    let asked = rig.send(request.body(Body::from("{}")).unwrap()).await;
+    let asked = asked.expect(201);
+    let browser = asked["browser_url"].as_str().unwrap();
+    let form = format!("csrf=x&email=dev%40example.com&password={secret}&action=approve");
+    let request = Request::builder()
+        .method("POST")
+        .uri(browser)
+        .header("content-type", "application/x-www-form-urlencoded");
+    rig.send(request.body(Body::from(form)).unwrap()).await;
+    let browser = browser.rsplit_once('/').unwrap().1;
+    let asker = asked["token"].as_str().unwrap();
+
     let log = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
     assert!(
         log.contains("Request answered."),
@@ -89,7 +124,19 @@ async fn config_vars_tokens_passwords_and_addresses_are_never_logged() {
     );
     assert!(log.contains("/apps/{app}/config-vars"), "{log}");
     let seal = path.rsplit_once('.').unwrap().1;
-    for hidden in [secret, DEV, PASSWORD, token, &login, seal] {
+    for hidden in [
+        secret,
+        DEV,
+        PASSWORD,
+        token,
+        &login,
+        seal,
+        first,
+        factor,
+        new_password,
+        browser,
+        asker,
+    ] {
         assert!(!log.contains(hidden), "{hidden} is in the log");
     }
     let app_log = rig.log(app).await.join("\n");

@@ -7,7 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
-use ropewalk_model::{AppName, Scope};
+use ropewalk_model::AppName;
+use ropewalk_model::rights::{Actor, Denied, Relation, Resource, Verb, authorise};
 use ropewalk_store::{App, StoreError, User};
 
 use super::http::Service;
@@ -40,7 +41,10 @@ pub(crate) async fn authorize(
                 return Ok(Some((user, token, None)));
             };
             let app = match view.find_app(name.as_str()) {
-                Ok(app) => Some(app),
+                Ok(app) => {
+                    let relation = view.relation(user.id, &app)?;
+                    Some((app, relation))
+                }
                 Err(StoreError::NotFound(_)) => None,
                 Err(error) => return Err(error),
             };
@@ -51,18 +55,17 @@ pub(crate) async fn authorize(
         Ok(None) => Err(unauthorized(
             "The API token is not valid (any more). Log in again: ropewalk login",
         )),
-        Ok(Some((user, token, app))) => match app {
-            Some(app) if app.owner == user.id || user.admin => {
-                if !allows(&token.scope, service) {
-                    return Err(plain(
-                        StatusCode::FORBIDDEN,
-                        "This API token may not do that: its scope is too narrow.",
-                    ));
-                }
-                Ok((app, user))
+        Ok(Some((user, token, Some((app, relation))))) => {
+            match may(&token.actor(&user), relation, service) {
+                Ok(()) => Ok((app, user)),
+                Err(Denied::Hidden) => Err(unknown()),
+                Err(_) => Err(plain(
+                    StatusCode::FORBIDDEN,
+                    "This API token may not do that: its scope is too narrow.",
+                )),
             }
-            _ => Err(plain(StatusCode::NOT_FOUND, "Couldn't find that app.")),
-        },
+        }
+        Ok(Some((_, _, None))) => Err(unknown()),
         Err(error) => {
             tracing::error!(
                 error = chain(&error),
@@ -109,13 +112,17 @@ fn token(headers: &HeaderMap) -> Option<String> {
     (1..=MAX_TOKEN).contains(&token.len()).then_some(token)
 }
 
-/// To push is to write, to fetch to read.
-fn allows(scope: &str, service: Service) -> bool {
-    let needed = match service {
-        Service::Receive => Scope::Write,
-        Service::Upload => Scope::Read,
+/// A push changes the app, a fetch reads it.
+fn may(actor: &Actor, relation: Relation, service: Service) -> Result<(), Denied> {
+    let verb = match service {
+        Service::Receive => Verb::Write,
+        Service::Upload => Verb::Read,
     };
-    needed.is_granted_by(scope)
+    authorise(actor, verb, Resource::App(relation))
+}
+
+fn unknown() -> Response {
+    plain(StatusCode::NOT_FOUND, "Couldn't find that app.")
 }
 
 #[cfg(test)]
@@ -147,12 +154,23 @@ mod tests {
     }
 
     #[test]
-    fn narrow_scopes_do_not_push() {
-        assert!(allows("global", Service::Receive));
-        assert!(allows("identity write", Service::Receive));
-        assert!(allows("read", Service::Upload));
-        for scope in ["read", "identity", "", "globally"] {
-            assert!(!allows(scope, Service::Receive), "{scope}");
+    fn who_works_on_an_app_pushes_with_a_scope_that_reaches() {
+        let may = |scopes: &str, relation, service| {
+            let actor = Actor {
+                user: ropewalk_model::UserId(uuid::Uuid::from_u128(1)),
+                admin: false,
+                scopes: ropewalk_model::Scopes::parse(scopes),
+            };
+            may(&actor, relation, service).is_ok()
+        };
+        for relation in [Relation::Owner, Relation::Collaborator] {
+            assert!(may("global", relation, Service::Receive));
+            assert!(may("identity write", relation, Service::Receive));
+            assert!(may("read", relation, Service::Upload));
+            for scope in ["read", "identity", "", "globally"] {
+                assert!(!may(scope, relation, Service::Receive), "{scope}");
+            }
         }
+        assert!(!may("global", Relation::Stranger, Service::Upload));
     }
 }

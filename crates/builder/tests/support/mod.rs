@@ -268,6 +268,7 @@ async fn fill(store: &Store, image: &str) -> AppId {
                         text: token.to_owned(),
                         description: "test".into(),
                         scope: "global".into(),
+                        session: false,
                         expires_at: None,
                     },
                     now,

@@ -7,11 +7,6 @@ use crate::ui::Failure;
 
 /// Nouns of Heroku's CLI that Ropewalk does not have yet, with what to do meanwhile.
 const NOUNS: &[(&str, &str)] = &[
-    ("2fa", ""),
-    (
-        "access",
-        "There is one account so far, the administrator's; apps cannot be shared yet.",
-    ),
     (
         "accounts",
         "Use ROPEWALK_URL and ROPEWALK_TOKEN to switch between accounts.",
@@ -19,10 +14,6 @@ const NOUNS: &[(&str, &str)] = &[
     (
         "addons",
         "Run the service elsewhere and put its address into a config var: ropewalk config:set.",
-    ),
-    (
-        "authorizations",
-        "ropewalk auth:token shows the token in use.",
     ),
     ("autoscale", "Scale by hand: ropewalk ps:scale web=2."),
     ("ci", ""),
@@ -59,7 +50,6 @@ const NOUNS: &[(&str, &str)] = &[
     ),
     ("regions", "There is one region: this server."),
     ("reviewapps", ""),
-    ("sessions", ""),
     ("spaces", ""),
     ("teams", ""),
     ("telemetry", ""),
@@ -89,7 +79,6 @@ const COMMANDS: &[(&str, &str)] = &[
     ("apps:lock", ""),
     ("apps:transfer", ""),
     ("apps:unlock", ""),
-    ("auth:2fa", ""),
     ("buildpacks:info", ""),
     ("buildpacks:search", ""),
     ("buildpacks:versions", ""),
@@ -189,7 +178,7 @@ mod tests {
             "pg:info",
             "ps:exec",
             "certs:auto:enable",
-            "access",
+            "members",
         ] {
             let failure = explain(typed);
             assert_eq!(

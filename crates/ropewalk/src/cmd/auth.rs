@@ -2,10 +2,9 @@
 
 use std::process::ExitCode;
 
-use ropewalk_client::types::Authorization;
+use ropewalk_client::types::error::id;
 
 use crate::cmd::context::{Context, JsonArgs, not_logged_in};
-use crate::cmd::login::DESCRIPTION;
 use crate::env;
 use crate::ui::json;
 
@@ -25,50 +24,35 @@ pub(crate) fn token(cx: &Context) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Forgets the stored token; revokes it first when login had made it.
+/// Forgets the stored token; ends its session first when login had made it.
 pub(crate) async fn logout(cx: &Context) -> anyhow::Result<ExitCode> {
     let host = cx.api_host()?;
     let file = cx.netrc()?;
     let mut netrc = file.read()?;
     let action = cx.out.action("Logging out");
+    let mut left_over = None;
     if let Some(token) = netrc.password(&host.name) {
-        let client = cx.client_with(&cx.url()?, Some(token.clone()))?;
-        // A token that the server refuses, or a server that is away, must not keep anybody logged in here.
-        if let Ok(authorizations) = client.authorizations().await
-            && let Some(own) = authorizations
-                .iter()
-                .find(|authorization| is_ours(authorization, &token))
-        {
-            client.revoke(&own.id.to_string()).await?;
-        }
+        let client = cx.client_with(&cx.url()?, Some(token))?;
+        // A token that is no session was made for more than this login, and one that is refused is gone already.
+        left_over = client
+            .end_session("~")
+            .await
+            .err()
+            .filter(|error| !(error.has_id(id::NOT_FOUND) || error.has_id(id::UNAUTHORIZED)));
     }
     netrc.remove(&host.name);
     netrc.remove(&host.git_host().name);
     file.write(&netrc)?;
     action.done()?;
+    // A server that is away must not keep anybody logged in here.
+    if let Some(error) = left_over {
+        cx.out.remark(&format!(
+            "The token is forgotten here, but the server could not be told: {error}.\nEnd it later with ropewalk sessions:destroy."
+        ))?;
+    }
     if cx.env.token.is_some() {
         cx.out
             .remark(&format!("{} is still set, and still in use.", env::TOKEN))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Lists show `abcd**********wxyz`: the parts beside the asterisks have to match.
-fn is_ours(authorization: &Authorization, token: &str) -> bool {
-    let shown = authorization
-        .access_token
-        .as_ref()
-        .map(|shown| shown.token.0.as_str())
-        .unwrap_or_default();
-    let matches = match (shown.find('*'), shown.rfind('*')) {
-        (Some(first), Some(last)) => {
-            let (start, end) = (
-                shown.get(..first).unwrap_or_default(),
-                shown.get(last + 1..).unwrap_or_default(),
-            );
-            !start.is_empty() && !end.is_empty() && token.starts_with(start) && token.ends_with(end)
-        }
-        _ => shown == token,
-    };
-    matches && authorization.description.starts_with(DESCRIPTION)
 }

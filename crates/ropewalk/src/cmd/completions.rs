@@ -51,9 +51,11 @@ fn script(shell: Shell) -> anyhow::Result<String> {
 fn escape_colons(script: &str) -> String {
     let names = names_with_colons();
     let lines = script.lines().map(|line| {
+        // The longest, for a name may go on where another ends: `auth:2fa`, `auth:2fa:enable`.
         let listed = names
             .iter()
-            .find(|name| line.starts_with(&format!("'{name}:")));
+            .filter(|name| line.starts_with(&format!("'{name}:")))
+            .max_by_key(|name| name.len());
         listed.map_or(line.to_owned(), |name| {
             line.replacen(name.as_str(), &name.replace(':', "\\:"), 1)
         })

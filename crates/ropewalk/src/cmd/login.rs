@@ -1,21 +1,29 @@
-//! `login`: a token for an email and a password, or a token that is there already.
+//! `login`: a token by way of the browser, for an email and a password, or one that is there already.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
+use ropewalk_client::types::browser_login::{BrowserLogin, BrowserLoginAsk};
 use ropewalk_client::types::error::id;
 use ropewalk_client::types::oauth::AuthorizationCreate;
 use ropewalk_client::{Client, Credentials};
+use tokio::time::Instant;
 
 use crate::cmd::context::Context;
 use crate::cmd::context::hosts::ApiHost;
 use crate::cmd::context::settings::Settings;
+use crate::cmd::open;
 use crate::env;
 use crate::ui::{Failure, prompt};
 
-/// How tokens that this command asks for are described; logout revokes only those.
-pub(crate) const DESCRIPTION: &str = "Ropewalk CLI login";
+/// How tokens that this command asks for are described.
+const DESCRIPTION: &str = "Ropewalk CLI login";
 /// 30 days.
 const EXPIRES_IN: u64 = 30 * 24 * 3600;
+/// The server forgets a browser login after ten minutes.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// Between two questions at least.
+const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -25,10 +33,13 @@ pub(crate) struct Args {
     /// Use this token; `-` reads it from standard input
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
-    /// Ask for email and password on the terminal (the only way there is)
+    /// Ask for email and password on the terminal, rather than in a browser
     #[arg(short, long)]
     interactive: bool,
-    /// Seconds until the token expires
+    /// Browser to open: a program and its arguments
+    #[arg(short, long, value_name = "BROWSER")]
+    browser: Option<String>,
+    /// Seconds until the token expires; with --interactive
     #[arg(short, long, value_name = "SECONDS", default_value_t = EXPIRES_IN)]
     expires_in: u64,
 }
@@ -49,7 +60,8 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
     let host = ApiHost::parse(&url)?;
     let (email, token) = match &args.token {
         Some(token) => with_token(cx, &url, token).await?,
-        None => with_password(cx, &url, args.expires_in).await?,
+        None if args.interactive => with_password(cx, &url, args.expires_in).await?,
+        None => with_browser(cx, &url, args.browser.as_deref()).await?,
     };
     remember(cx, &url, &host, &email, &token)?;
     cx.out
@@ -73,6 +85,53 @@ async fn with_token(cx: &Context, url: &str, token: &str) -> anyhow::Result<(Str
     }
     let account = cx.client_with(url, Some(token.clone()))?.account().await?;
     Ok((account.email, token))
+}
+
+async fn with_browser(
+    cx: &Context,
+    url: &str,
+    browser: Option<&str>,
+) -> anyhow::Result<(String, String)> {
+    let client = cx.client_with(url, None)?;
+    let ask = BrowserLoginAsk {
+        description: Some(format!("{DESCRIPTION} from {}", host_name())),
+    };
+    let login = client.ask_browser_login(&ask).await?;
+    let page = client.browser_page(&login)?;
+    let with = browser.or(cx.env.browser.as_deref());
+    // Without a screen, the system's own would open in this terminal, or wait for ever.
+    let opened = if with.is_some() || cx.env.screen || cfg!(target_os = "macos") {
+        cx.out.note(&format!("Opening {page}"))?;
+        open::browse(with, page.as_str()).await.is_ok()
+    } else {
+        false
+    };
+    if !opened {
+        cx.out
+            .note(&format!("Open this page in a browser to log in:\n{page}"))?;
+    }
+    let action = cx.out.action("Waiting for the login");
+    let token = wait_for(&client, &login).await?;
+    action.done()?;
+    let account = cx.client_with(url, Some(token.clone()))?.account().await?;
+    Ok((account.email, token))
+}
+
+async fn wait_for(client: &Client, login: &BrowserLogin) -> anyhow::Result<String> {
+    let give_up = Instant::now() + PATIENCE;
+    while Instant::now() < give_up {
+        let next = Instant::now() + PAUSE;
+        let Some(outcome) = client.browser_login_outcome(login).await? else {
+            tokio::time::sleep_until(next).await;
+            continue;
+        };
+        return match (outcome.access_token, outcome.error) {
+            (Some(token), _) => Ok(token.0),
+            (None, Some(error)) => Err(Failure::new(error).into()),
+            (None, None) => Err(Failure::new("The server gave no token.").into()),
+        };
+    }
+    Err(Failure::new("The login was not confirmed in time.").into())
 }
 
 async fn with_password(

@@ -4,8 +4,10 @@
 //! anything about the server but what the API says.
 
 pub(crate) mod absent;
+pub(crate) mod access;
 pub(crate) mod apps;
 pub(crate) mod auth;
+pub(crate) mod authorizations;
 pub(crate) mod buildpacks;
 pub(crate) mod builds;
 pub(crate) mod certs;
@@ -21,8 +23,11 @@ pub(crate) mod open;
 pub(crate) mod ps;
 pub(crate) mod releases;
 pub(crate) mod run;
+pub(crate) mod sessions;
 pub(crate) mod stack;
 pub(crate) mod status;
+pub(crate) mod two_factor;
+pub(crate) mod users;
 pub(crate) mod version;
 
 use std::process::ExitCode;
@@ -38,6 +43,25 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Logout => auth::logout(cx).await,
         Command::Whoami(args) => auth::whoami(cx, args).await,
         Command::Token => auth::token(cx),
+        Command::TwoFactor(args) => two_factor::show(cx, args).await,
+        Command::TwoFactorEnable => two_factor::enable(cx).await,
+        Command::TwoFactorDisable => two_factor::disable(cx).await,
+        Command::Authorizations(args) => authorizations::list(cx, args).await,
+        Command::AuthorizationsCreate(args) => authorizations::create(cx, args).await,
+        Command::AuthorizationsInfo(args) => authorizations::info(cx, args).await,
+        Command::AuthorizationsUpdate(args) => authorizations::update(cx, args).await,
+        Command::AuthorizationsRotate(args) => authorizations::rotate(cx, args).await,
+        Command::AuthorizationsRevoke(args) => authorizations::revoke(cx, args).await,
+        Command::Sessions(args) => sessions::list(cx, args).await,
+        Command::SessionsDestroy(args) => sessions::destroy(cx, args).await,
+        Command::Users(args) => users::list(cx, args).await,
+        Command::UsersCreate(args) => users::create(cx, args).await,
+        Command::UsersUpdate(args) => users::update(cx, args).await,
+        Command::UsersPassword(args) => users::password(cx, args).await,
+        Command::UsersDestroy(args) => users::destroy(cx, args).await,
+        Command::Access(args) => access::list(cx, args).await,
+        Command::AccessAdd(args) => access::add(cx, args).await,
+        Command::AccessRemove(args) => access::remove(cx, args).await,
         Command::Apps(args) => apps::list::run(cx, args).await,
         Command::AppsCreate(args) => apps::create::run(cx, args).await,
         Command::AppsInfo(args) => apps::info::run(cx, args).await,

@@ -34,31 +34,36 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
         args.path.unwrap_or_default().trim_start_matches('/')
     );
     cx.out.note(&format!("Opening {url}"))?;
+    match browse(cx.env.browser.as_deref(), &url).await {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(program) => Err(
+            Failure::new(format!("No browser could be opened with {program}."))
+                .hint(format!("Open {url} yourself."))
+                .into(),
+        ),
+    }
+}
+
+/// Opens `url` in a browser: `with`, a program and its arguments, or else the system's own.
+///
+/// # Errors
+/// The program that did not do it.
+pub(crate) async fn browse(with: Option<&str>, url: &str) -> Result<(), String> {
     let default = if cfg!(target_os = "macos") {
         "open"
     } else {
         "xdg-open"
     };
-    let mut words = cx
-        .env
-        .browser
-        .as_deref()
-        .unwrap_or(default)
-        .split_whitespace();
+    let mut words = with.unwrap_or(default).split_whitespace();
     let program = words.next().unwrap_or(default);
     let mut browser = Command::new(program);
     browser
         .args(words)
-        .arg(&url)
+        .arg(url)
         .stdin(Stdio::null())
         .stdout(Stdio::null());
-    let opened = browser.status().await.is_ok_and(|status| status.success());
-    if opened {
-        return Ok(ExitCode::SUCCESS);
+    match browser.status().await {
+        Ok(status) if status.success() => Ok(()),
+        _ => Err(program.to_owned()),
     }
-    Err(
-        Failure::new(format!("No browser could be opened with {program}."))
-            .hint(format!("Open {url} yourself."))
-            .into(),
-    )
 }

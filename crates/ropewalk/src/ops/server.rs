@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use ropewalk_api::{Context, Rate, SigningKey, Urls};
+use ropewalk_api::{Context, Rate, SigningKey, Terminals, Urls};
 use ropewalk_builder::{AppUrls, Builder, Limits, Options};
 use ropewalk_engine::{DockerEngine, Engine};
 use ropewalk_logs::{Logs, Outputs};
@@ -272,7 +272,9 @@ impl Server {
             tasks: tasks.clone(),
         };
         let own_port = if self.https { 443 } else { 80 };
+        let terminals = Terminals::new(parts.store.clone());
         let api = ropewalk_api::routes(Context {
+            terminals: terminals.clone(),
             store: parts.store.clone(),
             logs: parts.logs.clone(),
             outputs: parts.outputs.clone(),
@@ -314,6 +316,7 @@ impl Server {
             rendezvous::serve(
                 listen("rendezvous.sock")?,
                 parts.scheduler.clone(),
+                terminals,
                 shutdown.clone(),
             ),
         );

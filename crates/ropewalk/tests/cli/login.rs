@@ -24,14 +24,9 @@ fn the_token_is_kept_for_the_api_and_for_git() {
         )
         .on("GET /account", 200, account())
         .on(
-            "GET /oauth/authorizations",
+            "DELETE /oauth/sessions/~",
             200,
-            json!([authorization("HRKU**********oken")]),
-        )
-        .on(
-            &format!("DELETE /oauth/authorizations/{ID}"),
-            200,
-            authorization("HRKU**********oken"),
+            json!({"id": ID, "description": "x", "expires_in": null, "created_at": AT, "updated_at": AT}),
         );
     fs::write(
         fake.home.path().join(".netrc"),
@@ -41,7 +36,7 @@ fn the_token_is_kept_for_the_api_and_for_git() {
     let run = |args: &[&str], stdin: &str| fake.run_with(args, stdin, &[]);
 
     assert_eq!(
-        run(&["login"], "dev@example.com\nhunter2\n"),
+        run(&["login", "-i"], "dev@example.com\nhunter2\n"),
         ok(
             "Logged in as dev@example.com\n",
             "Enter your credentials for api.localhost:\nEmail: Password: "
@@ -77,7 +72,7 @@ fn the_token_is_kept_for_the_api_and_for_git() {
     assert_eq!(run(&["logout"], ""), ok("", "Logging out... done\n"));
     assert!(
         fake.requests()
-            .contains(&format!("DELETE /oauth/authorizations/{ID}"))
+            .contains(&"DELETE /oauth/sessions/~".to_owned())
     );
     assert_eq!(
         fs::read_to_string(&path).unwrap(),
@@ -96,7 +91,7 @@ fn the_token_is_kept_for_the_api_and_for_git() {
 fn a_wrong_password_is_said_to_be_one() {
     let refusal = json!({"id": "unauthorized", "message": "Invalid credentials provided."});
     let fake = Fake::new().on("POST /oauth/authorizations", 401, refusal);
-    let ran = fake.run_with(&["login"], "dev@example.com\nwrong\n", &[]);
+    let ran = fake.run_with(&["login", "-i"], "dev@example.com\nwrong\n", &[]);
     assert_eq!(ran.code, 1);
     assert!(
         ran.stderr
@@ -105,6 +100,77 @@ fn a_wrong_password_is_said_to_be_one() {
         ran.stderr
     );
     assert!(!fake.home.path().join(".netrc").exists());
+}
+
+fn asked() -> serde_json::Value {
+    json!({"browser_url": "/cli/browser/abc", "cli_url": "/cli/auth/def", "token": "asker"})
+}
+
+#[test]
+fn a_browser_logs_in_for_the_terminal() {
+    let fake = Fake::new()
+        .on("POST /auth", 201, asked())
+        .on("GET /cli/auth/def", 200, json!({"access_token": "RWK-new"}))
+        .on("GET /account", 200, account());
+    // Without a screen the address is shown and nothing is opened.
+    let ran = fake.run_with(&["login"], "", &[]);
+    assert_eq!(
+        ran,
+        ok(
+            "Logged in as dev@example.com\n",
+            "Open this page in a browser to log in:\nhttp://api.localhost:PORT/cli/browser/abc\n\
+             Waiting for the login... done\n"
+        )
+    );
+    let requests = fake.requests();
+    assert!(requests[0].starts_with("POST /auth {\"description\":\"Ropewalk CLI login from "));
+    assert_eq!(requests[1..], ["GET /cli/auth/def", "GET /account"]);
+    assert_eq!(fake.run_with(&["auth:token"], "", &[]), ok("RWK-new\n", ""));
+
+    let ran = fake.run_with(&["login", "--browser", "true"], "", &[]);
+    assert_eq!(
+        ran.stderr,
+        "Opening http://api.localhost:PORT/cli/browser/abc\nWaiting for the login... done\n"
+    );
+}
+
+#[test]
+fn a_login_that_is_refused_in_the_browser_ends() {
+    let fake = Fake::new().on("POST /auth", 201, asked()).on(
+        "GET /cli/auth/def",
+        200,
+        json!({"error": "It was refused."}),
+    );
+    let ran = fake.run_with(&["login"], "", &[]);
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.stderr
+            .ends_with("... !\n \u{25b8}    It was refused.\n"),
+        "{}",
+        ran.stderr
+    );
+    assert!(!fake.home.path().join(".netrc").exists());
+}
+
+#[test]
+fn logging_out_goes_on_when_the_server_does_not() {
+    let fake = Fake::new().on("GET /account", 200, account()).on(
+        "DELETE /oauth/sessions/~",
+        503,
+        json!({"id": "maintenance", "message": "Later."}),
+    );
+    fake.run_with(&["login", "--token", "-"], "tok\n", &[]);
+    let ran = fake.run_with(&["logout"], "", &[]);
+    assert_eq!(ran.code, 0);
+    assert!(
+        ran.stderr.contains("the server could not be told: Later."),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(
+        fs::read_to_string(fake.home.path().join(".netrc")).unwrap(),
+        ""
+    );
 }
 
 #[test]

@@ -8,17 +8,17 @@ use uuid::Uuid;
 
 use crate::ops::data::{Data, replace};
 
-/// Makes the administrator unless there is one; a lost token file gets a new token.
+/// Makes the administrator whose token the file holds, unless it is still good; so a lost file, and an account that
+/// somebody deleted or demoted, come back at the next start.
 pub(super) async fn ensure_admin(data: &Data, store: &Store, domain: &str) -> Result<()> {
     let file = data.path("admin-token");
     let now = Timestamp::now();
     if let Ok(text) = std::fs::read_to_string(&file) {
         let text = text.trim().to_owned();
-        if store
+        let found = store
             .read(move |view| view.authenticate(&text, now))
-            .await?
-            .is_some()
-        {
+            .await?;
+        if found.is_some_and(|(user, _)| user.admin) {
             return Ok(());
         }
     }
@@ -28,7 +28,11 @@ pub(super) async fn ensure_admin(data: &Data, store: &Store, domain: &str) -> Re
     store
         .write(move |tx| {
             let user = match tx.user_by_email(&email)? {
-                Some(user) => user,
+                // Whoever can delete the file owns the machine, and gets the account back as it was.
+                Some(user) => {
+                    tx.set_admin(user.id, true, now)?;
+                    user
+                }
                 None => tx.create_user(UserId(Uuid::new_v4()), &email, true, now)?,
             };
             tx.create_token(
@@ -38,6 +42,7 @@ pub(super) async fn ensure_admin(data: &Data, store: &Store, domain: &str) -> Re
                     text,
                     description: "Administrator of this installation".to_owned(),
                     scope: "global".to_owned(),
+                    session: false,
                     expires_at: None,
                 },
                 now,

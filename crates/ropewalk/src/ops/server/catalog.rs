@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use ropewalk_api::may_read_app;
+use ropewalk_model::rights::{Relation, Resource, Verb, authorise};
 use ropewalk_registry::{BlobStore, Catalog, Credentials, Form, Layer, Manifest, Refusal, image};
 use ropewalk_slug::{Digest, Mounts, travel};
 use ropewalk_stack::Stack;
@@ -57,12 +57,18 @@ impl Catalog for Releases {
                     let Some((user, token)) = view.authenticate(&token, Timestamp::now())? else {
                         return Ok(None);
                     };
+                    let actor = token.actor(&user);
+                    let may_read =
+                        |relation| authorise(&actor, Verb::Read, Resource::App(relation)).is_ok();
                     if repository.is_empty() {
                         // Good for apps at all, that is, for one's own.
-                        return Ok(Some(may_read_app(&user, &token, user.id)));
+                        return Ok(Some(may_read(Relation::Owner)));
                     }
                     match view.find_app(&repository) {
-                        Ok(app) => Ok(Some(may_read_app(&user, &token, app.owner))),
+                        Ok(app) => {
+                            let relation = view.relation(user.id, &app)?;
+                            Ok(Some(may_read(relation)))
+                        }
                         Err(StoreError::NotFound(_)) => Ok(Some(false)),
                         Err(error) => Err(error),
                     }
@@ -337,6 +343,7 @@ mod tests {
                         text: format!("token-0123456789-{scope}"),
                         description: String::new(),
                         scope: scope.to_owned(),
+                        session: false,
                         expires_at: None,
                     };
                     tx.create_token(&token, now)?;

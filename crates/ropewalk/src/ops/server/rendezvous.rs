@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use ropewalk_api::Terminals;
 use ropewalk_api_types::attach::{FromDyno, MAX_SECRET_LINE, STATUS_MARK, Ticket, ToDyno, Window};
 use ropewalk_scheduler::{Attachment, Scheduler};
 use tokio::io::{
@@ -34,6 +35,7 @@ const SILENCE: Duration = Duration::from_millis(200);
 pub(super) async fn serve(
     listener: UnixListener,
     scheduler: Scheduler,
+    terminals: Terminals,
     shutdown: CancellationToken,
 ) {
     let places = Arc::new(Semaphore::new(MOST));
@@ -52,10 +54,11 @@ pub(super) async fn serve(
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
             continue;
         };
-        let (scheduler, shutdown) = (scheduler.clone(), shutdown.clone());
+        let (scheduler, terminals) = (scheduler.clone(), terminals.clone());
+        let shutdown = shutdown.clone();
         tokio::spawn(async move {
             let joined = shutdown
-                .run_until_cancelled_owned(join(stream, scheduler))
+                .run_until_cancelled_owned(join(stream, scheduler, terminals))
                 .await;
             if let Some(Err(error)) = joined {
                 tracing::debug!(%error, "A terminal ended.");
@@ -65,7 +68,11 @@ pub(super) async fn serve(
     }
 }
 
-async fn join(stream: UnixStream, scheduler: Scheduler) -> std::io::Result<()> {
+async fn join(
+    stream: UnixStream,
+    scheduler: Scheduler,
+    terminals: Terminals,
+) -> std::io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::with_capacity(PIECE, reader);
     let Some(ticket) = timeout(TICKET, read_ticket(&mut reader)).await?? else {
@@ -73,8 +80,15 @@ async fn join(stream: UnixStream, scheduler: Scheduler) -> std::io::Result<()> {
     };
     // The greeting comes before the dyno does: what follows it in the same piece would be lost.
     writer.write_all(GREETING).await?;
-    let attached = scheduler.attach(&ticket.secret).await;
-    let Ok(Some(Attachment { input, output })) = attached else {
+    let right = terminals.right(&ticket.secret).await;
+    let attached = match right {
+        Some(lost) => scheduler
+            .attach(&ticket.secret)
+            .await
+            .map(|it| it.zip(Some(lost))),
+        None => Ok(None),
+    };
+    let Ok(Some((Attachment { input, output }, lost))) = attached else {
         return writer
             .write_all(b"This dyno cannot be attached to (any more).\r\n")
             .await;
@@ -85,6 +99,7 @@ async fn join(stream: UnixStream, scheduler: Scheduler) -> std::io::Result<()> {
     tokio::select! {
         result = show(output, &mut writer, ticket.status) => result,
         result = listen(&mut reader, input, ticket.window) => result,
+        () = lost => Ok(()),
     }
 }
 
