@@ -123,7 +123,9 @@ fn one_off_dynos_take_much_input_are_stopped_and_go_with_their_app() {
     dynos(2);
     rig.cli(&["apps:destroy", "--app", &app, "--confirm", &app])
         .good();
-    assert_eq!(sleeping.wait().unwrap().code(), Some(143));
+    // Whose app is gone has no right to its terminal: cut off, perhaps before the exit code is known.
+    let code = sleeping.wait().unwrap().code();
+    assert!(matches!(code, Some(1 | 143)), "{code:?}");
     dynos(0);
 }
 
