@@ -197,6 +197,14 @@ fn of_dynos() -> Router<State> {
             "/apps/{app}/formation/{process_type}",
             patch(formation::update).get(formation::info),
         )
+        .route(
+            "/apps/{app}/formation/{process_type}/monitors",
+            get(monitor::list).post(monitor::create),
+        )
+        .route(
+            "/apps/{app}/formation/{process_type}/monitors/{monitor}",
+            get(monitor::info).patch(monitor::update),
+        )
 }
 
 fn of_catalogue() -> Router<State> {

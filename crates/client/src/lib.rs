@@ -22,6 +22,7 @@ mod dynos;
 mod error;
 mod formation;
 pub mod logs;
+mod monitors;
 mod oauth;
 pub mod output;
 mod releases;

@@ -8,6 +8,7 @@ pub mod dyno;
 pub mod formation;
 pub mod id;
 pub mod log_line;
+pub mod monitor;
 pub mod name;
 pub mod procfile;
 pub mod release;

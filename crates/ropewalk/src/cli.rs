@@ -189,6 +189,15 @@ pub(crate) enum ApiCommand {
     /// Wait until all dynos run the newest release that has not failed
     #[command(name = "ps:wait")]
     PsWait(ps::wait::Args),
+    /// Show between how many dynos web is scaled by itself
+    #[command(name = "ps:autoscale", alias = "dyno:autoscale")]
+    PsAutoscale(ps::autoscale::Args),
+    /// Scale web by itself, by its response time
+    #[command(name = "ps:autoscale:enable", alias = "dyno:autoscale:enable")]
+    PsAutoscaleEnable(ps::autoscale::EnableArgs),
+    /// Leave the number of web dynos as it is
+    #[command(name = "ps:autoscale:disable", alias = "dyno:autoscale:disable")]
+    PsAutoscaleDisable(ps::autoscale::Args),
 
     /// Show an app's log
     #[command(name = "logs")]

@@ -22,5 +22,5 @@ pub use error::SchedulerError;
 pub use plan::Policy;
 pub use reconcile::{Config, Parts, Scheduler, Status};
 pub use release::{Outcome, Progress};
-pub use routes::{Platform, RouterView, Routes};
+pub use routes::{Platform, Report, RouterView, Routes};
 pub use runs::{Attachment, NewRun, Started};

@@ -19,7 +19,7 @@ use ropewalk_model::dyno::PORT;
 use ropewalk_model::log_line::LogSource;
 use ropewalk_model::{AppId, DynoId, DynoState, ProcessType};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio_util::codec::{Framed, LinesCodec};
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +28,12 @@ use crate::plan::Seat;
 
 /// Between two signs of life.
 const PING: Duration = Duration::from_secs(5);
+
+/// Reports of routers that a reader of [`Routes::traffic`] may be behind.
+const REPORTS: usize = 64;
+
+/// What apps with traffic did in the last second, as one router counted it.
+pub type Report = Arc<HashMap<AppId, AppStats>>;
 
 /// Where the platform itself is found.
 #[derive(Debug, Clone)]
@@ -58,6 +64,7 @@ struct Inner {
     certificates: watch::Sender<Option<Arc<Certificates>>>,
     /// Bumped when a router connects, leaves or answers.
     changes: watch::Sender<u64>,
+    traffic: broadcast::Sender<Report>,
     state: Mutex<State>,
 }
 
@@ -88,6 +95,7 @@ impl Routes {
             table: watch::Sender::new(Arc::new(Table::default())),
             certificates: watch::Sender::new(None),
             changes: watch::Sender::new(0),
+            traffic: broadcast::Sender::new(REPORTS),
             state: Mutex::default(),
         };
         Self {
@@ -103,6 +111,12 @@ impl Routes {
     /// What an app did in the last second that it had traffic.
     pub fn stats(&self, app: AppId) -> Option<AppStats> {
         self.lock().stats.get(&app).cloned()
+    }
+
+    /// Every router's reports from now on, about one a second while there is traffic. Who is behind by more than
+    /// [`REPORTS`] misses some, and is told.
+    pub fn traffic(&self) -> broadcast::Receiver<Report> {
+        self.inner.traffic.subscribe()
     }
 
     /// Serves routers on a socket until `shutdown`.
@@ -299,12 +313,13 @@ impl Routes {
                 }
             }
             ToServer::Stats { apps } => {
-                let mut state = self.lock();
-                for (app, stats) in apps {
-                    if let Ok(app) = app.parse() {
-                        state.stats.insert(app, stats);
-                    }
-                }
+                let apps: HashMap<AppId, AppStats> = apps
+                    .into_iter()
+                    .filter_map(|(app, stats)| Some((app.parse().ok()?, stats)))
+                    .collect();
+                self.lock().stats.extend(apps.clone());
+                // Without readers there is nobody to tell.
+                let _ = self.inner.traffic.send(Arc::new(apps));
             }
         }
     }

@@ -47,7 +47,6 @@ const TESTS: &str = "Test runs are not available here. Run the tests before the 
     `ropewalk run`.";
 const SETUPS: &str =
     "Apps are not set up from an app.json here. Create the app, set its config vars and push.";
-const AUTOSCALE: &str = "Autoscaling is not available here. Scale with `ropewalk ps:scale web=N`.";
 
 const ABSENT: &[Absent] = &[
     Absent {
@@ -196,13 +195,6 @@ const ABSENT: &[Absent] = &[
         lists: &[],
         makers: &["/app-setups"],
         things: &["/app-setups/{setup}"],
-    },
-    Absent {
-        resource: "monitor",
-        instead: AUTOSCALE,
-        lists: &["/apps/{app}/formation/{process_type}/monitors"],
-        makers: &["/apps/{app}/formation/{process_type}/monitors"],
-        things: &["/apps/{app}/formation/{process_type}/monitors/{monitor}"],
     },
     Absent {
         resource: "account_feature",

@@ -22,6 +22,7 @@ pub(crate) mod generation;
 pub(crate) mod later;
 pub(crate) mod log_session;
 pub(crate) mod login_page;
+pub(crate) mod monitor;
 pub(crate) mod oauth;
 pub(crate) mod output;
 pub(crate) mod path;

@@ -26,7 +26,6 @@ async fn lists_of_what_nobody_can_have_are_empty() {
         "/telemetry-drains",
         "/apps/demo/telemetry-drains",
         "/account/features",
-        "/apps/demo/formation/web/monitors",
     ] {
         let answer = rig.get(path).await;
         assert_eq!(answer.expect(200), json!([]), "{path}");
@@ -111,7 +110,6 @@ async fn who_wants_to_make_one_is_told_what_to_do_instead() {
         ("/review-apps", "push"),
         ("/test-runs", "ropewalk run"),
         ("/app-setups", "Create"),
-        ("/apps/demo/formation/web/monitors", "ps:scale"),
     ] {
         let answer = rig.call("POST", path, json!({"name": "shop"})).await;
         let message = answer.refused(422, "invalid_params");

@@ -11,6 +11,7 @@ mod conform;
 mod hostile;
 mod later;
 mod log_session;
+mod monitors;
 mod resources;
 mod revocation;
 mod rig;

@@ -107,7 +107,7 @@ async fn every_route_is_in_the_schema_and_nothing_else() {
 }
 
 /// Resource of the schema, and a path that answers with it.
-const ANSWERS: [(&str, &str); 31] = [
+const ANSWERS: [(&str, &str); 33] = [
     ("account", "/account"),
     ("account-delinquency", "/account/delinquency"),
     ("app", "/apps/demo"),
@@ -125,6 +125,8 @@ const ANSWERS: [(&str, &str); 31] = [
     ("dyno-size", "/dyno-sizes"),
     ("formation", "/apps/demo/formation"),
     ("generation", "/generations"),
+    ("monitor", "/apps/demo/formation/web/monitors"),
+    ("monitor", "/apps/demo/formation/web/monitors/LATENCY_SCALE"),
     ("oauth-authorization", "/oauth/authorizations"),
     ("rate-limit", "/account/rate-limits"),
     ("region", "/regions"),
@@ -157,6 +159,13 @@ async fn answers_are_as_the_schema_says_to_the_key() {
     )
     .await
     .expect(200);
+    rig.call(
+        "POST",
+        "/apps/demo/formation/web/monitors",
+        json!({"min_quantity": 1, "max_quantity": 5}),
+    )
+    .await
+    .expect(201);
     let schema = schema(&rig).await;
     for (resource, path) in ANSWERS {
         let validator = jsonschema::options()

@@ -15,7 +15,6 @@ const NOUNS: &[(&str, &str)] = &[
         "addons",
         "Run the service elsewhere and put its address into a config var: ropewalk config:set.",
     ),
-    ("autoscale", "Scale by hand: ropewalk ps:scale web=2."),
     ("ci", ""),
     ("clients", ""),
     ("container", "Push with git: git push ropewalk main."),
@@ -85,7 +84,6 @@ const COMMANDS: &[(&str, &str)] = &[
     ("builds:cache:purge", ""),
     ("builds:cancel", ""),
     ("builds:create", "Push with git: git push ropewalk main."),
-    ("ps:autoscale", "Scale by hand: ropewalk ps:scale web=2."),
     ("ps:copy", ""),
     (
         "ps:exec",

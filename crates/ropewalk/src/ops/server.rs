@@ -1,6 +1,7 @@
 //! `ropewalk server`: wires the parts of the control plane together. Owns no rule.
 
 mod account;
+mod autoscale;
 mod catalog;
 mod certificates;
 mod health;
@@ -260,6 +261,12 @@ impl Server {
         let signal = certificates.clone();
         tasks.supervise("certificates", move |token| {
             certificates::keep(store.clone(), routes.clone(), signal.clone(), token)
+        });
+        let (store, logs) = (parts.store.clone(), parts.logs.clone());
+        let (routes, scheduler) = (parts.routes.clone(), parts.scheduler.clone());
+        tasks.supervise("autoscaler", move |token| {
+            let (store, logs) = (store.clone(), logs.clone());
+            autoscale::keep(store, logs, routes.clone(), scheduler.clone(), token)
         });
         let platform = platform::Ports {
             certificates,

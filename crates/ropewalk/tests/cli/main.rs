@@ -4,6 +4,7 @@
 
 mod accounts;
 mod apps;
+mod autoscale;
 mod config;
 mod dynos;
 mod fake;

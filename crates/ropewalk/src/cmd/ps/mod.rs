@@ -1,5 +1,6 @@
 //! `ps`, `ps:*`: an app's dynos and how many of them there should be.
 
+pub(crate) mod autoscale;
 pub(crate) mod list;
 pub(crate) mod resize;
 pub(crate) mod restart;

@@ -1,0 +1,102 @@
+//! What one app did in the last minutes, second by second.
+
+use std::collections::VecDeque;
+
+use ropewalk_api_types::router::AppStats;
+use ropewalk_autoscale::{HISTORY, Sample};
+
+/// Samples of the last [`HISTORY`] seconds, oldest first, one a second at most.
+#[derive(Debug, Default)]
+pub(super) struct History(VecDeque<Sample>);
+
+impl History {
+    /// Adds a router's report that came in this second.
+    pub(super) fn add(&mut self, stats: &AppStats, now: u64) {
+        self.push(sample(stats, now));
+    }
+
+    /// A second that is over and of which nobody reported anything had no traffic.
+    pub(super) fn close(&mut self, now: u64) {
+        if let Some(second) = now.checked_sub(1)
+            && self.0.back().is_none_or(|last| last.second < second)
+        {
+            self.push(Sample {
+                second,
+                ..Sample::default()
+            });
+        }
+    }
+
+    pub(super) fn samples(&mut self) -> &[Sample] {
+        self.0.make_contiguous()
+    }
+
+    fn push(&mut self, sample: Sample) {
+        match self.0.back_mut() {
+            Some(last) if last.second >= sample.second => last.add(&sample),
+            _ => self.0.push_back(sample),
+        }
+        let oldest = sample.second.saturating_sub(HISTORY);
+        while self.0.front().is_some_and(|first| first.second < oldest) {
+            self.0.pop_front();
+        }
+    }
+}
+
+fn sample(stats: &AppStats, second: u64) -> Sample {
+    // The router's own answers have no time, but for those to requests that it gave up on.
+    let by_dynos: u64 = stats.classes.iter().skip(1).sum();
+    let given_up = match stats.p95_ms {
+        0 => 0,
+        _ => stats.classes[0],
+    };
+    Sample {
+        second,
+        requests: stats.requests,
+        answered: by_dynos.saturating_add(given_up),
+        p95_ms: stats.p95_ms,
+        in_flight: stats.in_flight,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_kept_once_and_not_for_ever() {
+        let mut history = History::default();
+        let stats = AppStats {
+            requests: 3,
+            classes: [1, 0, 2, 0, 0, 0],
+            in_flight: 1,
+            p95_ms: 40,
+            ..AppStats::default()
+        };
+        history.close(0);
+        history.close(5);
+        history.add(&stats, 5);
+        history.add(&stats, 5);
+        history.close(6);
+        history.close(6);
+        let seen: Vec<(u64, u64, u64)> = history
+            .samples()
+            .iter()
+            .map(|sample| (sample.second, sample.requests, sample.answered))
+            .collect();
+        assert_eq!(seen, [(4, 0, 0), (5, 6, 6)]);
+        history.close(5 + HISTORY + 2);
+        assert_eq!(history.samples().len(), 1);
+    }
+
+    #[test]
+    fn answers_of_the_router_count_when_they_took_time() {
+        let only = |p95_ms| AppStats {
+            classes: [4, 0, 0, 0, 0, 0],
+            p95_ms,
+            ..AppStats::default()
+        };
+        assert_eq!(sample(&only(0), 1).answered, 0);
+        assert_eq!(sample(&only(28_672), 1).answered, 4);
+    }
+}
