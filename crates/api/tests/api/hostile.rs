@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use ropewalk_api::Rate;
-use ropewalk_model::{AppId, TokenId, UserId};
+use ropewalk_model::{AppId, ProcessType, TokenId, UserId};
 use ropewalk_store::{NewToken, View};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -219,6 +219,7 @@ fn dump_app(
     }
     let _ = writeln!(text, "{:?}", view.builds(id, u32::MAX >> 1)?);
     let _ = writeln!(text, "{:?}", view.formation(id)?);
+    let _ = writeln!(text, "{:?}", view.monitors(id, &ProcessType::web())?);
     let _ = writeln!(text, "{:?}", view.dynos(id)?);
     let _ = writeln!(text, "{:?}", view.domains(id)?);
     let _ = writeln!(text, "{:?}", view.buildpacks(id)?);
