@@ -419,3 +419,6 @@ fn when_empty(app: &AppWorld) -> WhenEmpty {
         WhenEmpty::Booting
     }
 }
+
+#[cfg(test)]
+mod tests;
