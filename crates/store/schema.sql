@@ -35,7 +35,7 @@ CREATE TABLE builds (
     release_version INTEGER,
     created_at      TEXT NOT NULL,
     updated_at      TEXT NOT NULL
-) STRICT;
+, source_url TEXT, source_checksum TEXT, source_description TEXT) STRICT;
 
 CREATE TABLE collaborators (
     id         TEXT PRIMARY KEY,
@@ -73,6 +73,20 @@ CREATE TABLE dynos (
     env             BLOB,
     created_at      TEXT NOT NULL,
     updated_at      TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE expected_slugs (
+    id                    TEXT PRIMARY KEY,
+    app_id                TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+    commit_sha            TEXT,
+    commit_description    TEXT,
+    -- `SHA256:…` that the archive must have.
+    checksum              TEXT,
+    -- JSON object: process type to command.
+    process_types         TEXT NOT NULL,
+    buildpack_description TEXT,
+    stack                 TEXT NOT NULL,
+    created_at            TEXT NOT NULL
 ) STRICT;
 
 CREATE TABLE formations (
@@ -147,7 +161,7 @@ CREATE TABLE slugs (
     tgz_diff_id           TEXT,
     tgz_size              INTEGER,
     created_at            TEXT NOT NULL
-) STRICT;
+, commit_description TEXT) STRICT;
 
 CREATE TABLE sni_endpoints (
     id                TEXT PRIMARY KEY,
@@ -197,6 +211,8 @@ CREATE INDEX builds_by_app ON builds (app_id);
 CREATE INDEX collaborators_by_user ON collaborators (user_id);
 
 CREATE INDEX dynos_by_app ON dynos (app_id);
+
+CREATE INDEX expected_slugs_by_app ON expected_slugs (app_id);
 
 CREATE INDEX slugs_by_app ON slugs (app_id);
 

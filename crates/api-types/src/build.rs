@@ -45,6 +45,7 @@ pub struct SourceBlob {
     /// `SHA256:<hex>`
     #[serde(default)]
     pub checksum: Option<String>,
+    #[serde(default)]
     pub url: String,
     /// The commit, or what the sender calls it.
     #[serde(default)]
@@ -75,6 +76,8 @@ impl fmt::Display for BuildStatus {
 /// `POST /apps/:app/builds`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuildCreate {
+    /// Required; one without an address is refused once it is known that the app is the client's.
+    #[serde(default)]
     pub source_blob: SourceBlob,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buildpacks: Option<Vec<Buildpack>>,

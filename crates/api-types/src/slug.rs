@@ -41,7 +41,9 @@ pub struct Blob {
 /// `POST /apps/:app/slugs`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlugCreate {
-    pub process_types: BTreeMap<String, String>,
+    /// Required; its absence is refused once it is known that the app is the client's.
+    #[serde(default)]
+    pub process_types: Option<BTreeMap<String, String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buildpack_provided_description: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -32,6 +32,8 @@ pub(crate) struct Grant {
 pub(crate) enum Need {
     /// Read the app's log and outputs.
     See,
+    /// Send it code.
+    Change,
     /// Run commands in its dynos.
     Run,
 }
@@ -40,6 +42,7 @@ impl Need {
     fn of(self, relation: Relation) -> (Verb, Resource) {
         match self {
             Self::See => (Verb::Read, Resource::App(relation)),
+            Self::Change => (Verb::Write, Resource::App(relation)),
             Self::Run => (Verb::Write, Resource::Config(relation)),
         }
     }

@@ -5,6 +5,7 @@
 
 mod authorise;
 mod browser_logins;
+mod builds;
 mod context;
 mod grant;
 mod password;
@@ -17,6 +18,7 @@ mod text;
 mod totp;
 mod transport;
 
+pub use builds::{Archive, ArchiveError, BuildRequest, Builds, ByteStream, Origin};
 pub use context::{Context, Urls};
 pub use platform::{
     AttachError, Attachment, DynoCounts, EngineStatus, Platform, ProcessStatus, RunError,

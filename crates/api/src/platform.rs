@@ -11,8 +11,10 @@ use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
+use crate::builds::Builds;
+
 /// The rest of the platform.
-pub trait Platform: Send + Sync {
+pub trait Platform: Builds + Send + Sync {
     /// The desired state changed: look again. Never waits.
     fn changed(&self);
 

@@ -20,6 +20,14 @@ pub fn routes(ctx: Context) -> Router {
         .route("/ropewalk/logs/{token}", get(log_session::stream))
         .route("/ropewalk/outputs/{token}", get(output::stream))
         .route("/ropewalk/attach/{token}", get(attach::connect))
+        .route(
+            "/ropewalk/sources/{token}",
+            get(blob::get_source).put(blob::put_source),
+        )
+        .route(
+            "/ropewalk/slugs/{token}",
+            get(blob::get_slug).put(blob::put_slug),
+        )
         .merge(of_browser_logins())
         .method_not_allowed_fallback(unknown)
         .layer(from_fn(frame::stream));
@@ -147,7 +155,13 @@ fn of_apps() -> Router<State> {
 fn of_deploys() -> Router<State> {
     Router::new()
         .route("/apps/{app}/builds", get(build::list).post(build::create))
-        .route("/apps/{app}/builds/{build}", get(build::info))
+        .route(
+            "/apps/{app}/builds/{build}",
+            get(build::info).delete(build::cancel),
+        )
+        .route("/apps/{app}/build-cache", delete(build::delete_cache))
+        .route("/sources", post(source::create))
+        .route("/apps/{app}/sources", post(source::create_for_app))
         .route(
             "/apps/{app}/buildpack-installations",
             get(buildpack_installation::list).put(buildpack_installation::update),

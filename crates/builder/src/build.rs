@@ -1,21 +1,23 @@
-//! The straight line: from a commit that git has received to a release that serves.
+//! The straight line: from a commit that git has received, or a source archive, to a release that serves.
 //!
 //! Until the release row is written, ending anywhere leaves nothing behind; from then on the release stands by itself
 //! and is only followed.
 
 mod address;
+pub(crate) mod archive;
 pub(crate) mod beneath;
 mod buildpacks;
 pub(crate) mod cache;
 mod checkout;
-mod disk;
+pub(crate) mod disk;
 mod env_dir;
-mod failure;
+pub(crate) mod failure;
 mod fetch;
 mod flat_yaml;
 pub(crate) mod inherit;
-mod log;
-mod pack;
+pub(crate) mod log;
+pub(crate) mod order;
+pub(crate) mod pack;
 mod phases;
 mod process_types;
 pub(crate) mod queue;
@@ -24,11 +26,10 @@ mod redact;
 mod results;
 mod rows;
 pub(crate) mod sandbox;
-mod site;
+pub(crate) mod site;
 mod slugignore;
 mod verify;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -44,28 +45,46 @@ use self::cache::Lent;
 use self::checkout::{Objects, checkout};
 use self::failure::Failure;
 use self::log::BuildLog;
+use self::order::{ArchiveOrder, Order, Source};
 use self::phases::Phases;
 use self::process_types::ProcessTypes;
-use self::queue::Place;
+use self::queue::{Claim, Place};
 use self::recipe::Recipe;
 use self::results::Results;
 use self::site::Site;
+use crate::context::Builder;
 use crate::context::Context;
 use crate::error::chain;
-use crate::git::push::Push;
-use crate::git::refs::Deploy;
-use crate::{Error, Result};
+use crate::{Error, Refused, Result};
 
-/// What is to be built, for whom.
-#[derive(Debug)]
-pub(crate) struct Order {
-    pub(crate) push: Arc<Push>,
-    pub(crate) deploy: Deploy,
-    /// Where git keeps the new objects.
-    pub(crate) quarantine: Option<PathBuf>,
+impl Builder {
+    /// Begins to build a source archive; the build has its row when this returns, and tells the rest in its output.
+    ///
+    /// # Errors
+    /// When another build of that app is under way.
+    pub async fn build(&self, order: ArchiveOrder) -> Result<BuildId, Refused> {
+        let context = &self.0;
+        context.is_swept()?;
+        let (app, user) = (order.app, order.user);
+        let rows = move |view: &ropewalk_store::View<'_>| Ok((view.app(app)?, view.user(user)?));
+        let (app, user) = context.store.read(rows).await?;
+        let order = Order::of_archive(app, user, order);
+        let mut site = Site::new(context, BuildId(Uuid::new_v4()));
+        let id = site.id;
+        let claim = claim(context, &order, &site)
+            .map_err(|busy| Refused::Conflict(format!("{busy} Nothing was changed.")))?;
+        rows::create(context, &order, &order.app.stack, id).await?;
+        site.recorded = true;
+        let mut log = BuildLog::unheard();
+        log.keep(context.outputs.open(order.app.id, id));
+        let cancel = context.shutdown.child_token();
+        let work = carry_out(Arc::clone(context), order, claim, site, log, cancel);
+        context.tasks.spawn(work);
+        Ok(id)
+    }
 }
 
-/// Builds and releases. Tells everything to `to`; returns whether git may keep the push. Ends soon after `cancel`,
+/// Builds and releases what was pushed. Tells everything to `to`; returns whether git may keep the push. Ends soon after `cancel`,
 /// with everything it made removed, unless the release was made already.
 pub(crate) async fn deploy(
     context: Arc<Context>,
@@ -73,22 +92,39 @@ pub(crate) async fn deploy(
     to: mpsc::Sender<Bytes>,
     cancel: CancellationToken,
 ) -> bool {
-    let app = &order.push.app;
     let mut log = BuildLog::new(to);
-    let claim = match context.queue.claim(app.id, &order.push.user.email) {
+    let site = Site::new(&context, BuildId(Uuid::new_v4()));
+    let claim = match claim(&context, &order, &site) {
         Ok(claim) => claim,
         Err(busy) => {
             say(&mut log, &Failure::Busy(busy), &order).await;
             return false;
         }
     };
-    let mut site = Site::new(&context, BuildId(Uuid::new_v4()));
-    let mut phases = Phases::since(order.push.began);
+    carry_out(context, order, claim, site, log, cancel).await
+}
+
+fn claim(context: &Context, order: &Order, site: &Site) -> Result<Claim, queue::Busy> {
+    let (app, who) = (order.app.id, &order.user.email);
+    context.queue.claim(app, who, site.id, &order.settled)
+}
+
+/// The straight line, and what follows its end.
+async fn carry_out(
+    context: Arc<Context>,
+    order: Order,
+    claim: Claim,
+    mut site: Site,
+    mut log: BuildLog,
+    cancel: CancellationToken,
+) -> bool {
+    let mut phases = Phases::since(order.began);
     phases.end("receive");
     let outcome = tokio::select! {
         biased;
         () = cancel.cancelled() => Err(Failure::Cancelled),
         () = claim.gone.cancelled() => Err(Failure::AppIsGone),
+        () = stopped(&claim, &order) => Err(Failure::Stopped),
         outcome = straight_line(&context, &order, &mut log, &mut site, &mut phases) => outcome,
     };
     // Before anything waits for somebody to read it.
@@ -96,14 +132,14 @@ pub(crate) async fn deploy(
     let keep = match outcome {
         Ok(()) => true,
         // The server stops while the release goes on: the ref must follow the release.
-        Err(Failure::Cancelled) if order.push.is_settled() => {
+        Err(Failure::Cancelled) if order.is_settled() => {
             log.warning("Ropewalk is being restarted; the release goes on. See: ropewalk releases")
                 .await;
             true
         }
         Err(failure) => {
             if matches!(failure, Failure::Cancelled) && context.shutdown.is_cancelled() {
-                log.warning("Ropewalk is being restarted; nothing was changed. Push again.")
+                log.warning("Ropewalk is being restarted; nothing was changed. Try again.")
                     .await;
             }
             note_failure(&context, &order, &site, &failure).await;
@@ -113,11 +149,19 @@ pub(crate) async fn deploy(
     };
     // The rows of an app that is gone went with it.
     if site.recorded && !claim.gone.is_cancelled() {
-        rows::keep_times(&context, app.id, site.id, &phases).await;
+        rows::keep_times(&context, order.app.id, site.id, &phases).await;
     }
     site.clean_up().await;
     drop(claim);
     keep
+}
+
+/// Ends when somebody wants the build to end, and it has not made its release.
+async fn stopped(claim: &Claim, order: &Order) {
+    claim.stop.cancelled().await;
+    if order.is_settled() {
+        std::future::pending::<()>().await;
+    }
 }
 
 async fn straight_line(
@@ -130,8 +174,7 @@ async fn straight_line(
     let place = wait_for_place(context, log).await?;
     phases.end("queue");
     disk::check(context).await?;
-    let commit = order.deploy.commit.as_str();
-    let recipe = Recipe::look_up(context, &order.push.app, commit).await?;
+    let recipe = Recipe::look_up(context, order).await?;
     begin(context, order, &recipe, log, site).await?;
     put_source_and_cache(context, order, &recipe, log, site).await?;
     phases.end("checkout");
@@ -182,14 +225,16 @@ async fn begin(
     log: &mut BuildLog,
     site: &mut Site,
 ) -> Result<(), Failure> {
-    rows::create(context, order, recipe, site.id).await?;
-    site.recorded = true;
-    log.keep(context.outputs.open(recipe.app.id, site.id));
+    if !site.recorded {
+        rows::create(context, order, &recipe.stack.name, site.id).await?;
+        site.recorded = true;
+        log.keep(context.outputs.open(recipe.app.id, site.id));
+    }
     log.redaction = redact::Redaction::of(&recipe.config);
     if recipe.built_before {
         log.warning(&format!(
             "The same version of this code has already been built: {}",
-            order.deploy.commit
+            order.version().unwrap_or_default()
         ))
         .await;
         log.warning(
@@ -203,7 +248,7 @@ async fn begin(
     Ok(())
 }
 
-/// The pushed files and the clone of the cache, at the same time.
+/// The source's files and the clone of the cache, at the same time.
 async fn put_source_and_cache(
     context: &Context,
     order: &Order,
@@ -212,8 +257,6 @@ async fn put_source_and_cache(
     site: &Site,
 ) -> Result<(), Failure> {
     let app = recipe.app.id;
-    let objects = Objects::new(context.repos.path(app), order.quarantine.clone());
-    let (index, tree) = (site.folder.join("index"), site.app());
     let limits = &context.options.limits;
     let most = cache::Most {
         files: limits.cache_files,
@@ -224,10 +267,20 @@ async fn put_source_and_cache(
         let lend = tokio::task::spawn_blocking(move || cache::lend(&kept, &lent, most));
         Ok::<_, Failure>(lend.await??)
     };
-    let source = checkout(context, &objects, &order.deploy.commit, &index, &tree);
+    let source = async {
+        match &order.source {
+            Source::Push { deploy, quarantine } => {
+                let objects = Objects::new(context.repos.path(app), quarantine.clone());
+                let (index, tree) = (site.folder.join("index"), site.app());
+                let lines = checkout(context, &objects, &deploy.commit, &index, &tree).await?;
+                log.line("Compressing source files... done.").await;
+                Ok(lines)
+            }
+            Source::Archive(archive) => archive::put(context, archive, site, log).await,
+        }
+    };
     let (lines, lent) = tokio::try_join!(source, lend)?;
-    log.line("Compressing source files... done.\nBuilding source:\n")
-        .await;
+    log.line("Building source:\n").await;
     for line in lines {
         log.detail(&line).await;
     }
@@ -247,9 +300,10 @@ async fn run_buildpacks(
     phases: &mut Phases,
 ) -> Result<Results, Failure> {
     let deadline = Instant::now() + context.options.limits.build;
-    let spec = sandbox::spec(context, site, recipe, &order.deploy.commit);
+    let spec = sandbox::spec(context, site, recipe, order.version());
     let chosen = buildpacks::chosen(
         &recipe.known,
+        &order.buildpacks,
         &recipe.config,
         &recipe.buildpacks,
         &site.app(),
@@ -353,16 +407,19 @@ async fn discover(
 
 /// The next build begins with what this one cached. Failing at it costs time, not the deploy.
 async fn keep_cache(context: &Context, order: &Order, site: &Site) {
-    let (from, kept) = (site.cache(), cache::path(context, order.push.app.id));
+    let (from, kept) = (site.cache(), cache::path(context, order.app.id));
     let moved = tokio::task::spawn_blocking(move || cache::keep(&from, &kept)).await;
     if let Err(error) = moved.map_err(Error::Task).flatten() {
-        tracing::warn!(app = %order.push.app.id, error = chain(&error), "Could not keep a build cache.");
+        tracing::warn!(app = %order.app.id, error = chain(&error), "Could not keep a build cache.");
     }
 }
 
 /// A clone without arguments gets the branch that was deployed. Failing at it is no reason to fail a deploy.
 async fn point_head(context: &Context, order: &Order) {
-    let (app, branch) = (order.push.app.id, order.deploy.branch);
+    let Source::Push { deploy, .. } = &order.source else {
+        return;
+    };
+    let (app, branch) = (order.app.id, deploy.branch);
     if let Err(error) = context.repos.point_head(&context.git, app, branch).await {
         tracing::warn!(%app, error = chain(&error), "Could not point a repository's HEAD at what was deployed.");
     }
@@ -375,7 +432,7 @@ async fn tell_success(
     log: &mut BuildLog,
     phases: &Phases,
 ) {
-    let name = &order.push.app.name;
+    let name = &order.app.name;
     log.detail(&format!(
         "{} deployed to Ropewalk",
         context.options.urls.of(name)
@@ -394,19 +451,19 @@ async fn launch(types: &ProcessTypes, log: &mut BuildLog) {
 }
 
 async fn say(log: &mut BuildLog, failure: &Failure, order: &Order) {
-    for line in failure.lines(&order.push.app.name) {
+    for line in failure.lines(&order.app.name, order.is_push()) {
         log.line(&line).await;
     }
 }
 
 async fn note_failure(context: &Context, order: &Order, site: &Site, failure: &Failure) {
-    let app = &order.push.app.name;
+    let app = &order.app.name;
     match failure {
         Failure::Platform(error) => {
             tracing::error!(%app, build = %site.id, error = chain(error), "A build failed on the platform's side.");
         }
         failure => {
-            tracing::info!(%app, build = %site.id, why = failure.why(), "A push was rejected.");
+            tracing::info!(%app, build = %site.id, why = failure.why(), "A build failed.");
         }
     }
     if site.recorded && !matches!(failure, Failure::AppIsGone) {

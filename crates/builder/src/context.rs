@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use ropewalk_engine::Engine;
-use ropewalk_model::AppId;
+use ropewalk_model::{AppId, BuildId};
 use ropewalk_store::Store;
 use tokio::net::UnixListener;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -20,12 +21,16 @@ use crate::error::chain;
 use crate::git::command::Git;
 use crate::git::push::Pushes;
 use crate::git::repo::Repos;
-use crate::{Options, Outputs, Releases, Result, Swept, git, sweep};
+use crate::{
+    Egress, Options, Outputs, Refused, Releases, Result, Swept, git, slugs, sources, sweep,
+};
 
 /// Longest wait for pushes and builds to end when the server stops.
 const STOP: Duration = Duration::from_secs(15);
 /// How often files of apps that are no more are looked for; two lists of names and one look into the ledger.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+/// Slugs that were sent in and are being packed; each takes a core.
+const UNPACKED_AT_ONCE: usize = 2;
 
 /// The builder of one server; clones share it.
 #[derive(Debug, Clone)]
@@ -38,6 +43,7 @@ pub(crate) struct Context {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) releases: Arc<dyn Releases>,
     pub(crate) outputs: Arc<dyn Outputs>,
+    pub(crate) egress: Arc<dyn Egress>,
     pub(crate) inherited: Inherited,
     pub(crate) git: Git,
     pub(crate) repos: Repos,
@@ -45,6 +51,10 @@ pub(crate) struct Context {
     pub(crate) queue: Queue,
     pub(crate) push_slots: Arc<Semaphore>,
     pub(crate) fetch_slots: Arc<Semaphore>,
+    /// Slugs that are unpacked and packed at once, besides builds.
+    pub(crate) unpack_slots: Semaphore,
+    /// What an earlier run left is gone: archives and builds may come.
+    pub(crate) swept: AtomicBool,
     /// The engine's data directory where it is on another disk than ours; asked for once.
     pub(crate) engine_folder: OnceCell<Option<PathBuf>>,
     /// Everything that runs on its own: builds, processes being ended, folders being removed.
@@ -61,6 +71,7 @@ impl Builder {
         engine: Arc<dyn Engine>,
         releases: Arc<dyn Releases>,
         outputs: Arc<dyn Outputs>,
+        egress: Arc<dyn Egress>,
     ) -> Result<Self> {
         sweep::make_folders(&options.data)?;
         let git = Git::new(&options);
@@ -78,6 +89,8 @@ impl Builder {
             queue: Queue::new(limits.builds, limits.waiting),
             push_slots: Arc::new(Semaphore::new(limits.pushes)),
             fetch_slots: Arc::new(Semaphore::new(limits.fetches)),
+            unpack_slots: Semaphore::new(UNPACKED_AT_ONCE),
+            swept: AtomicBool::new(false),
             engine_folder: OnceCell::new(),
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
@@ -86,6 +99,7 @@ impl Builder {
             engine,
             releases,
             outputs,
+            egress,
         })))
     }
 
@@ -102,7 +116,9 @@ impl Builder {
     /// Removes what an earlier run of the server left: containers, work folders, half pushes, locks, and marks its
     /// builds as failed. Only at start, before routes and hooks are served.
     pub async fn sweep(&self) -> Result<Swept> {
-        sweep::sweep(&self.0).await
+        let swept = sweep::sweep(&self.0).await?;
+        self.0.swept.store(true, Ordering::Release);
+        Ok(swept)
     }
 
     /// Ends every push and build under way, and waits until nothing of them is left, for 15 seconds at most: what is
@@ -142,6 +158,11 @@ impl Builder {
         self.0.repos.remove(app).await
     }
 
+    /// Ends a build under way; `false` when it is not under way, or has made its release already.
+    pub fn cancel_build(&self, app: AppId, build: BuildId) -> bool {
+        self.0.queue.cancel(app, build)
+    }
+
     /// Calls [`Builder::sweep_apps`] every hour until [`Builder::stop`].
     pub async fn sweep_now_and_then(&self) {
         let mut hours = tokio::time::interval(SWEEP_EVERY);
@@ -158,6 +179,12 @@ impl Builder {
                     "Files of destroyed apps could not be removed; they will be in an hour."
                 );
             }
+            if let Err(error) = self.sweep_sources().await {
+                tracing::warn!(
+                    error = chain(&error),
+                    "Old source archives could not be removed; they will be in an hour."
+                );
+            }
         }
     }
 
@@ -165,5 +192,37 @@ impl Builder {
     /// build that was ending put something back. Returns how many.
     pub async fn sweep_apps(&self) -> Result<usize> {
         sweep::apps(&self.0).await
+    }
+
+    /// Removes source archives that are older than a day, and gives up on slugs that waited for their archive as
+    /// long. Returns how many.
+    pub async fn sweep_sources(&self) -> Result<usize> {
+        let context = Arc::clone(&self.0);
+        let removed = tokio::task::spawn_blocking(move || sources::sweep(&context)).await??;
+        Ok(removed + slugs::forget(&self.0).await?)
+    }
+}
+
+impl Context {
+    /// What comes before an earlier run's leavings are gone would go with them.
+    pub(crate) fn is_swept(&self) -> Result<(), Refused> {
+        match self.swept.load(Ordering::Acquire) {
+            true => Ok(()),
+            false => Err(Refused::Later(
+                "Ropewalk is starting; try again in a moment.".to_owned(),
+            )),
+        }
+    }
+
+    /// A place among those who send something.
+    pub(crate) fn upload_slot(&self) -> Result<OwnedSemaphorePermit, Refused> {
+        Arc::clone(&self.push_slots)
+            .try_acquire_owned()
+            .map_err(|_| {
+                Refused::Later(
+                    "Too many pushes and archives come in at once on this host. Try again in a minute."
+                        .to_owned(),
+                )
+            })
     }
 }

@@ -1,7 +1,8 @@
-//! From `git push` to a release: git over HTTP, the build in its container, the slug, the release rows.
+//! From `git push` or a source archive to a release: git over HTTP, the build in its container, the slug, the release
+//! rows. Slugs that are sent in, too.
 //!
 //! Read it in the order of a push: `git/http.rs` (who may push), `git/hook.rs` (what is pushed), `build.rs` (the
-//! straight line).
+//! straight line). An archive comes in by `sources.rs` and joins the line in `build/archive.rs`.
 //!
 //! Architecture invariant: code of the app and of buildpacks runs in a container, never in this process; nothing
 //! here follows a symbolic link that such code made. A failed, refused or interrupted build changes nothing that
@@ -14,14 +15,21 @@ mod error;
 mod git;
 mod options;
 mod ports;
+mod slugs;
+mod sources;
 mod sweep;
+mod uploads;
 
+pub use build::archive::{Archive, Origin};
 pub use build::inherit::Inherited;
+pub use build::order::ArchiveOrder;
 pub use context::Builder;
 pub use error::{Error, Result};
 pub use git::hook::hook_main;
 pub use options::{AppUrls, Limits, Options};
 pub use ports::{
-    BoxStream, NoOutputs, OutputSink, Outputs, ReleaseEvent, ReleaseOutcome, ReleasePhase, Releases,
+    BoxStream, Egress, EgressError, Fetched, NoEgress, NoOutputs, OutputSink, Outputs,
+    ReleaseEvent, ReleaseOutcome, ReleasePhase, Releases,
 };
 pub use sweep::Swept;
+pub use uploads::{Refused, Upload, parse_checksum};

@@ -1,11 +1,14 @@
 //! What the builder needs from the rest of the platform, as traits that the program fills.
 
 use std::fmt;
+use std::io;
 use std::pin::Pin;
 
 use bytes::Bytes;
 use futures_util::Stream;
+use futures_util::future::BoxFuture;
 use ropewalk_model::{AppId, BuildId};
+use thiserror::Error;
 
 pub type BoxStream<T> = Pin<Box<dyn Stream<Item = T> + Send>>;
 
@@ -63,6 +66,49 @@ pub enum ReleaseOutcome {
     Superseded {
         by: u32,
     },
+}
+
+/// The way to other servers: the one connector that decides which of them may be reached.
+pub trait Egress: Send + Sync + fmt::Debug {
+    /// Asks for what is at an address of the web. The answer's head comes within a minute.
+    fn get<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<Fetched, EgressError>>;
+}
+
+/// What an address answers with.
+pub struct Fetched {
+    /// Bytes, if that was said.
+    pub length: Option<u64>,
+    pub body: BoxStream<io::Result<Bytes>>,
+}
+
+impl fmt::Debug for Fetched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fetched")
+            .field("length", &self.length)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Clauses for whoever named the address. Nothing of what was answered is in them.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum EgressError {
+    /// The address may not be asked.
+    #[error("{0}")]
+    Refused(String),
+    /// It did not answer as it should.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Reaches nobody.
+#[derive(Debug, Clone, Copy)]
+pub struct NoEgress;
+
+impl Egress for NoEgress {
+    fn get<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Fetched, EgressError>> {
+        let refused = EgressError::Refused("this host fetches nothing".to_owned());
+        Box::pin(async move { Err(refused) })
+    }
 }
 
 /// Where the output of builds is kept for those who ask for it later.

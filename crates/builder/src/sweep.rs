@@ -11,10 +11,10 @@ use ropewalk_slug::{remove_tree, staging};
 use crate::build::cache;
 use crate::build::sandbox::{KIND, LABEL_KIND};
 use crate::context::Context;
-use crate::{Error, Result};
+use crate::{Error, Result, slugs, sources};
 
 /// Folders of the data directory that are ours to fill.
-const FOLDERS: [&str; 5] = ["repos", "slugs", "builds", "cache", "hooks"];
+const FOLDERS: [&str; 6] = ["repos", "slugs", "builds", "cache", "hooks", "sources"];
 
 /// How much was left behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,6 +30,8 @@ pub struct Swept {
     pub slugs: usize,
     /// Repositories and caches of apps that are no more.
     pub apps: usize,
+    /// Source archives that are too old, or were cut off, and slugs that waited too long for theirs.
+    pub sources: usize,
 }
 
 pub(crate) fn make_folders(data: &Path) -> Result<()> {
@@ -54,8 +56,9 @@ pub(crate) async fn sweep(context: &Context) -> Result<Swept> {
         containers,
         folders,
         repositories: context.repos.sweep().await?,
-        slugs: slugs(context).await?,
+        slugs: slug_images(context).await?,
         apps: apps(context).await?,
+        sources: sources::sweep(context)? + slugs::forget(context).await?,
     };
     if swept != Swept::default() {
         tracing::info!(?swept, "Removed what interrupted builds left behind.");
@@ -109,7 +112,7 @@ async fn all_in(folder: &Path, which: impl Fn(&str) -> bool) -> Result<usize> {
 }
 
 /// A build may end between the image and its row.
-async fn slugs(context: &Context) -> Result<usize> {
+async fn slug_images(context: &Context) -> Result<usize> {
     let folder = context.options.data.join("slugs");
     let named = context.store.read(|view| view.slug_images()).await?;
     let named: HashSet<String> = named

@@ -288,7 +288,7 @@ async fn a_second_push_during_a_build_is_told_who_is_building() {
     assert!(!said.ok);
     assert!(
         said.text
-            .contains("Another push to demo is being built: owner@example.com began it"),
+            .contains("Another build of this app is under way: owner@example.com began it"),
         "{}",
         said.text
     );
@@ -694,7 +694,7 @@ async fn a_server_that_stops_ends_its_builds_and_says_so() {
         rig.builder.stop().await;
     });
     assert!(!said.ok);
-    let words = "Ropewalk is being restarted; nothing was changed. Push again.";
+    let words = "Ropewalk is being restarted; nothing was changed. Try again.";
     assert!(said.text.contains(words), "{}", said.text);
     let left = (
         rig.engine.containers(),

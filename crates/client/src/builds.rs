@@ -1,6 +1,7 @@
 //! `/apps/:app/builds` and `/apps/:app/buildpack-installations`
 
 use http::Method;
+use ropewalk_api_types::build::BuildCreate;
 use ropewalk_api_types::buildpack_installation::{BuildpackInstallationsUpdate, BuildpackUpdate};
 use ropewalk_api_types::{Build, BuildpackInstallation};
 
@@ -17,6 +18,24 @@ impl Client {
     /// By id.
     pub async fn build(&self, app: &str, build: &str) -> Result<Build> {
         self.get(&["apps", app, "builds", build]).await
+    }
+
+    /// Begins to build a source archive.
+    pub async fn create_build(&self, app: &str, build: &BuildCreate) -> Result<Build> {
+        self.send(Method::POST, &["apps", app, "builds"], build)
+            .await
+    }
+
+    /// Ends a build under way.
+    pub async fn cancel_build(&self, app: &str, build: &str) -> Result<()> {
+        self.command(Method::DELETE, &["apps", app, "builds", build])
+            .await
+    }
+
+    /// Throws the build cache away.
+    pub async fn delete_build_cache(&self, app: &str) -> Result<()> {
+        self.command(Method::DELETE, &["apps", app, "build-cache"])
+            .await
     }
 
     /// In the order in which the next build uses them; empty means detection.

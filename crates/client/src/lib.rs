@@ -5,12 +5,13 @@
 //!   pages through lists and turns error bodies into [`Error`].
 //! - One file per resource (`apps.rs`, `formation.rs` ...) with one method per request.
 //! - [`logs`] follows a log session and resumes it, [`output`] reads a build's or release's output,
-//!   [`attach`] talks to a one-off dyno.
+//!   [`attach`] talks to a one-off dyno, [`archives`] sends and fetches source archives and slugs.
 //!
 //! It never talks to the user and never reads their home directory: what it needs it is told in [`Config`].
 
 mod account;
 mod apps;
+pub mod archives;
 pub mod attach;
 mod browser_login;
 mod builds;

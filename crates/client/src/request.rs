@@ -45,6 +45,27 @@ impl Client {
         self.json(self.request(method, segments)?.json(body)).await
     }
 
+    /// Whatever is at a path, as whoever asks wants to read it: of servers that may be older or newer than this client.
+    pub async fn read<T: DeserializeOwned>(&self, segments: &[&str]) -> Result<T> {
+        self.get(segments).await
+    }
+
+    /// The same of a whole list.
+    pub async fn read_list<T: DeserializeOwned>(&self, segments: &[&str]) -> Result<Vec<T>> {
+        self.list(segments).await
+    }
+
+    /// Changes whatever is at a path, by `PATCH`, `PUT` or `POST`. The answer is not read.
+    pub async fn change(
+        &self,
+        method: Method,
+        segments: &[&str],
+        body: &impl Serialize,
+    ) -> Result<()> {
+        let request = self.request(method, segments)?.json(body);
+        self.answer(request).await.map(drop)
+    }
+
     /// Sends what has no answer worth reading.
     pub(crate) async fn command(&self, method: Method, segments: &[&str]) -> Result<()> {
         self.answer(self.request(method, segments)?).await.map(drop)

@@ -43,6 +43,8 @@ ids! {
     ReleaseId,
     /// One slug.
     SlugId,
+    /// A place for a source archive.
+    SourceId,
     /// An API token (never the token itself).
     TokenId,
     /// A person's account.

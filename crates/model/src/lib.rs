@@ -18,7 +18,7 @@ pub mod size;
 
 pub use config_var::{ConfigVarName, ConfigVars};
 pub use dyno::{DynoName, DynoState};
-pub use id::{AppId, BuildId, DynoId, InstanceId, ReleaseId, SlugId, TokenId, UserId};
+pub use id::{AppId, BuildId, DynoId, InstanceId, ReleaseId, SlugId, SourceId, TokenId, UserId};
 pub use name::{AppName, ProcessType};
 pub use scope::{Scope, Scopes};
 pub use size::DynoSize;

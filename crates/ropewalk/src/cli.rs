@@ -8,7 +8,8 @@ use clap::{Parser, Subcommand};
 
 use crate::cmd::{
     absent, access, apps, authorizations, buildpacks, builds, certs, completions, config, context,
-    domains, git, login, logs, maintenance, open, ps, releases, run, sessions, stack, users,
+    domains, git, import, login, logs, maintenance, open, ps, releases, run, sessions, slugs,
+    stack, users,
 };
 use crate::ops::OpsCommand;
 
@@ -212,6 +213,9 @@ pub(crate) enum ApiCommand {
     /// Show the output of a release command
     #[command(name = "releases:output")]
     ReleasesOutput(releases::output::Args),
+    /// Release the same code once more
+    #[command(name = "releases:retry")]
+    ReleasesRetry(releases::retry::Args),
     /// Go back to an earlier release
     #[command(name = "releases:rollback", visible_alias = "rollback")]
     Rollback(releases::rollback::Args),
@@ -248,6 +252,29 @@ pub(crate) enum ApiCommand {
     /// Show a build's output
     #[command(name = "builds:output")]
     BuildsOutput(builds::OutputArgs),
+    /// Build what is committed here, an archive or an address
+    #[command(name = "builds:create")]
+    BuildsCreate(builds::create::Args),
+    /// End a build under way
+    #[command(name = "builds:cancel")]
+    BuildsCancel(builds::CancelArgs),
+    /// Throw the build cache away
+    #[command(name = "builds:cache:purge", alias = "builds:cache:delete")]
+    BuildsCachePurge(context::AppArgs),
+
+    /// List the slugs of an app's releases
+    #[command(name = "slugs")]
+    Slugs(slugs::ListArgs),
+    /// Show one slug
+    #[command(name = "slugs:info")]
+    SlugsInfo(slugs::InfoArgs),
+    /// Download a slug and unpack it
+    #[command(name = "slugs:download")]
+    SlugsDownload(slugs::DownloadArgs),
+
+    /// Copy an app from Heroku, or from another Ropewalk
+    #[command(name = "import")]
+    Import(import::Args),
 
     /// Show the stacks there are and the app's own
     #[command(name = "stack", alias = "apps:stacks")]

@@ -11,6 +11,9 @@ pub(crate) const APP: &str = "ROPEWALK_APP";
 /// PEM file of certificates to trust besides the system's (which SSL_CERT_FILE can replace).
 pub(crate) const CA: &str = "ROPEWALK_CA";
 
+/// A token for the API that `import` copies from.
+pub(crate) const HEROKU_API_KEY: &str = "HEROKU_API_KEY";
+
 /// What the environment says. Empty variables count as absent.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Env {
@@ -22,6 +25,8 @@ pub(crate) struct Env {
     pub(crate) app: Option<String>,
     /// [`CA`]
     pub(crate) ca: Option<PathBuf>,
+    /// [`HEROKU_API_KEY`]
+    pub(crate) heroku_api_key: Option<String>,
     /// HOME: where `.netrc` is.
     pub(crate) home: Option<PathBuf>,
     /// XDG_CONFIG_HOME, or `.config` in HOME.
@@ -51,6 +56,7 @@ impl Env {
             token: text(TOKEN),
             app: text(APP),
             ca: path(CA),
+            heroku_api_key: text(HEROKU_API_KEY),
             config_home: path("XDG_CONFIG_HOME")
                 .or_else(|| home.as_ref().map(|home| home.join(".config"))),
             home,

@@ -31,6 +31,19 @@ pub enum Error {
     /// A file changed its length between being listed and being read.
     #[error("{} changed while it was read", path.display())]
     Changed { path: PathBuf },
+    /// What was sent is no archive that could be unpacked.
+    #[error("that cannot be unpacked: {0}")]
+    NoArchive(&'static str),
+    #[error("the archive is damaged or was cut off")]
+    Damaged(#[source] io::Error),
+    /// An entry that no honest archive has.
+    #[error("{} {why}", path.display())]
+    Unsafe { path: PathBuf, why: &'static str },
+    #[error("the archive unpacks to more than {ratio} times its size")]
+    Bomb { ratio: u64 },
+    /// Whoever wanted it unpacked does not any more.
+    #[error("unpacking was stopped")]
+    Stopped,
     /// A program could not be started.
     #[error("cannot run {program}; is it installed?")]
     Spawn {
@@ -92,6 +105,10 @@ impl Error {
                 | Self::TooManyBytes { .. }
                 | Self::TooDeep { .. }
                 | Self::PathTooLong { .. }
+                | Self::NoArchive(_)
+                | Self::Damaged(_)
+                | Self::Unsafe { .. }
+                | Self::Bomb { .. }
         )
     }
 }

@@ -14,6 +14,7 @@ pub mod mounts;
 pub mod staging;
 pub mod travel;
 pub mod tree;
+pub mod unpack;
 
 pub use command::remove_tree;
 pub use digest::{Digest, HashWriter};

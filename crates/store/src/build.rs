@@ -37,7 +37,10 @@ pub struct Build {
     pub app: AppId,
     pub user: UserId,
     pub status: BuildStatus,
+    /// The commit, or what the sender of an archive calls it.
     pub commit: Option<String>,
+    /// `None`: pushed with git.
+    pub source: Option<BuildSource>,
     pub stack: String,
     /// `[{"name": …, "url": …}]`.
     pub buildpacks: Value,
@@ -50,17 +53,38 @@ pub struct Build {
     pub updated_at: Timestamp,
 }
 
+/// Where an archive came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildSource {
+    /// As it may be shown: without a login.
+    pub url: String,
+    /// `SHA256:…`
+    pub checksum: Option<String>,
+    pub description: Option<String>,
+}
+
 #[derive(Debug, Clone)]
 pub struct NewBuild {
     pub id: BuildId,
     pub app: AppId,
     pub user: UserId,
     pub commit: Option<String>,
+    pub source: Option<BuildSource>,
     pub stack: String,
 }
 
 fn build(row: &Row<'_>) -> Result<Build> {
+    let url: Option<String> = row.get("source_url")?;
+    let source = match url {
+        Some(url) => Some(BuildSource {
+            url,
+            checksum: row.get("source_checksum")?,
+            description: row.get("source_description")?,
+        }),
+        None => None,
+    };
     Ok(Build {
+        source,
         id: parse(row, "id")?,
         app: parse(row, "app_id")?,
         user: parse(row, "user_id")?,
@@ -98,14 +122,18 @@ impl View<'_> {
 impl Tx<'_> {
     pub fn create_build(&self, new: &NewBuild, now: Timestamp) -> Result<Build> {
         self.conn.execute(
-            "INSERT INTO builds (id, app_id, user_id, status, commit_sha, stack, created_at, updated_at)
-             VALUES (?1, ?2, ?3, 'pending', ?4, ?5, ?6, ?6)",
+            "INSERT INTO builds (id, app_id, user_id, status, commit_sha, stack, source_url, source_checksum,
+                                 source_description, created_at, updated_at)
+             VALUES (?1, ?2, ?3, 'pending', ?4, ?5, ?6, ?7, ?8, ?9, ?9)",
             params![
                 new.id.to_string(),
                 new.app.to_string(),
                 new.user.to_string(),
                 new.commit,
                 new.stack,
+                new.source.as_ref().map(|source| &source.url),
+                new.source.as_ref().and_then(|source| source.checksum.as_ref()),
+                new.source.as_ref().and_then(|source| source.description.as_ref()),
                 time(now)
             ],
         )?;

@@ -14,6 +14,7 @@ pub struct Slug {
     pub id: SlugId,
     pub app: AppId,
     pub commit: Option<String>,
+    pub commit_description: Option<String>,
     /// `sha256:…` of the read-only image.
     pub image_digest: String,
     /// Bytes of that image.
@@ -61,6 +62,7 @@ fn slug(row: &Row<'_>) -> Result<Slug> {
         id: parse(row, "id")?,
         app: parse(row, "app_id")?,
         commit: row.get("commit_sha")?,
+        commit_description: row.get("commit_description")?,
         image_digest: row.get("image_digest")?,
         image_size: row.get("image_size")?,
         process_types: json(row, "process_types")?,

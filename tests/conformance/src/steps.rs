@@ -136,7 +136,12 @@ pub(crate) const ON_A_NEW_APP: &[Step] = &[
         "/apps/{app}/builds",
         r#"{"source_blob":{"url":"https://example.com/$new.tgz","version":"1"}}"#,
         &[201, 422],
-    ),
+    )
+    .keep(&[("new_build", "/id")]),
+    // It may have ended by itself.
+    send("DELETE", "/apps/{app}/builds/{build}", "{}", &[200, 422])
+        .with(&[("build", "$new_build")]),
+    send("DELETE", "/apps/{app}/build-cache", "{}", &[200]),
     get("/apps/{app}/sni-endpoints"),
     // This is no certificate.
     send(

@@ -18,7 +18,7 @@ use crate::transport::error::{ApiError, ApiResult};
 
 const URN: &str = "urn:buildpack:";
 /// Most buildpacks of an app.
-const MAX: usize = 20;
+pub(crate) const MAX: usize = 20;
 /// Longest address, in bytes.
 const MAX_URL: usize = 2_048;
 
@@ -72,7 +72,7 @@ pub(crate) async fn update(
 }
 
 /// As the ledger keeps it.
-fn normal(asked: &str) -> ApiResult<String> {
+pub(crate) fn normal(asked: &str) -> ApiResult<String> {
     let refused = || {
         ApiError::invalid(format!(
             "{:?} is no buildpack: send an http(s) address, or a name such as heroku/nodejs.",

@@ -166,10 +166,32 @@ fn of_slug(
     description: Option<String>,
 ) -> store::Result<NewRelease> {
     let id: SlugId = slug.parse().map_err(|_| StoreError::NotFound("slug"))?;
+    if view
+        .expected_slug(id)?
+        .is_some_and(|expected| expected.app == app.id)
+    {
+        return Err(StoreError::Refused(
+            "That slug has no archive yet: PUT it to the slug's blob address first.".to_owned(),
+        ));
+    }
     let slug = view.slug(id)?;
     if slug.app != app.id {
         return Err(StoreError::NotFound("slug"));
     }
+    let head = view.head_release(app)?;
+    // As the release before, where that ran on this stack; else on the newest version of it.
+    let stack = match head.stack_version.is_some() && head.stack == slug.stack {
+        true => None,
+        false => {
+            let newest = view.newest_stack(&slug.stack)?.ok_or_else(|| {
+                StoreError::Refused(format!(
+                    "The slug was built for the stack {}, which is not on this host.",
+                    slug.stack
+                ))
+            })?;
+            Some((newest.name, newest.version))
+        }
+    };
     let description = description.unwrap_or_else(|| match &slug.commit {
         Some(commit) => format!("Deploy {}", commit.chars().take(8).collect::<String>()),
         None => "Deploy".to_owned(),
@@ -181,7 +203,7 @@ fn of_slug(
         description: description.chars().take(1_000).collect(),
         slug: Some(id),
         config: None,
-        stack: None,
+        stack,
     })
 }
 

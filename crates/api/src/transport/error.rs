@@ -10,6 +10,7 @@ use ropewalk_model::formation::FormationError;
 use ropewalk_store::StoreError;
 
 use crate::authorise::Denied;
+use crate::builds::ArchiveError;
 use crate::transport::body::json;
 use crate::transport::frame::RATE_REMAINING;
 
@@ -175,6 +176,23 @@ impl From<FormationError> for ApiError {
             answer.body.resource = Some("formation".to_owned());
         }
         answer
+    }
+}
+
+impl From<ArchiveError> for ApiError {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::NotFound => Self::not_found("archive"),
+            ArchiveError::Invalid(text) => Self::invalid(text),
+            ArchiveError::Conflict(text) => Self::new(StatusCode::CONFLICT, id::CONFLICT, text),
+            ArchiveError::TooLarge(text) => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, id::BAD_REQUEST, text)
+            }
+            ArchiveError::Later(text) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, id::MAINTENANCE, text)
+            }
+            ArchiveError::Failed(text) => Self::internal(&text),
+        }
     }
 }
 

@@ -10,4 +10,5 @@ pub(crate) mod frame;
 pub(crate) mod quota;
 pub(crate) mod range;
 pub(crate) mod sign;
+pub(crate) mod text;
 pub(crate) mod variant;

@@ -71,6 +71,13 @@ pub(crate) fn doors() -> Vec<(&'static str, String, serde_json::Value)> {
         ("GET", "/builds", json!({})),
         ("POST", "/builds", json!({})),
         (
+            "DELETE",
+            "/builds/00000000-0000-0000-0000-000000000000",
+            json!({}),
+        ),
+        ("DELETE", "/build-cache", json!({})),
+        ("POST", "/sources", json!({})),
+        (
             "GET",
             "/builds/00000000-0000-0000-0000-000000000000",
             json!({}),

@@ -6,6 +6,7 @@ mod accounts;
 mod attach;
 mod auth;
 mod browser_login;
+mod builds;
 mod certificates;
 mod conform;
 mod hostile;

@@ -1,6 +1,6 @@
 //! A ledger, logs and outputs in a temporary folder, two people and an administrator, and requests in one call.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -8,18 +8,22 @@ use axum::Router;
 use axum::body::Body;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use futures_util::TryStreamExt;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt;
 use jiff::Timestamp;
 use ropewalk_api::{
-    AttachError, Attachment, Context, DynoCounts, EngineStatus, Platform, ProcessStatus, Rate,
-    RunError, RunRequest, RunStarted, SchedulerStatus, SigningKey, StackStatus, Status, Terminals,
-    Urls, routes,
+    Archive, ArchiveError, AttachError, Attachment, BuildRequest, Builds, Context, DynoCounts,
+    EngineStatus, Platform, ProcessStatus, Rate, RunError, RunRequest, RunStarted, SchedulerStatus,
+    SigningKey, StackStatus, Status, Terminals, Urls, routes,
 };
 use ropewalk_api_types::attach::{FromDyno, ToDyno};
 use ropewalk_logs::{Logs, Outputs};
-use ropewalk_model::{AppId, BuildId, DynoId, DynoName, ReleaseId, SlugId, TokenId, UserId};
+use ropewalk_model::{
+    AppId, BuildId, DynoId, DynoName, ReleaseId, SlugId, SourceId, TokenId, UserId,
+};
 use ropewalk_store::{
     Key, NewBuild, NewDyno, NewRelease, NewSlug, NewToken, PasswordHash, Release, Store,
 };
@@ -114,6 +118,10 @@ impl Rig {
             changes: AtomicU32::new(0),
             runs: Mutex::default(),
             deleted: Mutex::default(),
+            builds: Mutex::default(),
+            running: Mutex::default(),
+            archives: Mutex::default(),
+            purged: Mutex::default(),
         });
         let ctx = Context {
             terminals: Terminals::new(store.clone()),
@@ -252,6 +260,7 @@ impl Rig {
                         app,
                         user,
                         commit: commit.clone(),
+                        source: None,
                         stack: "debian-13".into(),
                     },
                     now,
@@ -304,6 +313,19 @@ impl Rig {
             .unwrap();
     }
 
+    /// An address's token as the API would have sealed it.
+    pub(crate) fn sealed(&self, kind: &str, claims: &Value) -> String {
+        use aws_lc_rs::hmac;
+        use base64::Engine;
+        use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
+        let root = hmac::Key::new(hmac::HMAC_SHA256, b"test");
+        let derived = hmac::sign(&root, b"ropewalk addresses 1");
+        let key = hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref());
+        let body = BASE64.encode(claims.to_string());
+        let seal = hmac::sign(&key, format!("{kind}.{body}").as_bytes());
+        format!("{body}.{}", BASE64.encode(seal))
+    }
+
     /// Texts of the app's log.
     pub(crate) async fn log(&self, app: AppId) -> Vec<String> {
         let filter = ropewalk_logs::Filter::default();
@@ -332,11 +354,110 @@ pub(crate) struct FakePlatform {
     pub(crate) changes: AtomicU32,
     pub(crate) runs: Mutex<Vec<RunRequest>>,
     pub(crate) deleted: Mutex<Vec<AppId>>,
+    pub(crate) builds: Mutex<Vec<BuildRequest>>,
+    /// The build under way; there is one at a time.
+    pub(crate) running: Mutex<Option<BuildId>>,
+    pub(crate) archives: Mutex<HashMap<Uuid, Bytes>>,
+    pub(crate) purged: Mutex<Vec<AppId>>,
 }
 
 impl FakePlatform {
     pub(crate) fn changes(&self) -> u32 {
         self.changes.load(Ordering::SeqCst)
+    }
+}
+
+/// Keeps archives in memory, and builds nothing.
+impl Builds for FakePlatform {
+    fn put_source(
+        &self,
+        _: UserId,
+        source: SourceId,
+        archive: Archive,
+    ) -> BoxFuture<'_, Result<(), ArchiveError>> {
+        Box::pin(async move {
+            let bytes = all(archive).await;
+            match self.archives.lock().unwrap().insert(source.0, bytes) {
+                None => Ok(()),
+                Some(_) => Err(ArchiveError::Conflict("It is there already.".into())),
+            }
+        })
+    }
+
+    fn source(&self, _: UserId, id: SourceId) -> BoxFuture<'_, Result<Archive, ArchiveError>> {
+        Box::pin(async move { self.archive(id.0) })
+    }
+
+    fn put_slug(&self, id: SlugId, archive: Archive) -> BoxFuture<'_, Result<(), ArchiveError>> {
+        Box::pin(async move {
+            let bytes = all(archive).await;
+            self.archives.lock().unwrap().insert(id.0, bytes);
+            let taken = self
+                .store
+                .write(move |tx| tx.fulfil_slug(id, "sha256:00", 4096, Timestamp::now()))
+                .await;
+            taken
+                .map(drop)
+                .map_err(|error| ArchiveError::Conflict(error.to_string()))
+        })
+    }
+
+    fn slug(&self, id: SlugId) -> BoxFuture<'_, Result<Archive, ArchiveError>> {
+        Box::pin(async move { self.archive(id.0) })
+    }
+
+    fn build(&self, request: BuildRequest) -> BoxFuture<'_, Result<BuildId, ArchiveError>> {
+        Box::pin(async move {
+            if self.running.lock().unwrap().is_some() {
+                return Err(ArchiveError::Conflict("Another build is under way.".into()));
+            }
+            let id = BuildId(Uuid::new_v4());
+            let new = NewBuild {
+                id,
+                app: request.app,
+                user: request.user,
+                commit: request.version.clone(),
+                source: Some(ropewalk_store::BuildSource {
+                    url: request.url.clone(),
+                    checksum: request.checksum.clone(),
+                    description: request.description.clone(),
+                }),
+                stack: "debian-13".into(),
+            };
+            self.store
+                .write(move |tx| tx.create_build(&new, Timestamp::now()))
+                .await
+                .map_err(|error| ArchiveError::Failed(error.to_string()))?;
+            self.builds.lock().unwrap().push(request);
+            *self.running.lock().unwrap() = Some(id);
+            Ok(id)
+        })
+    }
+
+    fn cancel_build(&self, _: AppId, build: BuildId) -> bool {
+        let mut running = self.running.lock().unwrap();
+        running.take_if(|running| *running == build).is_some()
+    }
+
+    fn purge_build_cache(&self, app: AppId) -> BoxFuture<'_, Result<(), ArchiveError>> {
+        self.purged.lock().unwrap().push(app);
+        Box::pin(async { Ok(()) })
+    }
+}
+
+async fn all(archive: Archive) -> Bytes {
+    let chunks: Vec<Bytes> = archive.body.try_collect().await.unwrap();
+    chunks.concat().into()
+}
+
+impl FakePlatform {
+    fn archive(&self, id: Uuid) -> Result<Archive, ArchiveError> {
+        let bytes = self.archives.lock().unwrap().get(&id).cloned();
+        let bytes = bytes.ok_or(ArchiveError::NotFound)?;
+        Ok(Archive {
+            length: Some(bytes.len() as u64),
+            body: Box::pin(futures_util::stream::iter([Ok(bytes)])),
+        })
     }
 }
 

@@ -136,15 +136,17 @@ impl Known {
     }
 }
 
-/// The explicit list in the order of precedence: `BUILDPACK_URL`, the app's own, `.buildpacks` in the tree. Empty
+/// The explicit list in the order of precedence: this build's, `BUILDPACK_URL`, the app's own, `.buildpacks` in the tree. Empty
 /// means detection.
 pub(crate) fn chosen(
     known: &Known,
+    once: &[String],
     config: &ConfigVars,
     own: &[String],
     tree: &Path,
 ) -> Result<Result<Vec<Buildpack>, String>> {
     let texts: Vec<String> = match config.0.get("BUILDPACK_URL").filter(|url| !url.is_empty()) {
+        _ if !once.is_empty() => once.to_vec(),
         Some(url) => vec![url.clone()],
         None if !own.is_empty() => own.to_vec(),
         None => match beneath::read(tree, ".buildpacks", 64 << 10)? {
@@ -260,7 +262,7 @@ mod tests {
         .unwrap();
         let mut config = ConfigVars::default();
         let list = |config: &ConfigVars, own: &[String]| {
-            chosen(&known(), config, own, tree.path())
+            chosen(&known(), &[], config, own, tree.path())
                 .unwrap()
                 .unwrap()
                 .len()
@@ -270,9 +272,14 @@ mod tests {
         config
             .0
             .insert("BUILDPACK_URL".into(), "https://x.example/p.git".into());
-        let found = chosen(&known(), &config, &[], tree.path())
+        let found = chosen(&known(), &[], &config, &[], tree.path())
             .unwrap()
             .unwrap();
         assert!(matches!(found[..], [Buildpack::Git { .. }]));
+        let once = ["heroku/nodejs".to_owned()];
+        let found = chosen(&known(), &once, &config, &[], tree.path())
+            .unwrap()
+            .unwrap();
+        assert!(matches!(found[..], [Buildpack::BuiltIn { .. }]));
     }
 }

@@ -70,17 +70,19 @@ pub(crate) async fn checkout(
     look_at(context, objects, commit).await?;
     write(context, objects, commit, index, tree).await?;
     let tree = tree.to_owned();
-    let lines = tokio::task::spawn_blocking(move || {
-        let (removed, mut lines) = slugignore::apply(&tree)?;
-        if removed > 0 {
-            lines.push(format!(
-                "Removed {removed} files and folders named in .slugignore."
-            ));
-        }
-        give_away(&tree)?;
-        Ok::<_, Failure>(lines)
-    });
-    lines.await?
+    tokio::task::spawn_blocking(move || finish(&tree)).await?
+}
+
+/// A fresh tree without what `.slugignore` names, the build's user owning it. Returns lines for the log. Blocking.
+pub(crate) fn finish(tree: &Path) -> Result<Vec<String>, Failure> {
+    let (removed, mut lines) = slugignore::apply(tree)?;
+    if removed > 0 {
+        lines.push(format!(
+            "Removed {removed} files and folders named in .slugignore."
+        ));
+    }
+    give_away(tree)?;
+    Ok(lines)
 }
 
 /// Refuses trees that are too large or hold submodules, before a byte is written.

@@ -24,6 +24,12 @@ pub(crate) async fn check(context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Fails when so many more bytes would leave less free on the data directory's disk than must stay.
+pub(crate) fn room(context: &Context, bytes: u64) -> Result<(), Failure> {
+    let floor = context.options.limits.disk_floor;
+    look(&context.options.data, floor.saturating_add(bytes))
+}
+
 /// The engine's data directory where it is on another file system of this host. An engine that does not answer is
 /// asked again next time.
 async fn engine_folder(context: &Context) -> Option<&Path> {

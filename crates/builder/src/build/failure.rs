@@ -44,6 +44,8 @@ pub(crate) enum Failure {
     LineFull,
     /// The app was destroyed meanwhile.
     AppIsGone,
+    /// Somebody wanted it to end.
+    Stopped,
     /// The client went away, or the server stops.
     Cancelled,
     /// The release was made and did not take effect.
@@ -87,7 +89,8 @@ impl Failure {
                 "the host's disk is nearly full".to_owned()
             }
             Self::TooLarge { bytes } => format!("the slug is {} MB", bytes / 1_000_000),
-            Self::Busy(_) => "another push is being built".to_owned(),
+            Self::Busy(_) => "another build is under way".to_owned(),
+            Self::Stopped => "cancelled".to_owned(),
             Self::LineFull => "too many builds are waiting".to_owned(),
             Self::AppIsGone => "the app was destroyed".to_owned(),
             Self::Cancelled => "cancelled".to_owned(),
@@ -96,19 +99,18 @@ impl Failure {
     }
 
     /// What is printed, in Heroku's layout. The texts of the driver stand above it.
-    pub(crate) fn lines(&self, app: &AppName) -> Vec<String> {
+    ///
+    /// `pushed`: whoever reads it pushed with git, and git has rejected the push.
+    pub(crate) fn lines(&self, app: &AppName, pushed: bool) -> Vec<String> {
         let mut lines = vec![String::new()];
         let mut warn = |text: &str| lines.push(format!(" !     {text}").trim_end().to_owned());
         match self {
             Self::Cancelled => return vec![],
             Self::Busy(busy) => {
-                warn(&format!(
-                    "Another push to {app} is being built: {} began it {} ago.",
-                    busy.who,
-                    span(busy.for_long)
-                ));
+                warn(&busy.to_string());
                 warn("Nothing was changed. Push again when it has ended.");
             }
+            Self::Stopped => warn("The build was cancelled. Nothing was changed."),
             Self::AppIsGone => {
                 warn(&format!(
                     "The app {app} was destroyed while it was being built."
@@ -117,7 +119,7 @@ impl Failure {
             }
             Self::LineFull => {
                 warn("Too many builds wait on this host already.");
-                warn("Nothing was changed. Push again in a few minutes.");
+                warn("Nothing was changed. Try again in a few minutes.");
             }
             Self::Source(texts) | Self::Release(texts) => texts.iter().for_each(|text| warn(text)),
             Self::NothingDetected => warn("Push rejected, no buildpack fits this app."),
@@ -192,12 +194,22 @@ impl Failure {
         if !matches!(self, Self::Release(_)) {
             lines.extend([String::new(), " !     Push failed".to_owned()]);
         }
-        lines.extend([
-            String::new(),
-            format!("!\tPush rejected to {app}."),
-            String::new(),
-        ]);
+        if pushed {
+            lines.extend([String::new(), format!("!\tPush rejected to {app}.")]);
+        }
+        lines.push(String::new());
         lines
+    }
+}
+
+impl std::fmt::Display for Busy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "Another build of this app is under way: {} began it {} ago.",
+            self.who,
+            span(self.for_long)
+        )
     }
 }
 
@@ -220,14 +232,14 @@ mod tests {
             display: "Node.js".to_owned(),
         };
         assert_eq!(
-            failure.lines(&app).join("\n"),
+            failure.lines(&app, true).join("\n"),
             "\n !     Push rejected, failed to compile Node.js app.\n\n !     Push failed\n\n!\tPush rejected to demo.\n"
         );
         let busy = Failure::Busy(Busy {
             who: "dev@example.com".to_owned(),
             for_long: Duration::from_secs(42),
         });
-        assert!(busy.lines(&app)[1].contains("dev@example.com began it 42 s ago"));
+        assert!(busy.lines(&app, true)[1].contains("dev@example.com began it 42 s ago"));
     }
 
     #[test]
@@ -249,7 +261,10 @@ mod tests {
                 "502.5M is too large (max is 500M)",
             ),
         ] {
-            assert!(failure.lines(&app).join("\n").contains(words), "{words}");
+            assert!(
+                failure.lines(&app, true).join("\n").contains(words),
+                "{words}"
+            );
         }
     }
 }

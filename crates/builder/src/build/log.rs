@@ -15,7 +15,8 @@ pub(crate) const MAX_LINE: usize = 10_000;
 const READING: Duration = Duration::from_secs(60);
 
 pub(crate) struct BuildLog {
-    to: mpsc::Sender<Bytes>,
+    /// `None`: nobody waits for it.
+    to: Option<mpsc::Sender<Bytes>>,
     /// [`READING`], but in tests.
     patience: Duration,
     deaf: bool,
@@ -26,7 +27,15 @@ pub(crate) struct BuildLog {
 impl BuildLog {
     pub(crate) fn new(to: mpsc::Sender<Bytes>) -> Self {
         Self {
-            to,
+            to: Some(to),
+            ..Self::unheard()
+        }
+    }
+
+    /// Only the sink hears it.
+    pub(crate) fn unheard() -> Self {
+        Self {
+            to: None,
             patience: READING,
             deaf: false,
             sink: None,
@@ -77,11 +86,11 @@ impl BuildLog {
         if let Some(sink) = &mut self.sink {
             sink.write(text.as_bytes());
         }
-        if self.deaf {
+        let Some(to) = self.to.as_ref().filter(|_| !self.deaf) else {
             return;
-        }
+        };
         // Nobody listens any more: the build is about to be cancelled, and the sink still wants to know.
-        let sent = tokio::time::timeout(self.patience, self.to.send(Bytes::from(text))).await;
+        let sent = tokio::time::timeout(self.patience, to.send(Bytes::from(text))).await;
         self.deaf = sent.is_err();
     }
 }

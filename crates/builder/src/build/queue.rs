@@ -1,11 +1,11 @@
 //! One build an app at a time, and few on a host.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ropewalk_model::AppId;
+use ropewalk_model::{AppId, BuildId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +21,10 @@ pub(crate) struct Queue {
 struct Holder {
     who: String,
     since: Instant,
+    build: BuildId,
     gone: CancellationToken,
+    stop: CancellationToken,
+    settled: Arc<AtomicBool>,
 }
 
 /// The right to build an app; gives it back when dropped.
@@ -29,6 +32,8 @@ struct Holder {
 pub(crate) struct Claim {
     /// Cancelled when the app is destroyed.
     pub(crate) gone: CancellationToken,
+    /// Cancelled when somebody wants the build to end.
+    pub(crate) stop: CancellationToken,
     app: AppId,
     apps: Arc<Mutex<HashMap<AppId, Holder>>>,
 }
@@ -64,7 +69,14 @@ impl Queue {
         }
     }
 
-    pub(crate) fn claim(&self, app: AppId, who: &str) -> Result<Claim, Busy> {
+    /// `settled` tells that the build has made its release.
+    pub(crate) fn claim(
+        &self,
+        app: AppId,
+        who: &str,
+        build: BuildId,
+        settled: &Arc<AtomicBool>,
+    ) -> Result<Claim, Busy> {
         let mut apps = lock(&self.apps);
         if let Some(holder) = apps.get(&app) {
             return Err(Busy {
@@ -75,12 +87,16 @@ impl Queue {
         let holder = Holder {
             who: who.to_owned(),
             since: Instant::now(),
+            build,
             gone: CancellationToken::new(),
+            stop: CancellationToken::new(),
+            settled: Arc::clone(settled),
         };
-        let gone = holder.gone.clone();
+        let (gone, stop) = (holder.gone.clone(), holder.stop.clone());
         apps.insert(app, holder);
         Ok(Claim {
             gone,
+            stop,
             app,
             apps: Arc::clone(&self.apps),
         })
@@ -91,6 +107,17 @@ impl Queue {
         if let Some(holder) = lock(&self.apps).get(&app) {
             holder.gone.cancel();
         }
+    }
+
+    /// Ends a build; `false` when it is not under way, or has made its release.
+    pub(crate) fn cancel(&self, app: AppId, build: BuildId) -> bool {
+        let apps = lock(&self.apps);
+        let holder = apps.get(&app).filter(|holder| holder.build == build);
+        let Some(holder) = holder.filter(|holder| !holder.settled.load(Ordering::Acquire)) else {
+            return false;
+        };
+        holder.stop.cancel();
+        true
     }
 
     pub(crate) fn place(&self) -> Place {
@@ -142,10 +169,29 @@ mod tests {
     fn one_build_an_app() {
         let queue = Queue::new(1, 1);
         let app = AppId(Uuid::nil());
-        let claim = queue.claim(app, "a@example.com").unwrap();
-        assert_eq!(queue.claim(app, "b").unwrap_err().who, "a@example.com");
+        let (one, two) = (BuildId(Uuid::nil()), BuildId(Uuid::max()));
+        let settled = Arc::default();
+        let claim = queue.claim(app, "a@example.com", one, &settled).unwrap();
+        let busy = queue.claim(app, "b", two, &settled).unwrap_err();
+        assert_eq!(busy.who, "a@example.com");
         drop(claim);
-        assert!(queue.claim(app, "b").is_ok());
+        assert!(queue.claim(app, "b", two, &settled).is_ok());
+    }
+
+    #[test]
+    fn a_build_is_cancelled_by_its_id_until_it_has_made_its_release() {
+        let queue = Queue::new(1, 1);
+        let app = AppId(Uuid::nil());
+        let (one, other) = (BuildId(Uuid::nil()), BuildId(Uuid::max()));
+        let settled = Arc::new(AtomicBool::new(false));
+        let claim = queue.claim(app, "a@example.com", one, &settled).unwrap();
+        assert!(!queue.cancel(app, other));
+        assert!(!claim.stop.is_cancelled());
+        settled.store(true, Ordering::Release);
+        assert!(!queue.cancel(app, one));
+        settled.store(false, Ordering::Release);
+        assert!(queue.cancel(app, one));
+        assert!(claim.stop.is_cancelled());
     }
 
     #[tokio::test]

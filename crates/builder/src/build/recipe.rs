@@ -5,6 +5,7 @@ use ropewalk_model::ConfigVars;
 use ropewalk_store::{App, BuildStatus, Stack};
 
 use super::buildpacks::Known;
+use super::order::Order;
 use crate::context::Context;
 use crate::{Error, Result};
 
@@ -26,9 +27,11 @@ pub(crate) struct Recipe {
 }
 
 impl Recipe {
-    pub(crate) async fn look_up(context: &Context, app: &App, commit: &str) -> Result<Self> {
-        let id = app.id;
-        let commit = commit.to_owned();
+    pub(crate) async fn look_up(context: &Context, order: &Order) -> Result<Self> {
+        let id = order.app.id;
+        // What else is called the same need not be the same.
+        let commit = order.version().filter(|_| order.is_push());
+        let commit = commit.map(str::to_owned);
         let (app, stack, config, buildpacks, built_before) = context
             .store
             .read(move |view| {
@@ -40,7 +43,8 @@ impl Recipe {
                     .builds(id, LOOK_BACK)?
                     .into_iter()
                     .find(|build| build.status == BuildStatus::Succeeded);
-                let built_before = last.is_some_and(|build| build.commit == Some(commit));
+                let built_before =
+                    commit.is_some() && last.is_some_and(|build| build.commit == commit);
                 Ok((app, stack, config, view.buildpacks(id)?, built_before))
             })
             .await?;

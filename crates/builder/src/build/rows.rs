@@ -10,8 +10,8 @@ use ropewalk_store::{NewBuild, NewRelease, NewSlug};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::Order;
 use super::failure::Failure;
+use super::order::Order;
 use super::phases::Phases;
 use super::process_types::ProcessTypes;
 use super::recipe::Recipe;
@@ -32,15 +32,16 @@ pub(crate) struct Built<'a> {
 pub(crate) async fn create(
     context: &Context,
     order: &Order,
-    recipe: &Recipe,
+    stack: &str,
     id: BuildId,
 ) -> Result<()> {
     let new = NewBuild {
         id,
-        app: recipe.app.id,
-        user: order.push.user.id,
-        commit: Some(order.deploy.commit.clone()),
-        stack: recipe.stack.name.clone(),
+        app: order.app.id,
+        user: order.user.id,
+        commit: order.version().map(str::to_owned),
+        source: order.build_source(),
+        stack: stack.to_owned(),
     };
     context
         .store
@@ -73,13 +74,12 @@ pub(crate) async fn release(
     build: BuildId,
     built: Built<'_>,
 ) -> Result<u32, Failure> {
-    let commit = &order.deploy.commit;
     let displays = built.results.detected.iter();
     let displays: Vec<&str> = displays.map(|(_, display)| display.as_str()).collect();
     let slug = NewSlug {
         id: SlugId(Uuid::new_v4()),
         app: recipe.app.id,
-        commit: Some(commit.clone()),
+        commit: order.version().map(str::to_owned),
         image_digest: built.image.digest.to_string(),
         image_size: built.image.size,
         process_types: built.types.commands.clone(),
@@ -89,16 +89,16 @@ pub(crate) async fn release(
     let release = NewRelease {
         id: ReleaseId(Uuid::new_v4()),
         app: recipe.app.id,
-        user: order.push.user.id,
-        description: format!("Deploy {}", commit.get(..8).unwrap_or(commit)),
+        user: order.user.id,
+        description: order.description(),
         slug: Some(slug.id),
         config: None,
         stack: Some((recipe.stack.name.clone(), recipe.stack.version.clone())),
     };
-    let (inner, push) = (Arc::clone(context), Arc::clone(&order.push));
+    let (inner, settled) = (Arc::clone(context), Arc::clone(&order.settled));
     let written = context.tasks.spawn(async move {
         // Before the write, for from its first byte on a client that goes away must not end the push.
-        push.settled.store(true, Ordering::Release);
+        settled.store(true, Ordering::Release);
         let written = inner
             .store
             .write(move |tx| {
@@ -111,7 +111,7 @@ pub(crate) async fn release(
             .await;
         match written {
             Ok(_) => inner.releases.changed(),
-            Err(_) => push.settled.store(false, Ordering::Release),
+            Err(_) => settled.store(false, Ordering::Release),
         }
         written
     });

@@ -147,7 +147,12 @@ async fn disk_runs_out(context: &Context) -> Failure {
 }
 
 /// The container of a build, its command still missing.
-pub(crate) fn spec(context: &Context, site: &Site, recipe: &Recipe, commit: &str) -> ContainerSpec {
+pub(crate) fn spec(
+    context: &Context,
+    site: &Site,
+    recipe: &Recipe,
+    version: Option<&str>,
+) -> ContainerSpec {
     let options = &context.options;
     let short: String = site.id.0.simple().to_string().chars().take(12).collect();
     let labels = [
@@ -159,7 +164,7 @@ pub(crate) fn spec(context: &Context, site: &Site, recipe: &Recipe, commit: &str
         name: format!("rw-{}-build-{short}", options.instance),
         image: recipe.image.clone(),
         labels: labels.map(|(name, value)| (name.to_owned(), value)).into(),
-        env: environment(&context.inherited, site, recipe, commit),
+        env: environment(&context.inherited, site, recipe, version),
         user: format!("{0}:{0}", ropewalk_slug::DYNO_ID),
         working_dir: ROOT.to_owned(),
         hostname: "build".to_owned(),
@@ -181,7 +186,7 @@ fn environment(
     inherited: &Inherited,
     site: &Site,
     recipe: &Recipe,
-    commit: &str,
+    version: Option<&str>,
 ) -> Vec<(String, String)> {
     let mut env: BTreeMap<String, String> =
         [("CURL_CONNECT_TIMEOUT", "30"), ("CURL_TIMEOUT", "180")]
@@ -193,11 +198,11 @@ fn environment(
             ("HOME", format!("{ROOT}/home")),
             ("LANG", "C.UTF-8".to_owned()),
             ("STACK", recipe.stack.name.clone()),
-            ("SOURCE_VERSION", commit.to_owned()),
             ("REQUEST_ID", site.id.to_string()),
         ]
         .map(|(name, value)| (name.to_owned(), value)),
     );
+    env.extend(version.map(|version| ("SOURCE_VERSION".to_owned(), version.to_owned())));
     env.into_iter().collect()
 }
 

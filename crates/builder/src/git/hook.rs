@@ -17,7 +17,8 @@ use tokio::sync::mpsc;
 
 use super::frame::{self, Frame, MAX_REQUEST, Request, write_exit, write_output};
 use super::refs::{self, RefUpdate};
-use crate::build::{self, Order};
+use crate::build;
+use crate::build::order::Order;
 use crate::context::{Builder, Context};
 
 /// Longest wait for a hook to say what it is about.
@@ -145,11 +146,7 @@ async fn answer(context: &Arc<Context>, stream: UnixStream) -> std::io::Result<(
     let cancel = context.shutdown.child_token();
     let _gone = cancel.clone().drop_guard();
     let (log, mut lines) = mpsc::channel::<Bytes>(OUTPUT_AHEAD);
-    let order = Order {
-        push,
-        deploy,
-        quarantine: request.quarantine,
-    };
+    let order = Order::of_push(&push, deploy, request.quarantine);
     let task = context
         .tasks
         .spawn(build::deploy(Arc::clone(context), order, log, cancel));

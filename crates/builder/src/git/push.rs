@@ -17,7 +17,7 @@ pub(crate) struct Push {
     /// Everything is received; from now on the build has its own limits.
     pub(crate) received: AtomicBool,
     /// A release was made: the push stands even if the client goes away.
-    pub(crate) settled: AtomicBool,
+    pub(crate) settled: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -53,7 +53,7 @@ impl Pushes {
             user,
             began: Instant::now(),
             received: AtomicBool::new(false),
-            settled: AtomicBool::new(false),
+            settled: Arc::default(),
         });
         self.lock().insert(secret.clone(), Arc::clone(&push));
         Entered {

@@ -17,11 +17,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use ropewalk_builder::{AppUrls, Builder, Limits, Options, OutputSink, Outputs};
+use ropewalk_builder::{
+    AppUrls, Builder, Egress, EgressError, Fetched, Limits, Options, OutputSink, Outputs,
+};
 use ropewalk_engine::Engine;
 use ropewalk_model::{AppId, AppName, BuildId, InstanceId, ReleaseId, TokenId, UserId};
-use ropewalk_store::{Key, NewApp, NewToken, Store};
+use ropewalk_store::{Build, BuildStatus, Key, NewApp, NewToken, Store};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, UnixListener};
 use uuid::Uuid;
@@ -67,6 +70,40 @@ impl OutputSink for Sink {
             .unwrap()
             .push_str(&String::from_utf8_lossy(bytes));
     }
+}
+
+/// A web with one page; the rest of it is not to be asked.
+#[derive(Debug)]
+struct PlayedWeb;
+
+impl Egress for PlayedWeb {
+    fn get<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<Fetched, EgressError>> {
+        Box::pin(async move {
+            if url != "https://web.example/source.tgz" {
+                return Err(EgressError::Refused("that host may not be asked".into()));
+            }
+            let bytes = bytes::Bytes::from(tgz(&[("Procfile", "web: from the web\n")]));
+            Ok(Fetched {
+                length: Some(bytes.len() as u64),
+                body: Box::pin(futures_util::stream::iter([Ok(bytes)])),
+            })
+        })
+    }
+}
+
+/// A tar.gz of these files.
+pub fn tgz(files: &[(&str, &str)]) -> Vec<u8> {
+    let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut builder = tar::Builder::new(gzip);
+    for (name, text) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o755);
+        builder
+            .append_data(&mut header, name, text.as_bytes())
+            .unwrap();
+    }
+    builder.into_inner().unwrap().finish().unwrap()
 }
 
 impl KeptOutput {
@@ -131,6 +168,7 @@ impl Rig {
             engine,
             Arc::clone(&releases) as _,
             Arc::new(Opener(Arc::clone(&output))),
+            Arc::new(PlayedWeb),
         )
         .unwrap();
         let hooks = UnixListener::bind(&socket).unwrap();
@@ -151,6 +189,27 @@ impl Rig {
             output,
             app,
             port,
+        }
+    }
+
+    /// The app's owner.
+    pub async fn owner(&self) -> UserId {
+        let app = self.app;
+        let app = self.store.read(move |view| view.app(app)).await.unwrap();
+        app.owner
+    }
+
+    /// Waits until a build has ended.
+    pub async fn ended(&self, build: BuildId) -> Build {
+        let (app, began) = (self.app, Instant::now());
+        loop {
+            let row = self.store.read(move |view| view.build(app, build)).await;
+            let row = row.unwrap();
+            if row.status != BuildStatus::Pending && self.builds_left() == 0 {
+                return row;
+            }
+            assert!(began.elapsed() < Duration::from_secs(30), "{row:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 

@@ -81,9 +81,6 @@ const COMMANDS: &[(&str, &str)] = &[
     ("buildpacks:info", ""),
     ("buildpacks:search", ""),
     ("buildpacks:versions", ""),
-    ("builds:cache:purge", ""),
-    ("builds:cancel", ""),
-    ("builds:create", "Push with git: git push ropewalk main."),
     ("ps:copy", ""),
     (
         "ps:exec",
@@ -91,7 +88,6 @@ const COMMANDS: &[(&str, &str)] = &[
     ),
     ("ps:forward", ""),
     ("ps:socks", ""),
-    ("releases:retry", ""),
     (
         "run:inside",
         "Run a command in a dyno of its own: ropewalk run bash.",

@@ -16,6 +16,7 @@ pub(crate) mod config;
 pub(crate) mod context;
 pub(crate) mod domains;
 pub(crate) mod git;
+pub(crate) mod import;
 pub(crate) mod login;
 pub(crate) mod logs;
 pub(crate) mod maintenance;
@@ -24,6 +25,7 @@ pub(crate) mod ps;
 pub(crate) mod releases;
 pub(crate) mod run;
 pub(crate) mod sessions;
+pub(crate) mod slugs;
 pub(crate) mod stack;
 pub(crate) mod status;
 pub(crate) mod two_factor;
@@ -87,6 +89,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Releases(args) => releases::list::run(cx, args).await,
         Command::ReleasesInfo(args) => releases::info::run(cx, args).await,
         Command::ReleasesOutput(args) => releases::output::run(cx, args).await,
+        Command::ReleasesRetry(args) => releases::retry::run(cx, args).await,
         Command::Rollback(args) => releases::rollback::run(cx, args).await,
         Command::Run(args) => run::attached(cx, args).await,
         Command::RunDetached(args) => run::detached(cx, args).await,
@@ -98,6 +101,13 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Builds(args) => builds::list(cx, args).await,
         Command::BuildsInfo(args) => builds::info(cx, args).await,
         Command::BuildsOutput(args) => builds::output(cx, args).await,
+        Command::BuildsCreate(args) => builds::create::run(cx, args).await,
+        Command::BuildsCancel(args) => builds::cancel(cx, args).await,
+        Command::BuildsCachePurge(args) => builds::purge_cache(cx, args).await,
+        Command::Slugs(args) => slugs::list(cx, args).await,
+        Command::SlugsInfo(args) => slugs::info(cx, args).await,
+        Command::SlugsDownload(args) => slugs::download(cx, args).await,
+        Command::Import(args) => import::run(cx, args).await,
         Command::Stack(args) => stack::list(cx, args).await,
         Command::StackSet(args) => stack::set(cx, args).await,
         Command::Domains(args) => domains::list(cx, args).await,

@@ -1,14 +1,17 @@
 //! `ropewalk server`: wires the parts of the control plane together. Owns no rule.
 
 mod account;
+mod archives;
 mod autoscale;
 mod catalog;
 mod certificates;
+mod egress;
 mod health;
 mod host;
 mod platform;
 mod prepare;
 mod rendezvous;
+mod travel;
 
 pub(crate) use host::feed_watchdog;
 
@@ -63,6 +66,14 @@ pub(crate) struct Server {
     /// No build starts with less than this free on the data directory's disk, in MiB
     #[arg(long, default_value_t = 5120)]
     disk_floor: u64,
+    /// Addresses that source archives may be fetched from though they are private: 10.0.0.0/8, 192.168.1.7
+    #[arg(
+        long,
+        value_name = "RANGE",
+        value_delimiter = ',',
+        env = "ROPEWALK_ALLOW_EGRESS"
+    )]
+    allow_egress: Vec<egress::Range>,
 }
 
 impl Server {
@@ -127,6 +138,7 @@ impl Server {
             engine.clone(),
             Arc::new(deploys),
             Arc::new(platform::BuildOutputs(outputs.clone())),
+            Arc::new(egress::Egress::new(self.allow_egress.clone())?),
         )?;
         let blobs = Arc::new(BlobStore::open(&data.path("blobs"))?);
         Ok(Parts {
@@ -268,8 +280,17 @@ impl Server {
             let (store, logs) = (store.clone(), logs.clone());
             autoscale::keep(store, logs, routes.clone(), scheduler.clone(), token)
         });
+        let travels = Arc::new(travel::Travels {
+            store: parts.store.clone(),
+            blobs: parts.blobs.clone(),
+            mounts: parts.mounts.clone(),
+            slugs: data.path("slugs"),
+            tmp: data.path("tmp"),
+            turns: travel::Turns::default(),
+        });
         let platform = platform::Ports {
             certificates,
+            travels: travels.clone(),
             scheduler: parts.scheduler.clone(),
             builder: parts.builder.clone(),
             routes: parts.routes.clone(),
@@ -300,10 +321,7 @@ impl Server {
         let catalog = catalog::Releases {
             store: parts.store.clone(),
             blobs: parts.blobs.clone(),
-            mounts: parts.mounts.clone(),
-            slugs: data.path("slugs"),
-            tmp: data.path("tmp"),
-            turns: catalog::Turns::default(),
+            travels,
         };
         let hosts = host::Hosts {
             domain: self.domain.clone(),

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod apps;
+mod archives;
 mod autoscale;
 mod config;
 mod dynos;

@@ -4,6 +4,7 @@ pub(crate) mod ending;
 pub(crate) mod info;
 pub(crate) mod list;
 pub(crate) mod output;
+pub(crate) mod retry;
 pub(crate) mod rollback;
 
 use std::time::Duration;

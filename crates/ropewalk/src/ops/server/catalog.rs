@@ -1,45 +1,24 @@
 //! The registry's catalogue: every release of every app as an OCI image, `registry.DOMAIN/APP:v7`.
 //!
-//! An image is the stack's layers and one more, the slug. The slug's layer is made when it is first asked for.
+//! An image is the stack's layers and one more, the slug in the form that travels.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use ropewalk_model::rights::{Relation, Resource, Verb, authorise};
 use ropewalk_registry::{BlobStore, Catalog, Credentials, Form, Layer, Manifest, Refusal, image};
-use ropewalk_slug::{Digest, Mounts, travel};
+use ropewalk_slug::Digest;
 use ropewalk_stack::Stack;
-use ropewalk_store::{Release, Slug, Store, StoreError, Tgz, View};
-use tokio::sync::OwnedMutexGuard;
+use ropewalk_store::{Release, Slug, Store, StoreError, View};
+
+use super::travel::{Travels, as_layer};
 
 pub(super) struct Releases {
     pub(super) store: Store,
     pub(super) blobs: Arc<BlobStore>,
-    pub(super) mounts: Mounts,
-    pub(super) slugs: PathBuf,
-    /// For what is under way; emptied at start.
-    pub(super) tmp: PathBuf,
-    pub(super) turns: Turns,
-}
-
-/// One at a time for each slug image.
-#[derive(Debug, Default)]
-pub(super) struct Turns(Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>);
-
-impl Turns {
-    async fn take(&self, image: Digest) -> OwnedMutexGuard<()> {
-        let turn = {
-            let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            // Those that nobody holds or waits for.
-            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
-            Arc::clone(turns.entry(image).or_default())
-        };
-        turn.lock_owned().await
-    }
+    pub(super) travels: Arc<Travels>,
 }
 
 impl Catalog for Releases {
@@ -104,7 +83,7 @@ impl Catalog for Releases {
             let Some(found) = self.find(repository, reference).await.map_err(failed)? else {
                 return Ok(None);
             };
-            let layer = self.layer(&found.slug).await.map_err(failed)?;
+            let layer = self.travels.layer(&found.slug).await.map_err(failed)?;
             let image = image(&found.stack, &found.slug, layer).map_err(failed)?;
             self.blobs.put_bytes(&image.config).map_err(failed)?;
             Ok(Some(image.manifest))
@@ -207,47 +186,6 @@ impl Releases {
         }
         Ok(images)
     }
-
-    /// The slug as a layer; made once for each image, for all who ask meanwhile.
-    async fn layer(&self, slug: &Slug) -> anyhow::Result<Layer> {
-        if let Some(layer) = self.made(slug)? {
-            return Ok(layer);
-        }
-        let digest: Digest = slug.image_digest.parse()?;
-        let _turn = self.turns.take(digest).await;
-        let id = slug.id;
-        let slug = self.store.read(move |view| view.slug(id)).await?;
-        if let Some(layer) = self.made(&slug)? {
-            return Ok(layer);
-        }
-        let image = self.slugs.join(format!("{}.squashfs", digest.hex()));
-        let tree = self.mounts.slug(&digest, &image).await?;
-        let staged = tempfile::Builder::new()
-            .prefix("layer-")
-            .tempdir_in(&self.tmp)?;
-        let out = staged.path().join("slug.tgz");
-        let target = out.clone();
-        let made = tokio::task::spawn_blocking(move || travel::write_tgz(&tree, &target)).await??;
-        self.blobs.put_file(&out, &made.digest)?;
-        let tgz = Tgz {
-            digest: made.digest.to_string(),
-            diff_id: made.diff_id.to_string(),
-            size: made.size,
-        };
-        let layer = as_layer(&tgz)?;
-        let name = slug.image_digest.clone();
-        self.store.write(move |tx| tx.set_tgz(&name, &tgz)).await?;
-        Ok(layer)
-    }
-
-    fn made(&self, slug: &Slug) -> anyhow::Result<Option<Layer>> {
-        match &slug.tgz {
-            Some(tgz) if self.blobs.size(&tgz.digest.parse()?)?.is_some() => {
-                as_layer(tgz).map(Some)
-            }
-            _ => Ok(None),
-        }
-    }
 }
 
 /// Releases of an app that the registry shows, newest first.
@@ -275,14 +213,6 @@ fn image(stack: &Stack, slug: &Slug, layer: Layer) -> anyhow::Result<Image> {
         manifest,
         config,
         layers,
-    })
-}
-
-fn as_layer(tgz: &Tgz) -> anyhow::Result<Layer> {
-    Ok(Layer {
-        digest: tgz.digest.parse()?,
-        diff_id: tgz.diff_id.parse()?,
-        size: tgz.size,
     })
 }
 
@@ -318,12 +248,12 @@ fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Refusal
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use ropewalk_model::{AppId, AppName, ReleaseId, TokenId, UserId};
+    use ropewalk_slug::Mounts;
     use ropewalk_store::{Key, NewApp, NewToken};
     use uuid::Uuid;
 
+    use super::super::travel::Turns;
     use super::*;
 
     const SCOPES: [&str; 4] = ["global", "read", "identity", "identity read-protected"];
@@ -362,13 +292,18 @@ mod tests {
                 )
             })
             .await?;
+        let blobs = Arc::new(BlobStore::open(&folder.join("blobs"))?);
         Ok(Releases {
+            travels: Arc::new(Travels {
+                store: store.clone(),
+                blobs: blobs.clone(),
+                mounts: Mounts::open(&folder.join("mnt"))?,
+                slugs: folder.join("slugs"),
+                tmp: folder.join("tmp"),
+                turns: Turns::default(),
+            }),
             store,
-            blobs: Arc::new(BlobStore::open(&folder.join("blobs"))?),
-            mounts: Mounts::open(&folder.join("mnt"))?,
-            slugs: folder.join("slugs"),
-            tmp: folder.join("tmp"),
-            turns: Turns::default(),
+            blobs,
         })
     }
 
@@ -387,27 +322,5 @@ mod tests {
         let answer = catalog.authorise("demo", unknown).await;
         assert!(matches!(answer, Err(Refusal::Unauthenticated)));
         Ok(())
-    }
-
-    #[tokio::test]
-    async fn turns_are_taken_one_after_the_other_and_forgotten() {
-        let turns = Turns::default();
-        let (inside, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let work = async |image: &[u8]| {
-            let _turn = turns.take(Digest::of(image)).await;
-            most.fetch_max(
-                inside.fetch_add(1, Ordering::Relaxed) + 1,
-                Ordering::Relaxed,
-            );
-            tokio::task::yield_now().await;
-            inside.fetch_sub(1, Ordering::Relaxed);
-        };
-        tokio::join!(work(b"one"), work(b"one"), work(b"one"));
-        assert_eq!(most.load(Ordering::Relaxed), 1);
-        tokio::join!(work(b"one"), work(b"two"));
-        assert_eq!(most.load(Ordering::Relaxed), 2, "others do not wait");
-        drop(turns.take(Digest::of(b"three")).await);
-        let known = turns.0.lock().unwrap_or_else(PoisonError::into_inner).len();
-        assert_eq!(known, 1);
     }
 }

@@ -18,7 +18,10 @@ use ropewalk_store::Store;
 use ropewalk_telemetry::{Tasks, rss_bytes};
 use tokio::sync::Notify;
 
+use super::travel::Travels;
+
 pub(super) struct Ports {
+    pub(super) travels: Arc<Travels>,
     pub(super) scheduler: Scheduler,
     pub(super) builder: Builder,
     pub(super) routes: Routes,

@@ -1,4 +1,6 @@
-//! `builds`, `builds:info`, `builds:output`.
+//! `builds`, `builds:*`: source trees on their way to slugs.
+
+pub(crate) mod create;
 
 use std::process::ExitCode;
 
@@ -35,6 +37,15 @@ pub(crate) struct InfoArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct OutputArgs {
+    /// Id of the build; without it, the newest
+    #[arg(value_name = "BUILD")]
+    build: Option<String>,
+    #[command(flatten)]
+    app: AppArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CancelArgs {
     /// Id of the build; without it, the newest
     #[arg(value_name = "BUILD")]
     build: Option<String>,
@@ -113,6 +124,27 @@ pub(crate) async fn output(cx: &Context, args: OutputArgs) -> anyhow::Result<Exi
     } else {
         ExitCode::SUCCESS
     })
+}
+
+pub(crate) async fn cancel(cx: &Context, args: CancelArgs) -> anyhow::Result<ExitCode> {
+    let app = cx.app(&args.app).await?;
+    let client = cx.client()?;
+    let named = build(&client, &app, args.build.as_deref()).await?;
+    let action = cx.out.action(&format!("Cancelling build {}", named.id));
+    client.cancel_build(&app, &named.id.to_string()).await?;
+    action.done()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) async fn purge_cache(cx: &Context, args: AppArgs) -> anyhow::Result<ExitCode> {
+    let app = cx.app(&args).await?;
+    let paint = cx.out.paint_err();
+    let action = cx
+        .out
+        .action(&format!("Clearing the build cache of {}", paint.app(&app)));
+    cx.client()?.delete_build_cache(&app).await?;
+    action.done()?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn build(client: &Client, app: &str, typed: Option<&str>) -> anyhow::Result<Build> {
