@@ -178,6 +178,8 @@ CREATE INDEX collaborators_by_user ON collaborators (user_id);
 
 CREATE INDEX dynos_by_app ON dynos (app_id);
 
+CREATE INDEX log_drains_by_app ON log_drains (app_id);
+
 CREATE INDEX slugs_by_app ON slugs (app_id);
 
 CREATE INDEX slugs_by_image ON slugs (image_digest);

@@ -20,6 +20,7 @@ pub const CRATES: &[(&str, u8, &[&str])] = &[
         &["api-types", "store", "engine", "slug", "logs"],
     ),
     ("router", 3, &["api-types"]),
+    ("log-drains", 3, &["store", "logs"]),
 ];
 
 /// A library that only one crate of ours may name.

@@ -180,6 +180,16 @@ impl AppLog {
         }
     }
 
+    /// Where lines of this process begin that come behind the sequence number `after`.
+    pub(crate) fn place_behind(&self, after: u64) -> u64 {
+        let state = self.state();
+        let places = state.first..state.end();
+        places
+            .zip(&state.ring)
+            .find(|(place, entry)| *place >= FIRST_PLACE && entry.seq > after)
+            .map_or_else(|| state.end(), |(place, _)| place)
+    }
+
     /// Says when there is more; closed once the log is forgotten.
     pub(crate) fn subscribe(&self) -> Option<watch::Receiver<u64>> {
         let mut state = self.state();

@@ -16,6 +16,7 @@ use tokio::sync::{oneshot, watch};
 use crate::app_log::AppLog;
 use crate::entry::{Entry, Filter};
 use crate::spool;
+use crate::tap::Tap;
 use crate::writer::{self, Job, Jobs};
 
 /// Lines a follower takes at once.
@@ -132,6 +133,13 @@ impl Logs {
             ready: backlog.entries.into(),
             last_seq: after.unwrap_or(0),
         })
+    }
+
+    /// The lines of this process behind the sequence number `after`, and those to come, for somebody who may fall
+    /// behind by `room` lines; `None` once the log is forgotten. Sequence numbers follow the clock, in microseconds
+    /// of Unix time.
+    pub fn tap(&self, app: AppId, after: u64, room: usize) -> Option<Tap> {
+        Tap::new(self.log(app), after, room)
     }
 
     /// Removes an app's log, also from disk. Lines that still come for it are dropped.
