@@ -52,6 +52,7 @@ pub use dyno_size::DynoSize;
 pub use error::ErrorBody;
 pub use formation::Formation;
 pub use generation::Generation;
+pub use log_drain::LogDrain;
 pub use log_session::LogSession;
 pub use oauth::Authorization;
 pub use reference::{ById, Named, ReleaseRef, UserRef};

@@ -61,6 +61,8 @@ pub(crate) struct Taken {
     pub(crate) missed: u64,
     /// Where to go on.
     pub(crate) next: u64,
+    /// Sequence number of the oldest line in memory, matching or not.
+    pub(crate) oldest: Option<u64>,
 }
 
 impl AppLog {
@@ -155,6 +157,7 @@ impl AppLog {
             entries,
             missed: 0,
             next,
+            oldest: state.ring.front().map(|entry| entry.seq),
         }
     }
 
@@ -177,6 +180,7 @@ impl AppLog {
             entries,
             missed: start - from,
             next: end,
+            oldest: state.ring.front().map(|entry| entry.seq),
         }
     }
 

@@ -269,3 +269,43 @@ async fn a_tap_that_falls_behind_loses_the_oldest_lines_and_counts_them() {
     assert!(!tap.wait(1).await);
     assert!(logs.tap(APP, 0, 100).is_none());
 }
+
+#[tokio::test]
+async fn who_resumes_gets_from_disk_what_memory_does_not_keep_and_is_told_of_what_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let logs = Logs::open(dir.path()).unwrap();
+    write(&logs, "web.1", "seen");
+    let seen = logs.read(APP, &last(1)).await.unwrap()[0].seq;
+    for n in 0..4000 {
+        write(&logs, "web.1", &n.to_string());
+        write(&logs, "worker.1", "of no interest");
+        if n % 100 == 0 {
+            logs.flush().await;
+        }
+    }
+    let web = Filter {
+        process: Some("web".into()),
+        ..Filter::default()
+    };
+    let mut follow = logs.follow(APP, web.clone(), Some(seen)).await.unwrap();
+    for n in 0..4000 {
+        assert_eq!(&*follow.next().await.unwrap().text, n.to_string());
+    }
+    write(&logs, "web.1", "live");
+    assert_eq!(&*follow.next().await.unwrap().text, "live");
+
+    let long = "x".repeat(9000);
+    for _ in 0..600 {
+        write(&logs, "web.1", &long);
+        logs.flush().await;
+    }
+    let mut follow = logs.follow(APP, web.clone(), Some(seen)).await.unwrap();
+    let gap = follow.next().await.unwrap();
+    assert!(gap.text.starts_with("Error L11"), "{}", gap.text);
+    assert!(gap.seq > seen);
+    let next = follow.next().await.unwrap();
+    assert_eq!(&*next.text, long);
+    // Behind the gap there is none.
+    let mut follow = logs.follow(APP, web, Some(gap.seq)).await.unwrap();
+    assert_eq!(follow.next().await.unwrap().seq, next.seq);
+}

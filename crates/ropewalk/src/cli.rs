@@ -8,7 +8,8 @@ use clap::{Parser, Subcommand};
 
 use crate::cmd::{
     absent, access, apps, authorizations, buildpacks, builds, certs, completions, config, context,
-    domains, git, login, logs, maintenance, open, ps, releases, run, sessions, stack, users,
+    domains, drains, git, login, logs, maintenance, open, ps, releases, run, sessions, stack,
+    users,
 };
 use crate::ops::OpsCommand;
 
@@ -284,6 +285,16 @@ pub(crate) enum ApiCommand {
     /// Replace a certificate and its key
     #[command(name = "certs:update")]
     CertsUpdate(certs::UpdateArgs),
+
+    /// List an app's log drains
+    #[command(name = "drains")]
+    Drains(drains::ListArgs),
+    /// Send an app's log to a URL: https://…, syslog+tls://HOST:PORT, syslog://HOST:PORT
+    #[command(name = "drains:add")]
+    DrainsAdd(drains::AddArgs),
+    /// Remove a log drain
+    #[command(name = "drains:remove")]
+    DrainsRemove(drains::RemoveArgs),
 
     /// Show whether maintenance mode is on
     #[command(name = "maintenance")]

@@ -10,6 +10,7 @@ mod certificates;
 mod conform;
 mod hostile;
 mod later;
+mod log_drain;
 mod log_session;
 mod resources;
 mod revocation;

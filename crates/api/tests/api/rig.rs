@@ -19,10 +19,13 @@ use ropewalk_api::{
 };
 use ropewalk_api_types::attach::{FromDyno, ToDyno};
 use ropewalk_logs::{Logs, Outputs};
-use ropewalk_model::{AppId, BuildId, DynoId, DynoName, ReleaseId, SlugId, TokenId, UserId};
+use ropewalk_model::{
+    AppId, BuildId, DynoId, DynoName, Egress, ReleaseId, SlugId, TokenId, UserId,
+};
 use ropewalk_store::{
     Key, NewBuild, NewDyno, NewRelease, NewSlug, NewToken, PasswordHash, Release, Store,
 };
+use ropewalk_telemetry::Shutdown;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tower::ServiceExt;
@@ -112,6 +115,7 @@ impl Rig {
         let platform = Arc::new(FakePlatform {
             store: store.clone(),
             changes: AtomicU32::new(0),
+            drain_changes: AtomicU32::new(0),
             runs: Mutex::default(),
             deleted: Mutex::default(),
         });
@@ -129,6 +133,8 @@ impl Rig {
             },
             signing_key: SigningKey::derive(b"test"),
             default_stack: "debian-13".into(),
+            egress: Egress::default(),
+            shutdown: Shutdown::new(),
             rate,
             login_rate: Rate {
                 burst: 5,
@@ -330,6 +336,7 @@ fn new_dyno(app: AppId, name: DynoName, release_version: u32) -> NewDyno {
 pub(crate) struct FakePlatform {
     store: Store,
     pub(crate) changes: AtomicU32,
+    pub(crate) drain_changes: AtomicU32,
     pub(crate) runs: Mutex<Vec<RunRequest>>,
     pub(crate) deleted: Mutex<Vec<AppId>>,
 }
@@ -346,6 +353,10 @@ impl Platform for FakePlatform {
     }
 
     fn certificates_changed(&self) {}
+
+    fn log_drains_changed(&self) {
+        self.drain_changes.fetch_add(1, Ordering::SeqCst);
+    }
 
     fn run(&self, request: RunRequest) -> BoxFuture<'_, Result<RunStarted, RunError>> {
         self.runs.lock().unwrap().push(request.clone());

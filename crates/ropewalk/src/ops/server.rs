@@ -21,7 +21,10 @@ use clap::Args;
 use ropewalk_api::{Context, Rate, SigningKey, Terminals, Urls};
 use ropewalk_builder::{AppUrls, Builder, Limits, Options};
 use ropewalk_engine::{DockerEngine, Engine};
+use ropewalk_log_drains::{LogDrains, Timing, host_roots};
 use ropewalk_logs::{Logs, Outputs};
+use ropewalk_model::Egress;
+use ropewalk_model::egress::Cidr;
 use ropewalk_registry::BlobStore;
 use ropewalk_scheduler::{Config, Policy, Routes, Scheduler};
 use ropewalk_slug::Mounts;
@@ -62,6 +65,14 @@ pub(crate) struct Server {
     /// No build starts with less than this free on the data directory's disk, in MiB
     #[arg(long, default_value_t = 5120)]
     disk_floor: u64,
+    /// Private networks that log drains may lead to, such as 10.0.0.0/8,192.168.1.9
+    #[arg(
+        long,
+        value_name = "CIDR,…",
+        value_delimiter = ',',
+        env = "ROPEWALK_DRAIN_ALLOW"
+    )]
+    drain_allow: Vec<Cidr>,
 }
 
 impl Server {
@@ -127,6 +138,13 @@ impl Server {
             Arc::new(deploys),
             Arc::new(platform::BuildOutputs(outputs.clone())),
         )?;
+        let log_drains = LogDrains::new(ropewalk_log_drains::Parts {
+            store: store.clone(),
+            logs: logs.clone(),
+            egress: self.egress(),
+            roots: tokio::task::spawn_blocking(host_roots).await?,
+            timing: Timing::default(),
+        })?;
         let blobs = Arc::new(BlobStore::open(&data.path("blobs"))?);
         Ok(Parts {
             store,
@@ -138,7 +156,12 @@ impl Server {
             scheduler,
             builder,
             blobs,
+            log_drains,
         })
+    }
+
+    fn egress(&self) -> Egress {
+        Egress::new(self.drain_allow.clone())
     }
 
     fn build_options(&self, data: &Data) -> Result<Options> {
@@ -261,6 +284,16 @@ impl Server {
         tasks.supervise("certificates", move |token| {
             certificates::keep(store.clone(), routes.clone(), signal.clone(), token)
         });
+
+        let log_drains = parts.log_drains.clone();
+        tasks.supervise("log drains", move |token| {
+            let log_drains = log_drains.clone();
+            async move {
+                log_drains.run(token).await;
+                Ok::<_, std::convert::Infallible>(())
+            }
+        });
+
         let platform = platform::Ports {
             certificates,
             scheduler: parts.scheduler.clone(),
@@ -269,6 +302,7 @@ impl Server {
             store: parts.store.clone(),
             logs: parts.logs.clone(),
             engine: parts.engine.clone(),
+            log_drains: parts.log_drains.clone(),
             tasks: tasks.clone(),
         };
         let own_port = if self.https { 443 } else { 80 };
@@ -287,6 +321,8 @@ impl Server {
             },
             signing_key: SigningKey::derive(&std::fs::read(data.path("key"))?),
             default_stack: "debian-13".to_owned(),
+            egress: self.egress(),
+            shutdown: shutdown.clone(),
             rate: Rate::REQUESTS,
             login_rate: Rate::LOGINS,
         });
@@ -337,4 +373,5 @@ pub(super) struct Parts {
     scheduler: Scheduler,
     builder: Builder,
     blobs: Arc<BlobStore>,
+    log_drains: LogDrains,
 }
