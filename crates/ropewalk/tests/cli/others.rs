@@ -296,7 +296,7 @@ fn log_drains_are_added_listed_and_removed() {
     let url = "https://me:pw@logs.example.com/in?k=1";
     let drain = json!({"id": ID, "addon": null, "app": {"id": ID, "name": "demo"}, "token": "d.1", "url": url,
         "created_at": AT, "updated_at": AT});
-    let encoded = "https%3A%2F%2Fme%3Apw@logs.example.com%2Fin%3Fk=1";
+    let encoded = "https:%2F%2Fme:pw@logs.example.com%2Fin%3Fk=1";
     let fake = Fake::new()
         .on("GET /apps/demo/log-drains", 200, json!([]))
         .on("GET /apps/demo/log-drains", 200, json!([drain.clone()]))
