@@ -86,6 +86,16 @@ CREATE TABLE formations (
     UNIQUE (app_id, type)
 ) STRICT;
 
+CREATE TABLE log_drains (
+    id         TEXT PRIMARY KEY,
+    app_id     TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+    -- `d.<uuid>`: who the lines say they are from.
+    token      TEXT NOT NULL UNIQUE,
+    url        BLOB NOT NULL,
+    created_at TEXT NOT NULL,
+    updated_at TEXT NOT NULL
+) STRICT;
+
 CREATE TABLE recovery_codes (
     user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     hash    BLOB NOT NULL,
