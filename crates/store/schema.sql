@@ -100,6 +100,16 @@ CREATE TABLE formations (
     UNIQUE (app_id, type)
 ) STRICT;
 
+CREATE TABLE log_drains (
+    id         TEXT PRIMARY KEY,
+    app_id     TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+    -- `d.<uuid>`: who the lines say they are from.
+    token      TEXT NOT NULL UNIQUE,
+    url        BLOB NOT NULL,
+    created_at TEXT NOT NULL,
+    updated_at TEXT NOT NULL
+) STRICT;
+
 CREATE TABLE monitors (
     id                  TEXT PRIMARY KEY,
     app_id              TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
@@ -213,6 +223,8 @@ CREATE INDEX collaborators_by_user ON collaborators (user_id);
 CREATE INDEX dynos_by_app ON dynos (app_id);
 
 CREATE INDEX expected_slugs_by_app ON expected_slugs (app_id);
+
+CREATE INDEX log_drains_by_app ON log_drains (app_id);
 
 CREATE INDEX slugs_by_app ON slugs (app_id);
 

@@ -21,6 +21,7 @@ pub const CRATES: &[(&str, u8, &[&str])] = &[
     ),
     ("router", 3, &["api-types"]),
     ("autoscale", 3, &[]),
+    ("log-drains", 3, &["store", "logs"]),
 ];
 
 /// A library that only one crate of ours may name.

@@ -1,13 +1,15 @@
 //! `/apps/:app/log-drains`: where an app's log is sent besides.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::reference::Named;
 
-/// One drain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One drain. Its URL may hold credentials.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogDrain {
     pub id: Uuid,
     pub addon: Option<Named>,
@@ -22,7 +24,22 @@ pub struct LogDrain {
 }
 
 /// `POST /apps/:app/log-drains`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogDrainCreate {
     pub url: String,
+}
+
+impl fmt::Debug for LogDrain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogDrain")
+            .field("id", &self.id)
+            .field("token", &self.token)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for LogDrainCreate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LogDrainCreate")
+    }
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use ropewalk_logs::{Logs, Outputs};
-use ropewalk_model::AppId;
 use ropewalk_model::log_line::LogSource;
+use ropewalk_model::{AppId, Egress};
 use ropewalk_store::{Store, User};
+use ropewalk_telemetry::Shutdown;
 
 use crate::platform::Platform;
 use crate::terminals::Terminals;
@@ -29,6 +30,10 @@ pub struct Context {
     pub signing_key: SigningKey,
     /// The stack of new apps: `debian-13`.
     pub default_stack: String,
+    /// Where log drains may lead to.
+    pub egress: Egress,
+    /// Completes when the server ends: streams without an end of their own end then.
+    pub shutdown: Shutdown,
     /// Requests an account may make.
     pub rate: Rate,
     /// Passwords that may be tried for one account.

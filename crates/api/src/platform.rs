@@ -21,6 +21,9 @@ pub trait Platform: Builds + Send + Sync {
     /// Certificates, or what they serve, changed: the router is to be told. Never waits.
     fn certificates_changed(&self);
 
+    /// An app's log drains changed: look again. Never waits.
+    fn log_drains_changed(&self);
+
     /// Starts a one-off dyno. Returns once its row is written, not once it runs.
     fn run(&self, request: RunRequest) -> BoxFuture<'_, Result<RunStarted, RunError>>;
 

@@ -149,6 +149,14 @@ fn of_apps() -> Router<State> {
             "/apps/{app}/pre-authorizations",
             put(account::pre_authorize),
         )
+        .route(
+            "/apps/{app}/log-drains",
+            get(log_drain::list).post(log_drain::create),
+        )
+        .route(
+            "/apps/{app}/log-drains/{drain}",
+            get(log_drain::info).delete(log_drain::delete),
+        )
         .route("/apps/{app}/log-sessions", post(log_session::create))
 }
 
@@ -240,9 +248,7 @@ fn of_catalogue() -> Router<State> {
 
 /// Lists of things that nobody can have yet, beside [`later::routes`].
 fn of_later() -> Router<State> {
-    Router::new()
-        .route("/account/keys", get(empty::of_account))
-        .route("/apps/{app}/log-drains", get(empty::of_app))
+    Router::new().route("/account/keys", get(empty::of_account))
 }
 
 async fn unknown(request: Request) -> Response {

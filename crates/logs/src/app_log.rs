@@ -61,6 +61,8 @@ pub(crate) struct Taken {
     pub(crate) missed: u64,
     /// Where to go on.
     pub(crate) next: u64,
+    /// Sequence number of the oldest line in memory, matching or not.
+    pub(crate) oldest: Option<u64>,
 }
 
 impl AppLog {
@@ -155,6 +157,7 @@ impl AppLog {
             entries,
             missed: 0,
             next,
+            oldest: state.ring.front().map(|entry| entry.seq),
         }
     }
 
@@ -177,7 +180,18 @@ impl AppLog {
             entries,
             missed: start - from,
             next: end,
+            oldest: state.ring.front().map(|entry| entry.seq),
         }
+    }
+
+    /// Where lines of this process begin that come behind the sequence number `after`.
+    pub(crate) fn place_behind(&self, after: u64) -> u64 {
+        let state = self.state();
+        let places = state.first..state.end();
+        places
+            .zip(&state.ring)
+            .find(|(place, entry)| *place >= FIRST_PLACE && entry.seq > after)
+            .map_or_else(|| state.end(), |(place, _)| place)
     }
 
     /// Says when there is more; closed once the log is forgotten.

@@ -8,8 +8,10 @@ mod entry;
 mod logs;
 mod output;
 mod spool;
+mod tap;
 mod writer;
 
 pub use entry::{Entry, Filter};
 pub use logs::{Follow, Logs, LogsError};
 pub use output::{MAX_OUTPUT, OutputError, OutputWriter, Outputs};
+pub use tap::Tap;

@@ -16,6 +16,7 @@ use tokio::sync::{oneshot, watch};
 use crate::app_log::AppLog;
 use crate::entry::{Entry, Filter};
 use crate::spool;
+use crate::tap::Tap;
 use crate::writer::{self, Job, Jobs};
 
 /// Lines a follower takes at once.
@@ -112,7 +113,7 @@ impl Logs {
     }
 
     /// The last lines that match, then those to come, none lost or doubled in between. With `after`, instead of
-    /// the last lines, those behind that sequence number.
+    /// the last lines, those behind that sequence number; where they are not kept any more, a line says so.
     ///
     /// Who reads too slowly finds a line that says how many are missing. Ends when the log is forgotten.
     pub async fn follow(
@@ -124,14 +125,62 @@ impl Logs {
         let log = self.loaded(app).await?;
         let grown = log.subscribe();
         let backlog = log.backlog(&filter, after);
+        let mut ready: VecDeque<Arc<Entry>> = backlog.entries.into();
+        if let (Some(after), Some(oldest)) = (after, backlog.oldest)
+            && oldest > after
+        {
+            for entry in self
+                .older(app, after, oldest, &filter)
+                .await?
+                .into_iter()
+                .rev()
+            {
+                ready.push_front(Arc::new(entry));
+            }
+        }
         Ok(Follow {
             log,
             filter,
             grown,
             next: backlog.next,
-            ready: backlog.entries.into(),
+            ready,
             last_seq: after.unwrap_or(0),
         })
+    }
+
+    /// From disk, the lines between `after` and `before`: memory keeps fewer.
+    async fn older(
+        &self,
+        app: AppId,
+        after: u64,
+        before: u64,
+        filter: &Filter,
+    ) -> Result<Vec<Entry>, LogsError> {
+        self.flush().await;
+        let mut entries = self.load(app).await?;
+        entries.retain(|entry| entry.seq < before);
+        let is_whole = entries.first().is_some_and(|oldest| oldest.seq <= after);
+        let oldest = entries.first().map_or(before, |entry| entry.seq);
+        entries.retain(|entry| entry.seq > after && filter.matches(entry));
+        if !is_whole && oldest > after + 1 {
+            let lost = Entry {
+                // Who resumes behind this line gets what comes after the gap.
+                seq: oldest - 1,
+                at: Timestamp::now(),
+                source: LogSource::Heroku,
+                process: "logs".into(),
+                text: "Error L11 (tail buffer overflow): older lines are not kept any more.".into(),
+            };
+            entries.insert(0, lost);
+        }
+        Ok(entries)
+    }
+
+    /// The lines of this process behind the sequence number `after`, and those to come, for somebody who may fall
+    /// behind by `room` lines; `None` once the log is forgotten. Sequence numbers follow the clock, in microseconds
+    /// of Unix time.
+    pub fn tap(&self, app: AppId, after: u64, room: usize) -> Option<Tap> {
+        Tap::new(self.log(app), after, room)
     }
 
     /// Removes an app's log, also from disk. Lines that still come for it are dropped.
@@ -172,15 +221,19 @@ impl Logs {
     async fn loaded(&self, app: AppId) -> Result<Arc<AppLog>, LogsError> {
         let log = self.log(app);
         if !log.is_loaded() {
-            let dir = self.0.dir.clone();
-            let entries = tokio::task::spawn_blocking(move || spool::load(&dir, app))
-                .await
-                .map_err(std::io::Error::other)
-                .and_then(|loaded| loaded)
-                .map_err(|source| LogsError::Load { app, source })?;
-            log.fill(entries);
+            log.fill(self.load(app).await?);
         }
         Ok(log)
+    }
+
+    /// What is on disk.
+    async fn load(&self, app: AppId) -> Result<Vec<Entry>, LogsError> {
+        let dir = self.0.dir.clone();
+        tokio::task::spawn_blocking(move || spool::load(&dir, app))
+            .await
+            .map_err(std::io::Error::other)
+            .and_then(|loaded| loaded)
+            .map_err(|source| LogsError::Load { app, source })
     }
 }
 

@@ -231,3 +231,81 @@ async fn memory_and_disk_stay_bounded_under_a_flood() {
     assert!(bytes <= 4 << 20, "{bytes}");
     assert!(!kept.is_empty());
 }
+
+#[tokio::test]
+async fn a_tap_that_falls_behind_loses_the_oldest_lines_and_counts_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let logs = Logs::open(dir.path()).unwrap();
+    write(&logs, "web.1", "of an earlier run");
+    logs.flush().await;
+    drop(logs);
+    let logs = Logs::open(dir.path()).unwrap();
+    write(&logs, "web.1", "0");
+    texts(&logs, &last(9)).await;
+    let tap = logs.tap(APP, 0, 100).unwrap();
+    for n in 1..=40 {
+        write(&logs, "web.1", &n.to_string());
+    }
+    let taken = |lines, bytes| -> Vec<String> {
+        let entries = tap.take(lines, bytes);
+        entries.iter().map(|entry| entry.text.to_string()).collect()
+    };
+    assert_eq!(taken(2, 1 << 20), ["0", "1"]);
+    assert_eq!(taken(2, 1), ["2"]);
+    assert!(!tap.is_empty());
+    for n in 41..2000 {
+        write(&logs, "web.1", &n.to_string());
+    }
+    assert!(tap.wait(100).await);
+    assert_eq!(tap.dropped(), 1900 - 3);
+    assert_eq!(taken(1, 1 << 20), ["1900"]);
+    assert_eq!(taken(1000, 1 << 20).len(), 99);
+    assert!(tap.is_empty());
+    assert_eq!((tap.dropped(), taken(9, 9).len()), (0, 0));
+    let from = logs.read(APP, &last(2)).await.unwrap()[0].seq;
+    let late = logs.tap(APP, from, 100).unwrap();
+    assert_eq!(late.take(9, 1 << 20).len(), 1);
+    logs.forget(APP);
+    assert!(!tap.wait(1).await);
+    assert!(logs.tap(APP, 0, 100).is_none());
+}
+
+#[tokio::test]
+async fn who_resumes_gets_from_disk_what_memory_does_not_keep_and_is_told_of_what_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let logs = Logs::open(dir.path()).unwrap();
+    write(&logs, "web.1", "seen");
+    let seen = logs.read(APP, &last(1)).await.unwrap()[0].seq;
+    for n in 0..4000 {
+        write(&logs, "web.1", &n.to_string());
+        write(&logs, "worker.1", "of no interest");
+        if n % 100 == 0 {
+            logs.flush().await;
+        }
+    }
+    let web = Filter {
+        process: Some("web".into()),
+        ..Filter::default()
+    };
+    let mut follow = logs.follow(APP, web.clone(), Some(seen)).await.unwrap();
+    for n in 0..4000 {
+        assert_eq!(&*follow.next().await.unwrap().text, n.to_string());
+    }
+    write(&logs, "web.1", "live");
+    assert_eq!(&*follow.next().await.unwrap().text, "live");
+
+    let long = "x".repeat(9000);
+    for _ in 0..600 {
+        write(&logs, "web.1", &long);
+        logs.flush().await;
+    }
+    let mut follow = logs.follow(APP, web.clone(), Some(seen)).await.unwrap();
+    let gap = follow.next().await.unwrap();
+    assert!(gap.text.starts_with("Error L11"), "{}", gap.text);
+    assert!(gap.seq > seen);
+    let next = follow.next().await.unwrap();
+    assert_eq!(&*next.text, long);
+    // Behind the gap there is none.
+    let mut follow = logs.follow(APP, web, Some(gap.seq)).await.unwrap();
+    assert_eq!(follow.next().await.unwrap().seq, next.seq);
+}

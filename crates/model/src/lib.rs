@@ -4,7 +4,9 @@
 //! are parameters. No wire form and no row is known here.
 
 pub mod config_var;
+pub mod drain;
 pub mod dyno;
+pub mod egress;
 pub mod formation;
 pub mod id;
 pub mod log_line;
@@ -17,7 +19,9 @@ pub mod scope;
 pub mod size;
 
 pub use config_var::{ConfigVarName, ConfigVars};
+pub use drain::DrainUrl;
 pub use dyno::{DynoName, DynoState};
+pub use egress::Egress;
 pub use id::{AppId, BuildId, DynoId, InstanceId, ReleaseId, SlugId, SourceId, TokenId, UserId};
 pub use name::{AppName, ProcessType};
 pub use scope::{Scope, Scopes};

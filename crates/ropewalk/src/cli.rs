@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand};
 
 use crate::cmd::{
     absent, access, apps, authorizations, buildpacks, builds, certs, completions, config, context,
-    domains, git, import, login, logs, maintenance, open, ps, releases, run, sessions, slugs,
-    stack, users,
+    domains, drains, git, import, login, logs, maintenance, open, ps, releases, run, sessions,
+    slugs, stack, users,
 };
 use crate::ops::OpsCommand;
 
@@ -320,6 +320,16 @@ pub(crate) enum ApiCommand {
     /// Replace a certificate and its key
     #[command(name = "certs:update")]
     CertsUpdate(certs::UpdateArgs),
+
+    /// List an app's log drains
+    #[command(name = "drains")]
+    Drains(drains::ListArgs),
+    /// Send an app's log to a URL: https://…, syslog+tls://HOST:PORT, syslog://HOST:PORT
+    #[command(name = "drains:add")]
+    DrainsAdd(drains::AddArgs),
+    /// Remove a log drain
+    #[command(name = "drains:remove")]
+    DrainsRemove(drains::RemoveArgs),
 
     /// Show whether maintenance mode is on
     #[command(name = "maintenance")]

@@ -7,6 +7,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_init.sql"),
     include_str!("../migrations/0002_accounts.sql"),
     include_str!("../migrations/0003_sources.sql"),
+    include_str!("../migrations/0004_drains.sql"),
     include_str!("../migrations/0005_certificates.sql"),
     include_str!("../migrations/0007_monitors.sql"),
 ];

@@ -3,20 +3,9 @@
 use axum::extract::State as Shared;
 
 use crate::authorise::{Actor, Resource, Verb, authorise};
-use crate::resource::app;
-use crate::resource::path::Path;
 use crate::state::State;
 use crate::transport::body::ok;
 use crate::transport::error::ApiResult;
-
-pub(crate) async fn of_app(
-    Shared(state): Shared<State>,
-    actor: Actor,
-    Path(app): Path<String>,
-) -> ApiResult {
-    app::find(&state, &actor, &app, Verb::Read).await?;
-    Ok(ok::<[(); 0]>(&[]))
-}
 
 pub(crate) async fn of_account(_: Shared<State>, actor: Actor) -> ApiResult {
     authorise(&actor, Verb::Read, Resource::Account)?;

@@ -116,8 +116,14 @@ pub(crate) async fn stream(
     let app = claims.grant.app();
     let body = if claims.tail {
         let follow = state.ctx.logs.follow(app, filter, after).await?;
-        let lost = Box::pin(claims.grant.lost(state.ctx.store.clone(), Need::See));
-        Body::from_stream(tail(follow).take_until(lost))
+        let lost = claims.grant.lost(state.ctx.store.clone(), Need::See);
+        // A clean end, at which clients come again with the last id they have; a cut would be an error to them.
+        let stopped = state.ctx.shutdown.clone().cancelled_owned();
+        let end = Box::pin(futures_util::future::select(
+            Box::pin(lost),
+            Box::pin(stopped),
+        ));
+        Body::from_stream(tail(follow).take_until(end))
     } else {
         let entries = state.ctx.logs.read(app, &filter).await?;
         let mut text = String::new();

@@ -21,6 +21,7 @@ pub(crate) mod empty;
 pub(crate) mod formation;
 pub(crate) mod generation;
 pub(crate) mod later;
+pub(crate) mod log_drain;
 pub(crate) mod log_session;
 pub(crate) mod login_page;
 pub(crate) mod monitor;

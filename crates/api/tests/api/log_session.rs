@@ -71,7 +71,7 @@ impl Events {
                 if event.starts_with(':') {
                     continue;
                 }
-                let (id, data) = event.trim_end().split_once('\n').unwrap();
+                let (id, data) = event.trim_end_matches('\n').split_once('\n').unwrap();
                 let id = id.strip_prefix("id: ").unwrap();
                 let data = data.strip_prefix("data: ").unwrap();
                 return Some((id.to_owned(), data.to_owned()));
@@ -206,4 +206,121 @@ async fn a_session_belongs_to_its_app_and_its_token() {
         .expect(200);
     bare(&path).await.refused(404, "not_found");
     while open.next().await.is_some() {}
+}
+
+#[tokio::test]
+async fn output_of_several_lines_is_as_many_events_and_1500_at_most_are_of_the_past() {
+    let rig = Rig::new().await;
+    let app = rig.app("demo").await;
+    write(&rig, app, "web.1", "one\r\ntwo\n\nfour\n");
+    let path = session(&rig, json!({"lines": 4, "source": "app", "dyno": "web.1"})).await;
+    let head = "2024-06-10T08:00:00.123456+00:00 app[web.1]: ";
+    assert_eq!(
+        Events::open(&rig, &path, None).await.rest().await,
+        ["one", "two", "", "four"].map(|text| format!("{head}{text}"))
+    );
+    for n in 0..1600 {
+        write(&rig, app, "web.1", &n.to_string());
+    }
+    let path = session(&rig, json!({"lines": 5000})).await;
+    let lines = Events::open(&rig, &path, None).await.rest().await;
+    assert_eq!(lines.len(), 1500);
+    assert_eq!(lines[0], format!("{head}100"));
+    assert_eq!(lines[1499], format!("{head}1599"));
+}
+
+#[tokio::test]
+async fn ids_rise_also_over_a_server_that_is_killed() {
+    let rig = Rig::new().await;
+    let app = rig.app("demo").await;
+    let path = session(&rig, json!({"lines": 0, "tail": true})).await;
+    let mut events = Events::open(&rig, &path, None).await;
+    let mut last = 0;
+    for n in 0..300 {
+        write(&rig, app, "web.1", &n.to_string());
+        let id: u64 = events.next().await.unwrap().0.parse().unwrap();
+        assert!(id > last);
+        last = id;
+    }
+    // Killed: nothing was written to disk on purpose, and the next one knows only what is there.
+    let mut ctx = rig.ctx.clone();
+    ctx.logs = ropewalk_logs::Logs::open(&rig.dir.path().join("logs")).unwrap();
+    let router = ropewalk_api::routes(ctx.clone());
+    let rig = Rig { router, ctx, ..rig };
+    write(&rig, app, "web.1", "after");
+    let mut events = Events::open(&rig, &path, Some(&last.to_string())).await;
+    loop {
+        let (id, line) = events.next().await.unwrap();
+        let id: u64 = id.parse().unwrap();
+        assert!(id > last, "{line}");
+        last = id;
+        if line.ends_with("after") {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_stops_ends_tails_cleanly_and_the_next_goes_on_where_they_were() {
+    let rig = Rig::new().await;
+    let app = rig.app("demo").await;
+    let path = session(&rig, json!({"lines": 0, "tail": true})).await;
+    let mut events = Events::open(&rig, &path, None).await;
+    write(&rig, app, "web.1", "one");
+    let (id, _) = events.next().await.unwrap();
+    write(&rig, app, "web.1", "two");
+    rig.ctx.shutdown.cancel();
+    // What comes before the end is whole; a body that broke off would fail here.
+    let mut seen = vec!["one".to_owned()];
+    let mut last = id;
+    while let Some((id, line)) = events.next().await {
+        last = id;
+        seen.push(line.rsplit_once(' ').unwrap().1.to_owned());
+    }
+    let mut ctx = rig.ctx.clone();
+    ctx.shutdown = ropewalk_telemetry::Shutdown::new();
+    let router = ropewalk_api::routes(ctx.clone());
+    let rig = Rig { router, ctx, ..rig };
+    write(&rig, app, "web.1", "three");
+    let mut events = Events::open(&rig, &path, Some(&last)).await;
+    while seen.len() < 3 {
+        let (_, line) = events.next().await.unwrap();
+        seen.push(line.rsplit_once(' ').unwrap().1.to_owned());
+    }
+    assert_eq!(seen, ["one", "two", "three"]);
+}
+
+#[tokio::test]
+async fn a_quiet_tail_is_kept_alive() {
+    let rig = Rig::new().await;
+    rig.app("demo").await;
+    let path = session(&rig, json!({"lines": 0, "tail": true})).await;
+    let mut events = Events::open(&rig, &path, None).await;
+    // Time runs by itself while everybody waits.
+    tokio::time::pause();
+    for _ in 0..20 {
+        let before = tokio::time::Instant::now();
+        let frame = events.body.frame().await.unwrap().unwrap();
+        assert_eq!(&frame.into_data().unwrap()[..], b": keepalive\n\n");
+        assert!(before.elapsed() <= Duration::from_secs(30));
+    }
+}
+
+#[tokio::test]
+async fn a_tail_is_resumed_behind_more_lines_than_are_kept_in_memory() {
+    let rig = Rig::new().await;
+    let app = rig.app("demo").await;
+    let path = session(&rig, json!({"lines": 0, "tail": true})).await;
+    let mut events = Events::open(&rig, &path, None).await;
+    write(&rig, app, "web.1", "seen");
+    let (id, _) = events.next().await.unwrap();
+    drop(events);
+    for n in 0..5000 {
+        write(&rig, app, "web.1", &n.to_string());
+    }
+    let mut events = Events::open(&rig, &path, Some(&id)).await;
+    for n in 0..5000 {
+        let (_, line) = events.next().await.unwrap();
+        assert!(line.ends_with(&format!(": {n}")), "{n}: {line}");
+    }
 }

@@ -11,6 +11,7 @@ mod certificates;
 mod conform;
 mod hostile;
 mod later;
+mod log_drain;
 mod log_session;
 mod monitors;
 mod resources;

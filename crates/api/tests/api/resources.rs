@@ -45,6 +45,10 @@ async fn every_answer_has_the_published_shape() {
     )
     .await
     .expect(202);
+    let url = json!({"url": "https://logs.example.com/in"});
+    rig.call("POST", "/apps/demo/log-drains", url)
+        .await
+        .expect(201);
     let slug = release.slug.unwrap();
     for (resource, path) in [
         ("account", "/account".to_owned()),
@@ -79,6 +83,11 @@ async fn every_answer_has_the_published_shape() {
         ("dyno-size", "/apps/demo/available-dyno-sizes".to_owned()),
         ("formation", "/apps/demo/formation".to_owned()),
         ("formation", "/apps/demo/formation/web".to_owned()),
+        ("log-drain", "/apps/demo/log-drains".to_owned()),
+        (
+            "log-drain",
+            "/apps/demo/log-drains/https%3A%2F%2Flogs.example.com%2Fin".to_owned(),
+        ),
         ("oauth-authorization", "/oauth/authorizations".to_owned()),
         ("oauth-authorization", "/oauth/authorizations/~".to_owned()),
         ("rate-limit", "/account/rate-limits".to_owned()),

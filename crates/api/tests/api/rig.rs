@@ -22,11 +22,12 @@ use ropewalk_api::{
 use ropewalk_api_types::attach::{FromDyno, ToDyno};
 use ropewalk_logs::{Logs, Outputs};
 use ropewalk_model::{
-    AppId, BuildId, DynoId, DynoName, ReleaseId, SlugId, SourceId, TokenId, UserId,
+    AppId, BuildId, DynoId, DynoName, Egress, ReleaseId, SlugId, SourceId, TokenId, UserId,
 };
 use ropewalk_store::{
     Key, NewBuild, NewDyno, NewRelease, NewSlug, NewToken, PasswordHash, Release, Store,
 };
+use ropewalk_telemetry::Shutdown;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tower::ServiceExt;
@@ -116,6 +117,7 @@ impl Rig {
         let platform = Arc::new(FakePlatform {
             store: store.clone(),
             changes: AtomicU32::new(0),
+            drain_changes: AtomicU32::new(0),
             runs: Mutex::default(),
             deleted: Mutex::default(),
             builds: Mutex::default(),
@@ -137,6 +139,8 @@ impl Rig {
             },
             signing_key: SigningKey::derive(b"test"),
             default_stack: "debian-13".into(),
+            egress: Egress::default(),
+            shutdown: Shutdown::new(),
             rate,
             login_rate: Rate {
                 burst: 5,
@@ -352,6 +356,7 @@ fn new_dyno(app: AppId, name: DynoName, release_version: u32) -> NewDyno {
 pub(crate) struct FakePlatform {
     store: Store,
     pub(crate) changes: AtomicU32,
+    pub(crate) drain_changes: AtomicU32,
     pub(crate) runs: Mutex<Vec<RunRequest>>,
     pub(crate) deleted: Mutex<Vec<AppId>>,
     pub(crate) builds: Mutex<Vec<BuildRequest>>,
@@ -467,6 +472,10 @@ impl Platform for FakePlatform {
     }
 
     fn certificates_changed(&self) {}
+
+    fn log_drains_changed(&self) {
+        self.drain_changes.fetch_add(1, Ordering::SeqCst);
+    }
 
     fn run(&self, request: RunRequest) -> BoxFuture<'_, Result<RunStarted, RunError>> {
         self.runs.lock().unwrap().push(request.clone());

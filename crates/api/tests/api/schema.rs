@@ -107,7 +107,7 @@ async fn every_route_is_in_the_schema_and_nothing_else() {
 }
 
 /// Resource of the schema, and a path that answers with it.
-const ANSWERS: [(&str, &str); 33] = [
+const ANSWERS: [(&str, &str); 34] = [
     ("account", "/account"),
     ("account-delinquency", "/account/delinquency"),
     ("app", "/apps/demo"),
@@ -127,6 +127,7 @@ const ANSWERS: [(&str, &str); 33] = [
     ("generation", "/generations"),
     ("monitor", "/apps/demo/formation/web/monitors"),
     ("monitor", "/apps/demo/formation/web/monitors/LATENCY_SCALE"),
+    ("log-drain", "/apps/demo/log-drains"),
     ("oauth-authorization", "/oauth/authorizations"),
     ("rate-limit", "/account/rate-limits"),
     ("region", "/regions"),
@@ -166,6 +167,10 @@ async fn answers_are_as_the_schema_says_to_the_key() {
     )
     .await
     .expect(201);
+    let url = json!({"url": "https://logs.example.com/in"});
+    rig.call("POST", "/apps/demo/log-drains", url)
+        .await
+        .expect(201);
     let schema = schema(&rig).await;
     for (resource, path) in ANSWERS {
         let validator = jsonschema::options()

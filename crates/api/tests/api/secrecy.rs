@@ -54,6 +54,16 @@ async fn config_vars_tokens_passwords_and_addresses_are_never_logged() {
         .await
         .refused(422, "invalid_params");
     rig.get("/apps/demo/config-vars").await.expect(200);
+    for (url, status) in [
+        (format!("https://me:{secret}@logs.example.com"), 201),
+        (format!("https://me:{secret}@127.0.0.1"), 422),
+        (format!("ftp://me:{secret}@logs.example.com"), 422),
+    ] {
+        let answer = rig
+            .call("POST", "/apps/demo/log-drains", json!({ "url": url }))
+            .await;
+        assert_eq!(answer.status, status);
+    }
     rig.deploy(app, &[("web", "x")]).await;
     rig.call(
         "POST",

@@ -20,7 +20,6 @@ const NOUNS: &[(&str, &str)] = &[
     ("container", "Push with git: git push ropewalk main."),
     ("dashboard", "ropewalk apps lists your apps."),
     ("data", ""),
-    ("drains", "Read the log with ropewalk logs --tail."),
     ("features", ""),
     (
         "git:clone",

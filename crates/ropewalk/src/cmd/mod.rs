@@ -15,6 +15,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod context;
 pub(crate) mod domains;
+pub(crate) mod drains;
 pub(crate) mod git;
 pub(crate) mod import;
 pub(crate) mod login;
@@ -122,6 +123,9 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::CertsInfo(args) => certs::info(cx, args).await,
         Command::CertsRemove(args) => certs::remove(cx, args).await,
         Command::CertsUpdate(args) => certs::update(cx, args).await,
+        Command::Drains(args) => drains::list(cx, args).await,
+        Command::DrainsAdd(args) => drains::add(cx, args).await,
+        Command::DrainsRemove(args) => drains::remove(cx, args).await,
         Command::Maintenance(args) => maintenance::show(cx, args).await,
         Command::MaintenanceOn(args) => maintenance::switch(cx, args, true).await,
         Command::MaintenanceOff(args) => maintenance::switch(cx, args, false).await,

@@ -25,7 +25,10 @@ use clap::Args;
 use ropewalk_api::{Context, Rate, SigningKey, Terminals, Urls};
 use ropewalk_builder::{AppUrls, Builder, Limits, Options};
 use ropewalk_engine::{DockerEngine, Engine};
+use ropewalk_log_drains::{LogDrains, Timing, host_roots};
 use ropewalk_logs::{Logs, Outputs};
+use ropewalk_model::Egress;
+use ropewalk_model::egress::Cidr;
 use ropewalk_registry::BlobStore;
 use ropewalk_scheduler::{Config, Policy, Routes, Scheduler};
 use ropewalk_slug::Mounts;
@@ -74,6 +77,14 @@ pub(crate) struct Server {
         env = "ROPEWALK_ALLOW_EGRESS"
     )]
     allow_egress: Vec<egress::Range>,
+    /// Private networks that log drains may lead to, such as 10.0.0.0/8,192.168.1.9
+    #[arg(
+        long,
+        value_name = "CIDR,…",
+        value_delimiter = ',',
+        env = "ROPEWALK_DRAIN_ALLOW"
+    )]
+    drain_allow: Vec<Cidr>,
 }
 
 impl Server {
@@ -140,6 +151,13 @@ impl Server {
             Arc::new(platform::BuildOutputs(outputs.clone())),
             Arc::new(egress::Egress::new(self.allow_egress.clone())?),
         )?;
+        let log_drains = LogDrains::new(ropewalk_log_drains::Parts {
+            store: store.clone(),
+            logs: logs.clone(),
+            egress: self.egress(),
+            roots: tokio::task::spawn_blocking(host_roots).await?,
+            timing: Timing::default(),
+        })?;
         let blobs = Arc::new(BlobStore::open(&data.path("blobs"))?);
         Ok(Parts {
             store,
@@ -151,7 +169,12 @@ impl Server {
             scheduler,
             builder,
             blobs,
+            log_drains,
         })
+    }
+
+    fn egress(&self) -> Egress {
+        Egress::new(self.drain_allow.clone())
     }
 
     fn build_options(&self, data: &Data) -> Result<Options> {
@@ -288,6 +311,16 @@ impl Server {
             tmp: data.path("tmp"),
             turns: travel::Turns::default(),
         });
+
+        let log_drains = parts.log_drains.clone();
+        tasks.supervise("log drains", move |token| {
+            let log_drains = log_drains.clone();
+            async move {
+                log_drains.run(token).await;
+                Ok::<_, std::convert::Infallible>(())
+            }
+        });
+
         let platform = platform::Ports {
             certificates,
             travels: travels.clone(),
@@ -297,6 +330,7 @@ impl Server {
             store: parts.store.clone(),
             logs: parts.logs.clone(),
             engine: parts.engine.clone(),
+            log_drains: parts.log_drains.clone(),
             tasks: tasks.clone(),
         };
         let own_port = if self.https { 443 } else { 80 };
@@ -315,6 +349,8 @@ impl Server {
             },
             signing_key: SigningKey::derive(&std::fs::read(data.path("key"))?),
             default_stack: "debian-13".to_owned(),
+            egress: self.egress(),
+            shutdown: shutdown.clone(),
             rate: Rate::REQUESTS,
             login_rate: Rate::LOGINS,
         });
@@ -362,4 +398,5 @@ pub(super) struct Parts {
     scheduler: Scheduler,
     builder: Builder,
     blobs: Arc<BlobStore>,
+    log_drains: LogDrains,
 }

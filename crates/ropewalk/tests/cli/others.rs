@@ -292,6 +292,53 @@ fn domains_are_added_and_listed() {
 }
 
 #[test]
+fn log_drains_are_added_listed_and_removed() {
+    let url = "https://me:pw@logs.example.com/in?k=1";
+    let drain = json!({"id": ID, "addon": null, "app": {"id": ID, "name": "demo"}, "token": "d.1", "url": url,
+        "created_at": AT, "updated_at": AT});
+    let encoded = "https:%2F%2Fme:pw@logs.example.com%2Fin%3Fk=1";
+    let fake = Fake::new()
+        .on("GET /apps/demo/log-drains", 200, json!([]))
+        .on("GET /apps/demo/log-drains", 200, json!([drain.clone()]))
+        .on("POST /apps/demo/log-drains", 201, drain.clone())
+        .on("DELETE /apps/demo/log-drains/d.1", 200, drain.clone())
+        .on(
+            &format!("DELETE /apps/demo/log-drains/{encoded}"),
+            200,
+            drain.clone(),
+        );
+    assert_eq!(
+        fake.run(&["drains", "-a", "demo"]),
+        ok("", "\u{2b22} demo has no log drains.\n")
+    );
+    assert_eq!(
+        fake.run(&["drains", "-a", "demo"]),
+        ok(&format!("=== Drains\n\n{url} (d.1)\n"), "")
+    );
+    let shown = fake.run(&["drains", "--json", "-a", "demo"]).stdout;
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown, json!([drain]));
+    fake.requests();
+    assert_eq!(
+        fake.run(&["drains:add", url, "-a", "demo"]),
+        ok(&format!("Successfully added drain {url}\n"), "")
+    );
+    assert_eq!(
+        fake.requests(),
+        [format!(
+            "POST /apps/demo/log-drains {}",
+            json!({ "url": url })
+        )]
+    );
+    for name in ["d.1", url] {
+        assert_eq!(
+            fake.run(&["drains:remove", name, "-a", "demo"]),
+            ok(&format!("Successfully removed drain {name}\n"), "")
+        );
+    }
+}
+
+#[test]
 fn status_says_who_answers() {
     let fake = Fake::new();
     let fake = fake

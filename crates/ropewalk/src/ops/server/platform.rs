@@ -11,6 +11,7 @@ use ropewalk_api::{
 };
 use ropewalk_builder::{Builder, OutputSink};
 use ropewalk_engine::Engine;
+use ropewalk_log_drains::LogDrains;
 use ropewalk_logs::{Logs, OutputWriter, Outputs};
 use ropewalk_model::{AppId, BuildId, DynoState};
 use ropewalk_scheduler::{NewRun, Routes, Scheduler, SchedulerError};
@@ -28,6 +29,7 @@ pub(super) struct Ports {
     pub(super) store: Store,
     pub(super) logs: Logs,
     pub(super) engine: Arc<dyn Engine>,
+    pub(super) log_drains: LogDrains,
     pub(super) tasks: Tasks,
     /// Wakes the task that tells the router of certificates.
     pub(super) certificates: Arc<Notify>,
@@ -40,6 +42,10 @@ impl Platform for Ports {
 
     fn certificates_changed(&self) {
         self.certificates.notify_one();
+    }
+
+    fn log_drains_changed(&self) {
+        self.log_drains.changed();
     }
 
     fn run(&self, request: RunRequest) -> BoxFuture<'_, Result<RunStarted, RunError>> {
@@ -94,6 +100,7 @@ impl Platform for Ports {
     fn app_deleted(&self, app: AppId) {
         self.scheduler.changed();
         self.logs.forget(app);
+        self.log_drains.changed();
         let builder = self.builder.clone();
         self.tasks.spawn("app removal", async move {
             if let Err(error) = builder.remove_app(app).await {
