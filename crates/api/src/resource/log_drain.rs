@@ -127,7 +127,7 @@ fn checked(text: &str, egress: &Egress) -> ApiResult<DrainUrl> {
     };
     if forbidden {
         return Err(ApiError::invalid(format!(
-            "Drains may not connect to {}; the administrator of this server can allow it (--drain-allow).",
+            "Drains may not connect to {}; the administrator of this server can allow it (--allow-egress).",
             url.host()
         )));
     }

@@ -69,22 +69,14 @@ pub(crate) struct Server {
     /// No build starts with less than this free on the data directory's disk, in MiB
     #[arg(long, default_value_t = 5120)]
     disk_floor: u64,
-    /// Addresses that source archives may be fetched from though they are private: 10.0.0.0/8, 192.168.1.7
-    #[arg(
-        long,
-        value_name = "RANGE",
-        value_delimiter = ',',
-        env = "ROPEWALK_ALLOW_EGRESS"
-    )]
-    allow_egress: Vec<egress::Range>,
-    /// Private networks that log drains may lead to, such as 10.0.0.0/8,192.168.1.9
+    /// Private networks that users' addresses may lead to (source archives, log drains): 10.0.0.0/8,192.168.1.9
     #[arg(
         long,
         value_name = "CIDR,…",
         value_delimiter = ',',
-        env = "ROPEWALK_DRAIN_ALLOW"
+        env = "ROPEWALK_ALLOW_EGRESS"
     )]
-    drain_allow: Vec<Cidr>,
+    allow_egress: Vec<Cidr>,
 }
 
 impl Server {
@@ -149,7 +141,7 @@ impl Server {
             engine.clone(),
             Arc::new(deploys),
             Arc::new(platform::BuildOutputs(outputs.clone())),
-            Arc::new(egress::Egress::new(self.allow_egress.clone())?),
+            Arc::new(egress::Egress::new(self.egress())?),
         )?;
         let log_drains = LogDrains::new(ropewalk_log_drains::Parts {
             store: store.clone(),
@@ -174,7 +166,7 @@ impl Server {
     }
 
     fn egress(&self) -> Egress {
-        Egress::new(self.drain_allow.clone())
+        Egress::new(self.allow_egress.clone())
     }
 
     fn build_options(&self, data: &Data) -> Result<Options> {

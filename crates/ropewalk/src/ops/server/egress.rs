@@ -4,8 +4,7 @@
 
 use std::error::Error;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::str::FromStr;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, ClientBuilder, Url};
 use ropewalk_builder::{EgressError, Fetched};
+use ropewalk_model::Egress as Permitted;
 
 /// For a connection.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -28,24 +28,25 @@ const REDIRECTS: usize = 5;
 #[derive(Debug)]
 pub(super) struct Egress {
     http: Client,
-    allowed: Arc<Vec<Range>>,
+    permitted: Arc<Permitted>,
 }
 
 impl Egress {
-    pub(super) fn new(allowed: Vec<Range>) -> Result<Self> {
-        let allowed = Arc::new(allowed);
-        let http = match builder(&allowed).build() {
+    pub(super) fn new(permitted: Permitted) -> Result<Self> {
+        let permitted = Arc::new(permitted);
+        let http = match builder(&permitted).build() {
             Ok(http) => http,
             // A host without any CA certificates can still fetch over plain HTTP.
-            Err(_) => builder(&allowed).tls_certs_only([]).build()?,
+            Err(_) => builder(&permitted).tls_certs_only([]).build()?,
         };
-        Ok(Self { http, allowed })
+        Ok(Self { http, permitted })
     }
 
     async fn fetch(&self, url: &str) -> Result<Fetched, EgressError> {
         let url = Url::parse(url)
             .map_err(|_| EgressError::Refused("its address is no address of the web".to_owned()))?;
-        check(&url, &self.allowed).map_err(|refused| EgressError::Refused(refused.to_string()))?;
+        check(&url, &self.permitted)
+            .map_err(|refused| EgressError::Refused(refused.to_string()))?;
         let sent = tokio::time::timeout(HEAD, self.http.get(url).send()).await;
         let response = match sent {
             Ok(Ok(response)) => response,
@@ -69,18 +70,18 @@ impl ropewalk_builder::Egress for Egress {
     }
 }
 
-fn builder(allowed: &Arc<Vec<Range>>) -> ClientBuilder {
-    let followed = Arc::clone(allowed);
+fn builder(permitted: &Arc<Permitted>) -> ClientBuilder {
+    let followed = Arc::clone(permitted);
     Client::builder()
         .user_agent(concat!("ropewalk/", env!("CARGO_PKG_VERSION")))
-        .dns_resolver(Judging(Arc::clone(allowed)))
+        .dns_resolver(Judging(Arc::clone(permitted)))
         .connect_timeout(CONNECT)
         // A proxy would look names up itself, and reach what we must not.
         .no_proxy()
         .redirect(Policy::custom(move |attempt| follow(attempt, &followed)))
 }
 
-fn follow(attempt: Attempt<'_>, allowed: &[Range]) -> reqwest::redirect::Action {
+fn follow(attempt: Attempt<'_>, permitted: &Permitted) -> reqwest::redirect::Action {
     if attempt.previous().len() > REDIRECTS {
         return attempt.error(Refused("its address leads on and on"));
     }
@@ -91,7 +92,7 @@ fn follow(attempt: Attempt<'_>, allowed: &[Range]) -> reqwest::redirect::Action 
     if was_secret && attempt.url().scheme() != "https" {
         return attempt.error(Refused("its https address leads to one without"));
     }
-    match check(attempt.url(), allowed) {
+    match check(attempt.url(), permitted) {
         Ok(()) => attempt.follow(),
         Err(refused) => attempt.error(refused),
     }
@@ -113,13 +114,13 @@ const PRIVATE: Refused =
     Refused("its address leads to this host or into a private network, which is not allowed");
 
 /// Names are judged when they are looked up; here are those that are addresses themselves.
-fn check(url: &Url, allowed: &[Range]) -> Result<(), Refused> {
+fn check(url: &Url, permitted: &Permitted) -> Result<(), Refused> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err(Refused("its address is no address of the web"));
     }
     let host = url.host_str().unwrap_or_default();
     match host.trim_start_matches('[').trim_end_matches(']').parse() {
-        Ok(ip) if !may_reach(ip, allowed) => Err(PRIVATE),
+        Ok(ip) if !may_reach(ip, permitted) => Err(PRIVATE),
         _ => Ok(()),
     }
 }
@@ -142,18 +143,18 @@ fn explain(error: &reqwest::Error) -> EgressError {
 }
 
 /// Looks names up and leaves out what must not be reached.
-struct Judging(Arc<Vec<Range>>);
+struct Judging(Arc<Permitted>);
 
 impl Resolve for Judging {
     fn resolve(&self, name: Name) -> Resolving {
-        let allowed = Arc::clone(&self.0);
+        let permitted = Arc::clone(&self.0);
         Box::pin(async move {
             let found: Vec<SocketAddr> =
                 tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
             let some = !found.is_empty();
             let passed: Vec<SocketAddr> = found
                 .into_iter()
-                .filter(|found| may_reach(found.ip(), &allowed))
+                .filter(|found| may_reach(found.ip(), &permitted))
                 .collect();
             match some && passed.is_empty() {
                 true => Err(Box::new(PRIVATE) as Box<dyn Error + Send + Sync>),
@@ -163,8 +164,8 @@ impl Resolve for Judging {
     }
 }
 
-fn may_reach(ip: IpAddr, allowed: &[Range]) -> bool {
-    allowed.iter().any(|range| range.holds(ip)) || (is_public(ip) && !is_own(ip))
+fn may_reach(ip: IpAddr, permitted: &Permitted) -> bool {
+    permitted.lists(ip) || (permitted.permits(ip) && !is_own(ip))
 }
 
 /// Only an address of this host can be bound to.
@@ -172,87 +173,10 @@ fn is_own(ip: IpAddr) -> bool {
     UdpSocket::bind((ip, 0)).is_ok()
 }
 
-fn is_public(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => is_public_v4(ip),
-        IpAddr::V6(ip) => is_public_v6(ip),
-    }
-}
-
-fn is_public_v4(ip: Ipv4Addr) -> bool {
-    let [a, b, c, _] = ip.octets();
-    let special = matches!(
-        (a, b, c),
-        (0 | 10 | 127 | 224..=255, _, _)
-            | (100, 64..=127, _)
-            | (169, 254, _)
-            | (172, 16..=31, _)
-            | (192, 0, 0 | 2)
-            | (192, 88, 99)
-            | (192, 168, _)
-            | (198, 18 | 19, _)
-            | (198, 51, 100)
-            | (203, 0, 113)
-    );
-    !special
-}
-
-/// Only what is handed out to the world, and of that nothing that carries another address in it.
-fn is_public_v6(ip: Ipv6Addr) -> bool {
-    let [a, b, ..] = ip.segments();
-    let global = a & 0xe000 == 0x2000;
-    let special = (a == 0x2001 && (b < 0x200 || b == 0xdb8)) || a == 0x2002 || a == 0x3fff;
-    if let Some(inner) = ip.to_ipv4_mapped() {
-        return is_public_v4(inner);
-    }
-    global && !special
-}
-
-/// Addresses with a common beginning: `10.0.0.0/8`, or one alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Range {
-    ip: IpAddr,
-    bits: u8,
-}
-
-impl Range {
-    fn holds(self, ip: IpAddr) -> bool {
-        let ip = ip.to_canonical();
-        match (self.ip, ip) {
-            (IpAddr::V4(own), IpAddr::V4(ip)) => {
-                same(own.to_bits().into(), ip.to_bits().into(), 32 - self.bits)
-            }
-            (IpAddr::V6(own), IpAddr::V6(ip)) => same(own.to_bits(), ip.to_bits(), 128 - self.bits),
-            _ => false,
-        }
-    }
-}
-
-/// Whether two numbers are the same but for so many bits at their end.
-fn same(a: u128, b: u128, but: u8) -> bool {
-    (a ^ b).checked_shr(but.into()).unwrap_or(0) == 0
-}
-
-impl FromStr for Range {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is no address and no range such as 10.0.0.0/8");
-        let (ip, bits) = text.split_once('/').unzip();
-        let ip: IpAddr = ip.unwrap_or(text).trim().parse().map_err(|_| wrong())?;
-        let most = if ip.is_ipv4() { 32 } else { 128 };
-        let bits = match bits {
-            Some(bits) => bits.trim().parse().map_err(|_| wrong())?,
-            None => most,
-        };
-        match bits <= most {
-            true => Ok(Self { ip, bits }),
-            false => Err(wrong()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use ropewalk_builder::Egress as _;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
@@ -260,57 +184,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_world_is_public() {
-        for ip in [
-            "1.1.1.1",
-            "93.184.216.34",
-            "2606:4700::1111",
-            "::ffff:1.1.1.1",
-        ] {
-            assert!(is_public(ip.parse().unwrap()), "{ip}");
-        }
-        for ip in [
-            "0.0.0.0",
-            "127.0.0.1",
-            "10.1.2.3",
-            "100.64.0.1",
-            "169.254.169.254",
-            "172.17.0.1",
-            "192.168.0.1",
-            "198.18.0.1",
-            "224.0.0.1",
-            "255.255.255.255",
-            "::",
-            "::1",
-            "::ffff:10.0.0.1",
-            "64:ff9b::a00:1",
-            "2002:7f00:1::",
-            "2001::1",
-            "2001:db8::1",
-            "fc00::1",
-            "fe80::1",
-            "ff02::1",
-        ] {
-            assert!(!is_public(ip.parse().unwrap()), "{ip}");
-        }
+    fn the_hosts_own_addresses_are_known() {
         assert!(is_own(Ipv4Addr::LOCALHOST.into()));
         assert!(!is_own("192.0.2.1".parse().unwrap()));
     }
 
-    #[test]
-    fn ranges_hold_what_begins_like_them() {
-        let range: Range = "10.0.0.0/8".parse().unwrap();
-        assert!(range.holds("10.255.0.1".parse().unwrap()));
-        assert!(range.holds("::ffff:10.255.0.1".parse().unwrap()));
-        assert!(!range.holds("11.0.0.1".parse().unwrap()));
-        let one: Range = "192.168.1.7".parse().unwrap();
-        assert!(one.holds("192.168.1.7".parse().unwrap()));
-        assert!(!one.holds("192.168.1.6".parse().unwrap()));
-        let all: Range = "::/0".parse().unwrap();
-        assert!(all.holds("2001::1".parse().unwrap()) && !all.holds("1.1.1.1".parse().unwrap()));
-        for wrong in ["", "10.0.0.0/33", "10.0.0/8", "x", "10.0.0.0/"] {
-            assert!(wrong.parse::<Range>().is_err(), "{wrong}");
-        }
+    fn permitting(range: &str) -> Egress {
+        Egress::new(Permitted::new(vec![range.parse().unwrap()])).unwrap()
     }
 
     /// A server on loopback that gives the same answer to everybody.
@@ -331,7 +211,7 @@ mod tests {
     async fn this_host_is_asked_only_where_that_is_allowed() {
         let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nhi";
         let port = serve(answer.to_owned()).await;
-        let closed = Egress::new(Vec::new()).unwrap();
+        let closed = Egress::new(Permitted::default()).unwrap();
         for host in [
             "127.0.0.1",
             "2130706433",
@@ -352,7 +232,7 @@ mod tests {
                 "{url}"
             );
         }
-        let open = Egress::new(vec!["127.0.0.0/8".parse().unwrap()]).unwrap();
+        let open = permitting("127.0.0.0/8");
         let fetched = open
             .get(&format!("http://127.0.0.1:{port}/"))
             .await
@@ -364,7 +244,7 @@ mod tests {
 
     #[tokio::test]
     async fn redirects_are_judged_and_end() {
-        let open = Egress::new(vec!["127.0.0.1".parse().unwrap()]).unwrap();
+        let open = permitting("127.0.0.1");
         for (to, why) in [
             ("http://169.254.169.254/latest", "private network"),
             ("file:///etc/passwd", ""),
