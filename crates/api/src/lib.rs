@@ -19,8 +19,8 @@ mod transport;
 
 pub use context::{Context, Urls};
 pub use platform::{
-    AttachError, Attachment, DynoCounts, EngineStatus, Platform, ProcessStatus, RunError,
-    RunRequest, RunStarted, SchedulerStatus, StackStatus, Status,
+    AttachError, Attachment, DynoCounts, EngineStatus, InsideRequest, Platform, ProcessStatus,
+    RunError, RunRequest, RunStarted, SchedulerStatus, StackStatus, Status,
 };
 pub use routes::routes;
 pub use terminals::Terminals;

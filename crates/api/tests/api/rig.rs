@@ -13,9 +13,9 @@ use http::{HeaderMap, Request};
 use http_body_util::BodyExt;
 use jiff::Timestamp;
 use ropewalk_api::{
-    AttachError, Attachment, Context, DynoCounts, EngineStatus, Platform, ProcessStatus, Rate,
-    RunError, RunRequest, RunStarted, SchedulerStatus, SigningKey, StackStatus, Status, Terminals,
-    Urls, routes,
+    AttachError, Attachment, Context, DynoCounts, EngineStatus, InsideRequest, Platform,
+    ProcessStatus, Rate, RunError, RunRequest, RunStarted, SchedulerStatus, SigningKey,
+    StackStatus, Status, Terminals, Urls, routes,
 };
 use ropewalk_api_types::attach::{FromDyno, ToDyno};
 use ropewalk_logs::{Logs, Outputs};
@@ -112,6 +112,8 @@ impl Rig {
         let platform = Arc::new(FakePlatform {
             store: store.clone(),
             changes: AtomicU32::new(0),
+            settles: AtomicU32::new(0),
+            insides: Mutex::default(),
             runs: Mutex::default(),
             deleted: Mutex::default(),
         });
@@ -330,6 +332,8 @@ fn new_dyno(app: AppId, name: DynoName, release_version: u32) -> NewDyno {
 pub(crate) struct FakePlatform {
     store: Store,
     pub(crate) changes: AtomicU32,
+    pub(crate) settles: AtomicU32,
+    pub(crate) insides: Mutex<Vec<InsideRequest>>,
     pub(crate) runs: Mutex<Vec<RunRequest>>,
     pub(crate) deleted: Mutex<Vec<AppId>>,
 }
@@ -338,6 +342,10 @@ impl FakePlatform {
     pub(crate) fn changes(&self) -> u32 {
         self.changes.load(Ordering::SeqCst)
     }
+
+    pub(crate) fn settles(&self) -> u32 {
+        self.settles.load(Ordering::SeqCst)
+    }
 }
 
 impl Platform for FakePlatform {
@@ -345,7 +353,23 @@ impl Platform for FakePlatform {
         self.changes.fetch_add(1, Ordering::SeqCst);
     }
 
+    fn settled(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            self.settles.fetch_add(1, Ordering::SeqCst);
+        })
+    }
+
     fn certificates_changed(&self) {}
+
+    fn run_inside(&self, request: InsideRequest) -> BoxFuture<'_, Result<String, RunError>> {
+        Box::pin(async move {
+            if request.command == "refuse me" {
+                return Err(RunError::Refused("web.1 is starting.".into()));
+            }
+            self.insides.lock().unwrap().push(request);
+            Ok("s3cret".to_owned())
+        })
+    }
 
     fn run(&self, request: RunRequest) -> BoxFuture<'_, Result<RunStarted, RunError>> {
         self.runs.lock().unwrap().push(request.clone());
