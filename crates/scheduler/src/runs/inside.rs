@@ -183,7 +183,7 @@ pub(super) async fn attach(
     };
     let id = waiting.dyno;
     let dyno = shared.store.read(move |view| view.dyno(id)).await?;
-    if !dyno.is_some_and(|dyno| why_not(&dyno).is_none()) {
+    if dyno.is_none_or(|dyno| why_not(&dyno).is_some()) {
         return Ok(None);
     }
     // In a task of its own: a client that goes while the process is started must not leave it to itself.
