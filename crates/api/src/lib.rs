@@ -21,8 +21,8 @@ mod transport;
 pub use builds::{Archive, ArchiveError, BuildRequest, Builds, ByteStream, Origin};
 pub use context::{Context, Urls};
 pub use platform::{
-    AttachError, Attachment, DynoCounts, EngineStatus, Platform, ProcessStatus, RunError,
-    RunRequest, RunStarted, SchedulerStatus, StackStatus, Status,
+    AttachError, Attachment, DynoCounts, EngineStatus, InsideRequest, Platform, ProcessStatus,
+    RunError, RunRequest, RunStarted, SchedulerStatus, StackStatus, Status,
 };
 pub use routes::routes;
 pub use terminals::Terminals;

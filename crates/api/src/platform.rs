@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use ropewalk_api_types::attach::{FromDyno, ToDyno};
-use ropewalk_model::{AppId, DynoSize, ProcessType};
+use ropewalk_model::{AppId, DynoId, DynoSize, ProcessType};
 use ropewalk_store::Dyno;
 use serde::Serialize;
 use thiserror::Error;
@@ -18,6 +18,9 @@ pub trait Platform: Builds + Send + Sync {
     /// The desired state changed: look again. Never waits.
     fn changed(&self);
 
+    /// The same, and waits until the routers serve by it: at most 2 s, and not at all for what is not there.
+    fn settled(&self) -> BoxFuture<'_, ()>;
+
     /// Certificates, or what they serve, changed: the router is to be told. Never waits.
     fn certificates_changed(&self);
 
@@ -27,7 +30,11 @@ pub trait Platform: Builds + Send + Sync {
     /// Starts a one-off dyno. Returns once its row is written, not once it runs.
     fn run(&self, request: RunRequest) -> BoxFuture<'_, Result<RunStarted, RunError>>;
 
-    /// Trades a secret of [`RunStarted`] for the dyno's streams, once.
+    /// Makes ready to run a command inside a dyno that is up. Gives what [`Platform::attach`] takes; attaching starts
+    /// it.
+    fn run_inside(&self, request: InsideRequest) -> BoxFuture<'_, Result<String, RunError>>;
+
+    /// Trades a secret of [`RunStarted`] or of [`Platform::run_inside`] for the command's streams, once.
     fn attach(&self, secret: &str) -> BoxFuture<'_, Result<Attachment, AttachError>>;
 
     /// How the platform is.
@@ -66,6 +73,28 @@ impl std::fmt::Debug for RunRequest {
             .field("app", &self.app)
             .field("process_type", &self.process_type)
             .field("attach", &self.attach)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A command to be run inside a running dyno.
+#[derive(Clone, PartialEq, Eq)]
+pub struct InsideRequest {
+    pub dyno: DynoId,
+    /// Shell line as it was typed: a first word that names a process type is still to be put in.
+    pub command: String,
+    /// For this command only, on top of what the dyno has.
+    pub env: BTreeMap<String, String>,
+    /// A terminal rather than pipes.
+    pub tty: bool,
+}
+
+impl std::fmt::Debug for InsideRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Values of variables and the command may be secrets.
+        f.debug_struct("InsideRequest")
+            .field("dyno", &self.dyno)
+            .field("tty", &self.tty)
             .finish_non_exhaustive()
     }
 }

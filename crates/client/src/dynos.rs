@@ -17,9 +17,18 @@ impl Client {
 
     /// A one-off dyno, to be attached to over a WebSocket if at all.
     pub async fn create_dyno(&self, app: &str, dyno: &DynoCreate) -> Result<Dyno> {
+        self.start(&["apps", app, "dynos"], dyno).await
+    }
+
+    /// A command inside a running dyno, to be attached to over a WebSocket. Gives that dyno.
+    pub async fn run_inside(&self, app: &str, dyno: &str, run: &DynoCreate) -> Result<Dyno> {
+        self.start(&["apps", app, "dynos", dyno], run).await
+    }
+
+    async fn start(&self, path: &[&str], dyno: &DynoCreate) -> Result<Dyno> {
         let ours = [(header::ACCEPT, HeaderValue::from_static(ACCEPT))];
         let request = self
-            .request(Method::POST, &["apps", app, "dynos"])?
+            .request(Method::POST, path)?
             .headers(HeaderMap::from_iter(ours));
         self.json(request.json(dyno)).await
     }

@@ -5,6 +5,7 @@
 //! log times to the nanosecond) goes through `stream.rs`, which speaks to the same socket.
 
 mod containers;
+mod exec;
 mod failure;
 mod frames;
 mod host;
@@ -202,6 +203,10 @@ impl Engine for DockerEngine {
 
     fn exec_exit<'a>(&'a self, exec: &'a str) -> BoxFuture<'a, Result<Option<i64>>> {
         Box::pin(self.read_exec_exit(exec))
+    }
+
+    fn signal_exec<'a>(&'a self, exec: &'a str, signal: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.signal_running_exec(exec, signal))
     }
 
     fn events(&self) -> BoxFuture<'_, Result<BoxStream<Result<Event>>>> {

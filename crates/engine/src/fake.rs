@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use ropewalk_model::InstanceId;
 use tokio::sync::watch;
 
-use crate::container::{Container, ContainerSpec, Exit, OutputStream, Stats};
+use crate::container::{Container, ContainerSpec, ExecSpec, Exit, OutputStream, Stats};
 use crate::{EngineError, Result};
 use world::World;
 
@@ -53,7 +53,7 @@ pub enum Fault {
 pub struct Call {
     /// The verb's name in [`crate::Engine`].
     pub verb: &'static str,
-    /// Name of the container, network or image; empty for verbs that have none.
+    /// Name of the container, exec, network or image; empty for verbs that have none.
     pub name: String,
 }
 
@@ -76,8 +76,9 @@ impl FakeEngine {
         self.world().decide = Arc::new(decide);
     }
 
-    /// Decides what an exec of a command writes to stdout and how it ends; the default is nothing and 0.
-    pub fn on_exec(&self, decide: impl Fn(&[String]) -> (String, i64) + Send + Sync + 'static) {
+    /// Decides what execs do; the default is to end with 0 at once. As containers do, but that SIGHUP ends an
+    /// [`Behaviour::Echo`] with 129, and that all end with 137 when their container does.
+    pub fn on_exec(&self, decide: impl Fn(&ExecSpec) -> Behaviour + Send + Sync + 'static) {
         self.world().decide_exec = Arc::new(decide);
     }
 
@@ -159,6 +160,12 @@ impl FakeEngine {
     /// How a container was asked for.
     pub fn spec(&self, name: &str) -> Option<ContainerSpec> {
         self.world().boxes.get(name).map(|known| known.spec.clone())
+    }
+
+    /// How all execs so far were asked for.
+    pub fn execs(&self) -> Vec<ExecSpec> {
+        let world = self.world();
+        world.execs.iter().map(|exec| exec.spec.clone()).collect()
     }
 
     /// All containers by name, without a call being noted.

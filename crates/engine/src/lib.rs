@@ -94,7 +94,10 @@ pub trait Engine: Send + Sync + std::fmt::Debug {
         rows: u16,
         columns: u16,
     ) -> BoxFuture<'a, Result<()>>;
+    /// How an exec ended; `None` while it runs. Ended with its container, it may be [`EngineError::NotFound`].
     fn exec_exit<'a>(&'a self, exec: &'a str) -> BoxFuture<'a, Result<Option<i64>>>;
+    /// Sends HUP, INT, QUIT, TERM, KILL, USR1 or USR2 to an exec's process group; one that ended is success.
+    fn signal_exec<'a>(&'a self, exec: &'a str, signal: &'a str) -> BoxFuture<'a, Result<()>>;
 
     /// Starts, ends and out-of-memory events of this instance's containers, from now on. The stream ends when the
     /// engine goes away; whoever reads it lists everything again then, for events are hints and never the truth.

@@ -349,6 +349,49 @@ async fn exec_runs_beside_the_first_process() {
 }
 
 #[tokio::test]
+async fn an_exec_is_signalled_with_all_that_it_started() {
+    let rig = rig_or_skip!();
+    let id = rig.run(&rig.spec("host", "sleep 1000")).await;
+    for (tty, signal, code) in [
+        (false, "HUP", 129),
+        (true, "HUP", 129),
+        (false, "KILL", 137),
+    ] {
+        let spec = ExecSpec {
+            command: ["/bin/sh", "-c", "sleep 2000 & echo begun; wait; echo never"]
+                .map(str::to_owned)
+                .to_vec(),
+            user: "20001:20001".into(),
+            tty,
+            ..ExecSpec::default()
+        };
+        let mut exec = rig.engine.exec(&id, &spec).await.expect("exec");
+        read_until(&mut exec.attached.output, "begun").await;
+        let refused = rig.engine.signal_exec(&exec.id, "NONE").await;
+        assert!(matches!(refused, Err(EngineError::Refused { .. })));
+        rig.engine
+            .signal_exec(&exec.id, signal)
+            .await
+            .expect("sent");
+        until("the exec has ended", || async {
+            rig.engine.exec_exit(&exec.id).await.expect("exit") == Some(code)
+        })
+        .await;
+        // One that has ended is success.
+        rig.engine
+            .signal_exec(&exec.id, signal)
+            .await
+            .expect("sent");
+        until("what it started has ended", || async {
+            rig.engine.stats(&id).await.expect("stats").pids <= 2
+        })
+        .await;
+    }
+    let seen = rig.engine.inspect(&id).await.expect("seen").expect("there");
+    assert_eq!(seen.status, Status::Running);
+}
+
+#[tokio::test]
 async fn a_container_is_locked_down_and_limited() {
     let rig = rig_or_skip!();
     let shared = rig.folder.path().join("shared");

@@ -226,6 +226,9 @@ pub(crate) enum ApiCommand {
     /// Run a command in a one-off dyno and do not wait for it
     #[command(name = "run:detached")]
     RunDetached(run::DetachedArgs),
+    /// Run a command inside a running dyno
+    #[command(name = "run:inside")]
+    RunInside(run::inside::Args),
 
     /// List an app's buildpacks
     #[command(name = "buildpacks")]
@@ -402,6 +405,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocati
                 match command.as_mut() {
                     ApiCommand::Run(run) => run.take_late_flags(&args),
                     ApiCommand::RunDetached(run) => run.take_late_flags(&args),
+                    ApiCommand::RunInside(run) => run.take_late_flags(&args),
                     _ => {}
                 }
                 Command::Api(command)

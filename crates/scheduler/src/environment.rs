@@ -47,3 +47,10 @@ pub(crate) fn variables(
     }
     env.into_iter().collect()
 }
+
+/// Variables given with a command inside a dyno, which finds the dyno's own besides. What the dyno is stays so.
+pub(crate) fn inside(mut extra: BTreeMap<String, String>) -> Vec<(String, String)> {
+    extra.remove("DYNO");
+    extra.remove("PORT");
+    extra.into_iter().collect()
+}

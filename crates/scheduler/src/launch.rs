@@ -24,7 +24,12 @@ const LABEL_NAME: &str = "ropewalk.name";
 const LABEL_RELEASE: &str = "ropewalk.release";
 
 /// Runs a command line with the app's profile; part of every stack.
-const LAUNCHER: &str = "/usr/lib/ropewalk/launch";
+pub(crate) const LAUNCHER: &str = "/usr/lib/ropewalk/launch";
+
+/// What the engine calls the container of a dyno.
+pub(crate) fn container_name(shared: &Shared, id: DynoId) -> String {
+    format!("rw-{}-{id}", shared.config.instance)
+}
 
 /// Everything a container is made from.
 struct Recipe {
@@ -182,7 +187,7 @@ fn spec(shared: &Shared, recipe: &Recipe, image: String, terminal: Terminal) -> 
     };
     let label = |name: &str, value: String| (name.to_owned(), value);
     ContainerSpec {
-        name: format!("rw-{}-{}", shared.config.instance, dyno.id),
+        name: container_name(shared, dyno.id),
         image,
         labels: BTreeMap::from([
             label(LABEL_KIND, KIND_DYNO.to_owned()),

@@ -23,4 +23,4 @@ pub use plan::Policy;
 pub use reconcile::{Config, Parts, Scheduler, Status};
 pub use release::{Outcome, Progress};
 pub use routes::{Platform, Report, RouterView, Routes};
-pub use runs::{Attachment, NewRun, Started};
+pub use runs::{Attachment, NewInside, NewRun, Started};

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ use crate::{SchedulerError, execute, observe, sweep};
 
 /// Longest time between two passes.
 const PERIOD: Duration = Duration::from_secs(10);
+/// How long a request waits for the routers to serve by what it changed.
+const SETTLED_WITHIN: Duration = Duration::from_secs(2);
 /// Between two looks at what a booting web dyno has bound.
 const BOOT_POLL: Duration = Duration::from_millis(50);
 /// Between two sweeps of mounts and files that nothing refers to.
@@ -83,9 +86,27 @@ pub(crate) struct Inner {
     memory: Mutex<Memory>,
     signal: Notify,
     passes: watch::Sender<u64>,
+    looks: Looks,
     status: Mutex<Status>,
     busy: Mutex<Busy>,
     tasks: TaskTracker,
+}
+
+/// The first part of passes, up to the table for the routers, by number.
+#[derive(Debug)]
+struct Looks {
+    begun: AtomicU64,
+    /// The last one that is over: its table is published, or there is none because it failed.
+    over: watch::Sender<u64>,
+}
+
+impl Default for Looks {
+    fn default() -> Self {
+        Self {
+            begun: AtomicU64::new(0),
+            over: watch::Sender::new(0),
+        }
+    }
 }
 
 /// Dynos that an action holds.
@@ -200,6 +221,7 @@ impl Scheduler {
             memory: Mutex::default(),
             signal: Notify::new(),
             passes: watch::Sender::new(0),
+            looks: Looks::default(),
             status: Mutex::default(),
             busy: Mutex::default(),
             tasks: TaskTracker::new(),
@@ -210,6 +232,24 @@ impl Scheduler {
     /// Something that is wanted has changed: look now.
     pub fn changed(&self) {
         self.shared.wake();
+    }
+
+    /// Something that is wanted has changed: looks now, and waits until requests are served by it, but at most for
+    /// [`SETTLED_WITHIN`]. Nobody is waited for where nobody can follow: no router, or no engine.
+    pub async fn settled(&self) {
+        let _ = tokio::time::timeout(SETTLED_WITHIN, self.followed()).await;
+    }
+
+    /// Waits for a look that began after the call to be over, and for the routers that are connected to serve by it.
+    pub(crate) async fn followed(&self) {
+        let looks = &self.shared.looks;
+        // One that is under way may have read what was there before.
+        let before = looks.begun.load(Ordering::SeqCst);
+        self.changed();
+        let mut over = looks.over.subscribe();
+        if over.wait_for(|over| *over > before).await.is_ok() {
+            self.shared.routes.acked().await;
+        }
     }
 
     pub fn status(&self) -> Status {
@@ -299,8 +339,13 @@ pub(crate) struct Done {
 }
 
 pub(crate) async fn one_pass(shared: &Shared) -> Result<Done, SchedulerError> {
-    let world = observe::world(shared).await?;
-    shared.routes.publish(&world);
+    let look = shared.looks.begun.fetch_add(1, Ordering::SeqCst) + 1;
+    let world = observe::world(shared).await;
+    if let Ok(world) = &world {
+        shared.routes.publish(world);
+    }
+    shared.looks.over.send_replace(look);
+    let world = world?;
     follow_outputs(shared, &world);
     for orphan in world.orphans {
         execute::remove_orphan(shared, orphan);

@@ -92,26 +92,9 @@ impl Scheduler {
         }
     }
 
-    /// Two passes from now the table names the new dynos; then the router has to say that it has it.
     async fn routed(&self) {
-        let mut passes = self.shared.passes();
-        for _ in 0..2 {
-            self.changed();
-            if passes.changed().await.is_err() {
-                return;
-            }
-        }
-        let routes = &self.shared.routes;
-        let mut changes = routes.changes();
-        let acked = async {
-            while !routes.is_acked() {
-                if changes.changed().await.is_err() {
-                    return;
-                }
-            }
-        };
         // Without a router there is nobody to wait for; it takes the table when it comes.
-        let _ = tokio::time::timeout(ROUTER_ACK, acked).await;
+        let _ = tokio::time::timeout(ROUTER_ACK, self.followed()).await;
     }
 }
 

@@ -140,15 +140,22 @@ impl Routes {
         self.inner.changes.subscribe()
     }
 
-    /// Whether every connected router serves by the newest table. `false` when none is connected.
-    pub(crate) fn is_acked(&self) -> bool {
+    /// Waits until every router that is connected serves by the table that is the newest now, or by a later one.
+    pub(crate) async fn acked(&self) {
         let generation = self.inner.table.borrow().generation;
-        let state = self.lock();
-        !state.routers.is_empty()
-            && state
+        let mut changes = self.changes();
+        let holds = || {
+            let state = self.lock();
+            state
                 .routers
                 .values()
                 .all(|router| router.acked >= generation)
+        };
+        while !holds() {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Whether no request is, or can come, in flight to a dyno. Unknown without a router, and then `false`.

@@ -1,9 +1,10 @@
-//! One-off dynos: a command in a container of its own, with a terminal or without.
+//! One-off dynos: a command in a container of its own, with a terminal or without; and terminals in general.
 //!
 //! An attached one waits, without a container, for its terminal to connect with the secret it was given; so no
 //! output is lost. When the terminal goes the command gets SIGHUP, and SIGKILL after the grace. As long as it is
 //! attached its dyno is `busy`, so what a pass finds to be its end reaches it by [`Runs::interrupt`].
 
+mod inside;
 mod serve;
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,7 +20,9 @@ use uuid::Uuid;
 use crate::launch::{self, Terminal};
 use crate::reconcile::{Scheduler, Shared};
 use crate::{SchedulerError, execute, observe, output};
-use serve::{Client, serve};
+use inside::Inside;
+pub use inside::NewInside;
+use serve::{Client, Process, serve};
 
 /// Longest command line, in bytes.
 const MAX_COMMAND: usize = 32 << 10;
@@ -59,6 +62,7 @@ pub(crate) struct Runs {
     /// By the secret that was handed out: which dyno, and whether with a tty.
     waiting: Mutex<HashMap<String, (DynoId, bool)>>,
     attached: Mutex<HashMap<DynoId, CancellationToken>>,
+    inside: Inside,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -107,7 +111,7 @@ impl Scheduler {
             .write(move |tx| insert(tx, id, run))
             .await??;
         let secret = attach.then(|| {
-            let secret = Uuid::new_v4().simple().to_string() + &Uuid::new_v4().simple().to_string();
+            let secret = new_secret();
             lock(&self.shared.runs.waiting).insert(secret.clone(), (id, tty));
             secret
         });
@@ -117,12 +121,12 @@ impl Scheduler {
         Ok(Started { dyno, secret })
     }
 
-    /// Connects a terminal to the dyno whose secret this is, and starts it. `None` for a secret that is unknown,
-    /// used or too old.
+    /// Connects a terminal to the dyno, or the command inside a dyno, whose secret this is, and starts it. `None` for a
+    /// secret that is unknown, used or too old.
     pub async fn attach(&self, secret: &str) -> Result<Option<Attachment>, SchedulerError> {
         let shared = &self.shared;
         let Some((id, tty)) = lock(&shared.runs.waiting).remove(secret) else {
-            return Ok(None);
+            return inside::attach(shared, secret).await;
         };
         let dyno = shared.store.read(move |view| view.dyno(id)).await?;
         let waits =
@@ -145,6 +149,11 @@ impl Scheduler {
             Err(_) => Ok(None),
         }
     }
+}
+
+/// 244 bits of randomness, safe in a path.
+fn new_secret() -> String {
+    Uuid::new_v4().simple().to_string() + &Uuid::new_v4().simple().to_string()
 }
 
 /// After a restart of the server the other ends of all terminals are gone.
@@ -270,7 +279,8 @@ async fn connect(
                     tracing::info!(dyno = %id, %error, "An attached dyno could not be stopped yet.");
                 }
             };
-            serve(&*shared.engine, &container, attached, client, stopped).await;
+            let process = Process::Dyno(container.clone());
+            serve(&*shared.engine, &process, attached, client, stopped).await;
         }
         Err(error) => drop(answer.send(Err(error))),
     }

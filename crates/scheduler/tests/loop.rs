@@ -12,11 +12,12 @@ use std::collections::BTreeMap;
 
 use futures_util::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
+use ropewalk_api_types::attach::{FromDyno, ToDyno};
 use ropewalk_engine::fake::Behaviour;
 use ropewalk_engine::{ContainerId, ContainerSpec, Engine, Exit, OutputStream, Status};
 use ropewalk_model::DynoSize;
 use ropewalk_model::release::ReleaseStatus;
-use ropewalk_scheduler::NewRun;
+use ropewalk_scheduler::{Attachment, NewInside, NewRun, SchedulerError};
 use support::until;
 
 const KILLED: Exit = Exit {
@@ -361,5 +362,148 @@ async fn an_engine_on_containerd_is_asked_for_the_image_by_its_manifest() {
     .await;
     let ContainerId(name) = rig.container("worker.1").unwrap().id;
     assert_eq!(rig.engine.spec(&name).unwrap().image, "sha256:manifest");
+    server.stop().await;
+}
+
+fn inside(dyno: ropewalk_model::DynoId, command: &str) -> NewInside {
+    NewInside {
+        dyno,
+        command: command.to_owned(),
+        env: BTreeMap::from([
+            ("A".to_owned(), "1".to_owned()),
+            ("DYNO".to_owned(), "x".to_owned()),
+        ]),
+        tty: false,
+    }
+}
+
+/// The frames up to the last.
+async fn rest(mut output: tokio::sync::mpsc::Receiver<FromDyno>) -> Vec<FromDyno> {
+    let mut frames = Vec::new();
+    while let Some(frame) = output.recv().await {
+        frames.push(frame);
+    }
+    frames
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_run_inside_a_dyno_that_is_up_and_end_with_it() {
+    let rig = rig_or_skip!();
+    rig.engine.on_exec(|_| Behaviour::Echo);
+    let app = rig.app("demo", &["worker"], 1).await;
+    rig.engine.hold("create");
+    let server = rig.serve();
+    until("the worker's row", async || {
+        rig.states(app).await == ["worker.1 starting"]
+    })
+    .await;
+    let dyno = rig.dynos(app).await[0].id;
+    let scheduler = &server.scheduler;
+    match scheduler.run_inside(inside(dyno, "bash")).await {
+        Err(SchedulerError::Refused(text)) => assert!(text.contains("is starting"), "{text}"),
+        other => panic!("{other:?}"),
+    }
+    rig.engine.release("create");
+    until("the worker", async || {
+        rig.states(app).await == ["worker.1 up"]
+    })
+    .await;
+
+    // Ten at once, those that wait for their terminal counted.
+    let mut secrets = Vec::new();
+    for _ in 0..10 {
+        let run = inside(dyno, "worker -v");
+        secrets.push(scheduler.run_inside(run).await.unwrap());
+    }
+    match scheduler.run_inside(inside(dyno, "bash")).await {
+        Err(SchedulerError::Refused(text)) => assert!(text.contains("10 commands"), "{text}"),
+        other => panic!("{other:?}"),
+    }
+
+    // Input, output, the exit code; the secret is spent.
+    let secret = secrets.pop().unwrap();
+    let Attachment { input, output } = scheduler.attach(&secret).await.unwrap().unwrap();
+    assert!(scheduler.attach(&secret).await.unwrap().is_none());
+    input.send(ToDyno::Stdin("hi".into())).await.unwrap();
+    input.send(ToDyno::StdinClosed).await.unwrap();
+    assert_eq!(
+        rest(output).await,
+        [FromDyno::Stdout("hi".into()), FromDyno::Exit(0)]
+    );
+    drop(input);
+    let exec = rig.engine.execs().remove(0);
+    assert_eq!(exec.command[1..], ["run worker -v"]);
+    assert_eq!(
+        (exec.user.as_str(), exec.working_dir.as_str()),
+        ("20000:20000", "/app")
+    );
+    assert_eq!(exec.env, [("A".to_owned(), "1".to_owned())]);
+
+    // A terminal that goes hangs up the command and not the dyno.
+    let secret = secrets.pop().unwrap();
+    drop(scheduler.attach(&secret).await.unwrap().unwrap());
+    until("the signal", async || rig.calls("signal_exec") == 1).await;
+    assert_eq!(rig.states(app).await, ["worker.1 up"]);
+
+    // It ends when the dyno ends.
+    let open = scheduler.attach(&secrets[0]).await.unwrap().unwrap();
+    rig.engine
+        .end(&rig.container("worker.1").unwrap().name, KILLED);
+    assert_eq!(rest(open.output).await, [FromDyno::Exit(137)]);
+    until("its successor", async || {
+        let dynos = rig.dynos(app).await;
+        dynos[0].id != dyno && rig.states(app).await == ["worker.1 up"]
+    })
+    .await;
+    assert!(scheduler.attach(&secrets[1]).await.unwrap().is_none());
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_is_settled_once_the_router_serves_by_it() {
+    let rig = rig_or_skip!();
+    let app = rig.app("demo", &["worker"], 0).await;
+    let server = rig.serve();
+    // Nobody to wait for: no router, and an engine that answers nothing.
+    let quickly = std::time::Duration::from_millis(1500);
+    server.passes(1).await;
+    rig.engine.go_away();
+    for _ in 0..2 {
+        tokio::time::timeout(quickly, server.scheduler.settled())
+            .await
+            .unwrap();
+        rig.engine.come_back();
+    }
+
+    let mut router = support::Router::connect(&server).await;
+    let first = router.table().await.generation;
+    router.acknowledge(first).await;
+    let maintenance = rig
+        .store
+        .write(move |tx| tx.set_maintenance(app, true, Timestamp::now()));
+    maintenance.await.unwrap();
+    let scheduler = server.scheduler.clone();
+    let settled = tokio::spawn(async move { scheduler.settled().await });
+    let table = loop {
+        let table = router.table().await;
+        if table.apps[&app.to_string()].maintenance {
+            break table;
+        }
+    };
+    assert!(!settled.is_finished());
+    router.acknowledge(table.generation).await;
+    tokio::time::timeout(quickly, settled)
+        .await
+        .unwrap()
+        .unwrap();
+
+    // A router that says nothing more holds nobody for long.
+    let maintenance = rig
+        .store
+        .write(move |tx| tx.set_maintenance(app, false, Timestamp::now()));
+    maintenance.await.unwrap();
+    let began = std::time::Instant::now();
+    server.scheduler.settled().await;
+    assert!(began.elapsed() >= std::time::Duration::from_secs(2));
     server.stop().await;
 }

@@ -188,7 +188,7 @@ pub(crate) async fn create(
     };
     state.ctx.say_who(app.id, &actor.user, "Initial release");
     state.ctx.say_who(app.id, &actor.user, "Release v1 created");
-    state.ctx.platform.changed();
+    state.ctx.platform.settled().await;
     show(&state, app).await.map(|app| created(&app))
 }
 
@@ -278,7 +278,7 @@ pub(crate) async fn update(
             app.stack
         ));
     }
-    state.ctx.platform.changed();
+    state.ctx.platform.settled().await;
     show(&state, app).await.map(|app| ok(&app))
 }
 
@@ -293,7 +293,7 @@ pub(crate) async fn delete(
     state.ctx.store.write(move |tx| tx.delete_app(id)).await?;
     state.ctx.logs.forget(id);
     state.ctx.platform.app_deleted(id);
-    state.ctx.platform.changed();
+    state.ctx.platform.settled().await;
     tracing::info!(app = %id, user = %actor.user.id, "App destroyed.");
     Ok(ok(&last))
 }

@@ -64,8 +64,8 @@ pub(crate) async fn create(
         .await?;
     let text = format!("Domain {} added", row.hostname);
     state.ctx.say_who(app.id, &actor.user, &text);
-    state.ctx.platform.changed();
     state.ctx.platform.certificates_changed();
+    state.ctx.platform.settled().await;
     Ok(json(
         http::StatusCode::ACCEPTED,
         &find(&state, &app, &row.hostname).await?,
@@ -118,7 +118,7 @@ pub(crate) async fn delete(
         .await?;
     let text = format!("Domain {} removed", domain.hostname);
     state.ctx.say_who(app.id, &actor.user, &text);
-    state.ctx.platform.changed();
+    state.ctx.platform.settled().await;
     Ok(ok(&domain))
 }
 

@@ -12,7 +12,7 @@ use ropewalk_store::{Retire, View};
 
 use crate::authorise::{Actor, Verb};
 use crate::grant::Grant;
-use crate::platform::{RunError, RunRequest};
+use crate::platform::{InsideRequest, RunError, RunRequest};
 use crate::resource::path::Path;
 use crate::resource::{app, dyno_size};
 use crate::state::State;
@@ -92,7 +92,15 @@ pub(crate) async fn create(
     let request = request(&app, asked)?;
     let way = request
         .attach
-        .then(|| Way::find(&state, attaching, &request))
+        .then(|| {
+            Way::find(
+                &state,
+                attaching,
+                &request.command,
+                &request.env,
+                request.tty,
+            )
+        })
         .transpose()?;
     let said = format!("Starting one-off dyno of type {}", request.process_type);
     let started = match state.ctx.platform.run(request).await {
@@ -129,7 +137,13 @@ enum Way {
 }
 
 impl Way {
-    fn find(state: &State, attaching: Attaching, request: &RunRequest) -> ApiResult<Self> {
+    fn find(
+        state: &State,
+        attaching: Attaching,
+        command: &str,
+        env: &BTreeMap<String, String>,
+        tty: bool,
+    ) -> ApiResult<Self> {
         if attaching == Attaching::WebSocket {
             return Ok(Self::WebSocket);
         }
@@ -139,15 +153,15 @@ impl Way {
                  Use `ropewalk run`, or run it detached.",
             ));
         };
-        let number = |name: &str| request.env.get(name)?.parse().ok();
-        let window = match request.tty {
+        let number = |name: &str| env.get(name)?.parse().ok();
+        let window = match tty {
             true => Window::Terminal(number("LINES").zip(number("COLUMNS"))),
             false => Window::Pipe,
         };
         Ok(Self::Rendezvous {
             host,
             window,
-            status: request.command.contains(STATUS_MARK),
+            status: command.contains(STATUS_MARK),
         })
     }
 
@@ -173,14 +187,17 @@ impl Way {
     }
 }
 
-fn request(app: &store::App, asked: DynoCreate) -> ApiResult<RunRequest> {
-    if asked.command.trim().is_empty() || asked.command.len() > MAX_COMMAND {
+/// What is typed and what is set, within bounds.
+fn line(asked: &mut DynoCreate) -> ApiResult<(String, BTreeMap<String, String>)> {
+    let command = std::mem::take(&mut asked.command);
+    if command.trim().is_empty() || command.len() > MAX_COMMAND {
         return Err(ApiError::invalid(
             "`command` must be a shell line of at most 64 KiB.",
         ));
     }
     let env: BTreeMap<String, String> = asked
         .env
+        .take()
         .unwrap_or_default()
         .into_iter()
         .map(|(name, value)| (name, value.to_string()))
@@ -199,13 +216,18 @@ fn request(app: &store::App, asked: DynoCreate) -> ApiResult<RunRequest> {
             return Err(ApiError::invalid(format!("`env` {name} holds a NUL byte.")));
         }
     }
-    if asked.command.contains('\0') {
+    if command.contains('\0') {
         return Err(ApiError::invalid("`command` holds a NUL byte."));
     }
+    Ok((command, env))
+}
+
+fn request(app: &store::App, mut asked: DynoCreate) -> ApiResult<RunRequest> {
+    let (command, env) = line(&mut asked)?;
     let attach = asked.attach.unwrap_or(false);
     Ok(RunRequest {
         app: app.id,
-        command: asked.command,
+        command,
         size: match asked.size.as_deref() {
             Some(name) => dyno_size::find(name)?,
             None => DynoSize::DEFAULT,
@@ -223,17 +245,51 @@ fn request(app: &store::App, asked: DynoCreate) -> ApiResult<RunRequest> {
     })
 }
 
-/// `POST /apps/:app/dynos/:dyno`
+/// `POST /apps/:app/dynos/:dyno`: runs a command inside a dyno. It takes the right that a one-off dyno takes.
 pub(crate) async fn run_inside(
     Shared(state): Shared<State>,
     actor: Actor,
+    attaching: Attaching,
     Path((app, dyno)): Path<(String, String)>,
+    Json(mut asked): Json<DynoCreate>,
 ) -> ApiResult {
     let app = app::find_for_config(&state, &actor, &app, Verb::Write).await?;
-    find(&state, &app, &dyno).await?;
-    Err(ApiError::invalid(
-        "Commands cannot be run inside a running dyno yet; run them in a one-off dyno.",
-    ))
+    let row = find(&state, &app, &dyno).await?;
+    let (command, env) = line(&mut asked)?;
+    if asked.size.is_some() || asked.process_type.is_some() || asked.time_to_live.is_some() {
+        return Err(ApiError::invalid(
+            "`size`, `type` and `time_to_live` are for dynos of their own, not for commands inside one.",
+        ));
+    }
+    if asked.attach == Some(false) {
+        return Err(ApiError::invalid(
+            "Commands inside a dyno are attached to; leave `attach` out.",
+        ));
+    }
+    let tty = !asked.force_no_tty.unwrap_or(false);
+    let way = Way::find(&state, attaching, &command, &env, tty)?;
+    let request = InsideRequest {
+        dyno: row.id,
+        command,
+        env,
+        tty,
+    };
+    let secret = match state.ctx.platform.run_inside(request).await {
+        Ok(secret) => secret,
+        Err(RunError::Refused(text)) => return Err(ApiError::invalid(text)),
+        Err(error @ RunError::Failed(_)) => return Err(ApiError::internal(&error)),
+    };
+    let said = format!("Running a command inside {}", row.name);
+    state.ctx.say_who(app.id, &actor.user, &said);
+    let grant = Grant::of(&actor, app.id);
+    state.ctx.terminals.give(&secret, grant);
+    let dyno = state
+        .ctx
+        .store
+        .read(move |view| wire(view, &app, &row, &mut HashMap::new()))
+        .await?;
+    let attach_url = Some(way.url(&state, secret));
+    Ok(created(&Dyno { attach_url, ..dyno }))
 }
 
 pub(crate) async fn restart_all(

@@ -271,9 +271,93 @@ async fn one_off_dynos_are_asked_for_as_clients_do() {
             .await
             .refused(422, "invalid_params");
     }
-    rig.call("POST", "/apps/demo/dynos/run.4821", json!({"command": "x"}))
+}
+
+#[tokio::test]
+async fn commands_run_inside_dynos_and_are_attached_to() {
+    let rig = Rig::new().await;
+    let app = rig.app("demo").await;
+    rig.deploy(app, &[("web", "node web.js")]).await;
+    rig.dyno(app, "web.1").await;
+    let path = "/apps/demo/dynos/web.1";
+    let asked = json!({"command": "bash", "attach": true, "env": {"COLUMNS": 101, "LINES": 33}});
+    let begun = rig.call("POST", path, asked.clone()).await.expect(201);
+    assert_eq!(
+        begun["attach_url"],
+        "rendezvous://api.apps.test:8443/rendezvous.s3cret.33x101"
+    );
+    // It is the dyno that it runs in.
+    let shown = rig.get(path).await.expect(200);
+    for member in ["id", "name", "command", "state", "release"] {
+        assert_eq!(begun[member], shown[member], "{member}");
+    }
+    let ours = http::Request::post(path)
+        .header("authorization", format!("Bearer {DEV}"))
+        .header("accept", "application/vnd.heroku+json; version=3.ropewalk")
+        .body(axum::body::Body::from(
+            json!({"command": "date", "force_no_tty": true}).to_string(),
+        ))
+        .unwrap();
+    assert_eq!(
+        rig.send(ours).await.expect(201)["attach_url"],
+        "ws://api.apps.test:8080/ropewalk/attach/s3cret"
+    );
+    let insides = rig.platform.insides.lock().unwrap().clone();
+    assert_eq!(insides[0].dyno.to_string(), shown["id"].as_str().unwrap());
+    assert_eq!(
+        (insides[0].command.as_str(), insides[0].tty),
+        ("bash", true)
+    );
+    assert_eq!(insides[0].env["COLUMNS"], "101");
+    assert_eq!(
+        (insides[1].command.as_str(), insides[1].tty),
+        ("date", false)
+    );
+    let log = rig.log(app).await;
+    let said = "Running a command inside web.1 by user dev@example.com";
+    assert!(log.iter().any(|line| line == said), "{log:?}");
+
+    let message = rig
+        .call("POST", path, json!({"command": "refuse me"}))
         .await
         .refused(422, "invalid_params");
+    assert_eq!(message, "web.1 is starting.");
+    for bad in [
+        json!({}),
+        json!({"command": " "}),
+        json!({"command": "x\u{0}"}),
+        json!({"command": "x", "attach": false}),
+        json!({"command": "x", "size": "standard-2x"}),
+        json!({"command": "x", "type": "worker"}),
+        json!({"command": "x", "time_to_live": 60}),
+        json!({"command": "x", "env": {"A": "x".repeat(100_000)}}),
+    ] {
+        rig.call("POST", path, bad)
+            .await
+            .refused(422, "invalid_params");
+    }
+    rig.call("POST", "/apps/demo/dynos/web.2", asked)
+        .await
+        .refused(404, "not_found");
+}
+
+#[tokio::test]
+async fn what_the_router_serves_by_is_settled_before_the_answer() {
+    let rig = Rig::new().await;
+    rig.app("demo").await;
+    assert_eq!(rig.platform.settles(), 1);
+    let host = json!({"hostname": "www.example.com"});
+    for (count, (method, path, body)) in (2..).zip([
+        ("PATCH", "/apps/demo", json!({"maintenance": true})),
+        ("PATCH", "/apps/demo", json!({"name": "renamed"})),
+        ("POST", "/apps/renamed/domains", host),
+        ("DELETE", "/apps/renamed/domains/www.example.com", json!({})),
+        ("DELETE", "/apps/renamed", json!({})),
+    ]) {
+        let answer = rig.call(method, path, body).await;
+        assert!(answer.status < 300, "{}", answer.text);
+        assert_eq!(rig.platform.settles(), count, "{method} {path}");
+    }
 }
 
 #[tokio::test]

@@ -16,8 +16,8 @@ use http_body_util::BodyExt;
 use jiff::Timestamp;
 use ropewalk_api::{
     Archive, ArchiveError, AttachError, Attachment, BuildRequest, Builds, Context, DynoCounts,
-    EngineStatus, Platform, ProcessStatus, Rate, RunError, RunRequest, RunStarted, SchedulerStatus,
-    SigningKey, StackStatus, Status, Terminals, Urls, routes,
+    EngineStatus, InsideRequest, Platform, ProcessStatus, Rate, RunError, RunRequest, RunStarted,
+    SchedulerStatus, SigningKey, StackStatus, Status, Terminals, Urls, routes,
 };
 use ropewalk_api_types::attach::{FromDyno, ToDyno};
 use ropewalk_logs::{Logs, Outputs};
@@ -118,6 +118,8 @@ impl Rig {
             store: store.clone(),
             changes: AtomicU32::new(0),
             drain_changes: AtomicU32::new(0),
+            settles: AtomicU32::new(0),
+            insides: Mutex::default(),
             runs: Mutex::default(),
             deleted: Mutex::default(),
             builds: Mutex::default(),
@@ -357,6 +359,8 @@ pub(crate) struct FakePlatform {
     store: Store,
     pub(crate) changes: AtomicU32,
     pub(crate) drain_changes: AtomicU32,
+    pub(crate) settles: AtomicU32,
+    pub(crate) insides: Mutex<Vec<InsideRequest>>,
     pub(crate) runs: Mutex<Vec<RunRequest>>,
     pub(crate) deleted: Mutex<Vec<AppId>>,
     pub(crate) builds: Mutex<Vec<BuildRequest>>,
@@ -369,6 +373,10 @@ pub(crate) struct FakePlatform {
 impl FakePlatform {
     pub(crate) fn changes(&self) -> u32 {
         self.changes.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn settles(&self) -> u32 {
+        self.settles.load(Ordering::SeqCst)
     }
 }
 
@@ -471,10 +479,24 @@ impl Platform for FakePlatform {
         self.changes.fetch_add(1, Ordering::SeqCst);
     }
 
+    fn settled(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            self.settles.fetch_add(1, Ordering::SeqCst);
+        })
+    }
+
     fn certificates_changed(&self) {}
 
     fn log_drains_changed(&self) {
         self.drain_changes.fetch_add(1, Ordering::SeqCst);
+    fn run_inside(&self, request: InsideRequest) -> BoxFuture<'_, Result<String, RunError>> {
+        Box::pin(async move {
+            if request.command == "refuse me" {
+                return Err(RunError::Refused("web.1 is starting.".into()));
+            }
+            self.insides.lock().unwrap().push(request);
+            Ok("s3cret".to_owned())
+        })
     }
 
     fn run(&self, request: RunRequest) -> BoxFuture<'_, Result<RunStarted, RunError>> {

@@ -274,6 +274,9 @@ impl Engine for PlayedEngine {
     fn exec_exit<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<i64>>> {
         unused()
     }
+    fn signal_exec<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<()>> {
+        unused()
+    }
     fn events(&self) -> BoxFuture<'_, Result<BoxStream<Result<Event>>>> {
         unused()
     }

@@ -4,8 +4,6 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bollard::errors::Error;
-use bollard::exec::ResizeExecOptions;
-use bollard::models::ExecConfig;
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, KillContainerOptionsBuilder,
     ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, ResizeContainerTTYOptionsBuilder,
@@ -18,7 +16,7 @@ use super::failure::Call;
 use super::frames::Form;
 use super::{DockerEngine, spec, stream, view};
 use crate::container::{
-    Attached, Container, ContainerId, ContainerSpec, Exec, ExecSpec, Exit, Stats, Status, Stopped,
+    Attached, Container, ContainerId, ContainerSpec, Exit, Stats, Status, Stopped,
 };
 use crate::{EngineError, Result};
 
@@ -35,10 +33,7 @@ const KILLED_WITHIN: u64 = 30;
 /// every ^P that a user types.
 const DETACH_KEYS: &str = "%FF,%FE,%FF,%FE";
 
-/// The same for exec, where the keys travel in JSON and must be keys one can type: four that nobody does in a row.
-const EXEC_DETACH_KEYS: &str = "ctrl-^,ctrl-],ctrl-^,ctrl-]";
-
-const POLL: Duration = Duration::from_millis(50);
+pub(super) const POLL: Duration = Duration::from_millis(50);
 
 impl DockerEngine {
     pub(super) async fn create_container(&self, spec: &ContainerSpec) -> Result<ContainerId> {
@@ -275,34 +270,6 @@ impl DockerEngine {
         stream::attach(&self.socket, call, &path, Bytes::new(), form(tty)).await
     }
 
-    pub(super) async fn run_exec(&self, id: &ContainerId, exec: &ExecSpec) -> Result<Exec> {
-        let call = Call::new("run a process in", "container", &id.0, 10);
-        call.checked()?;
-        let config = ExecConfig {
-            attach_stdin: Some(true),
-            attach_stdout: Some(true),
-            attach_stderr: Some(true),
-            detach_keys: Some(EXEC_DETACH_KEYS.to_owned()),
-            tty: Some(exec.tty),
-            env: Some(exec.env.iter().map(|(k, v)| format!("{k}={v}")).collect()),
-            cmd: Some(exec.command.clone()),
-            user: (!exec.user.is_empty()).then(|| exec.user.clone()),
-            working_dir: (!exec.working_dir.is_empty()).then(|| exec.working_dir.clone()),
-            ..Default::default()
-        };
-        let created = call
-            .answer(self.client()?.create_exec(&id.0, config))
-            .await?;
-        let path = format!("/exec/{}/start", created.id);
-        let body = serde_json::json!({ "Detach": false, "Tty": exec.tty }).to_string();
-        let attached =
-            stream::attach(&self.socket, call, &path, body.into(), form(exec.tty)).await?;
-        Ok(Exec {
-            id: created.id,
-            attached,
-        })
-    }
-
     pub(super) async fn resize_container(
         &self,
         id: &ContainerId,
@@ -319,30 +286,6 @@ impl DockerEngine {
             .await
     }
 
-    pub(super) async fn resize_running_exec(
-        &self,
-        exec: &str,
-        rows: u16,
-        columns: u16,
-    ) -> Result<()> {
-        let call = Call::new("resize", "exec", exec, 10);
-        call.checked()?;
-        let options = ResizeExecOptions {
-            height: rows,
-            width: columns,
-        };
-        call.answer(self.client()?.resize_exec(exec, options)).await
-    }
-
-    pub(super) async fn read_exec_exit(&self, exec: &str) -> Result<Option<i64>> {
-        let call = Call::new("inspect", "exec", exec, 10);
-        call.checked()?;
-        let answer = call.answer(self.client()?.inspect_exec(exec)).await?;
-        Ok(answer
-            .exit_code
-            .filter(|_| !answer.running.unwrap_or(false)))
-    }
-
     pub(super) async fn read_stats(&self, id: &ContainerId) -> Result<Stats> {
         let call = Call::new("measure", "container", &id.0, 10);
         call.checked()?;
@@ -356,7 +299,7 @@ impl DockerEngine {
     }
 }
 
-fn form(tty: bool) -> Form {
+pub(super) fn form(tty: bool) -> Form {
     if tty { Form::Raw } else { Form::Framed }
 }
 

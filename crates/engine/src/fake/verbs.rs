@@ -2,14 +2,16 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
+use super::world::KnownExec;
 use super::{Behaviour, FakeEngine, PORT};
 use crate::container::{
     Attached, Container, ContainerId, ContainerSpec, EngineInfo, Event, Exec, ExecSpec, Exit,
@@ -269,19 +271,18 @@ impl Engine for FakeEngine {
                 Some(Status::Running) => {}
                 Some(_) => return Err(refused("run a process in", &id.0, "it does not run")),
             }
-            let (text, code) = (world.decide_exec)(&exec.command);
-            world.execs.push(code);
-            let output = Output {
-                stream: OutputStream::Stdout,
-                at: None,
-                bytes: text.into(),
-            };
+            let behaviour = (world.decide_exec)(exec);
+            let exit = watch::Sender::new(None);
+            let attached = begin_exec(&behaviour, &exit);
+            world.execs.push(KnownExec {
+                spec: exec.clone(),
+                container: id.0.clone(),
+                behaviour,
+                exit,
+            });
             Ok(Exec {
                 id: (world.execs.len() - 1).to_string(),
-                attached: Attached {
-                    input: Box::pin(tokio::io::sink()),
-                    output: stream::iter([Ok(output)]).boxed(),
-                },
+                attached,
             })
         })
     }
@@ -307,13 +308,16 @@ impl Engine for FakeEngine {
     fn exec_exit<'a>(&'a self, exec: &'a str) -> BoxFuture<'a, Result<Option<i64>>> {
         Box::pin(async move {
             self.call("exec_exit", exec).await?;
-            let number: Option<usize> = exec.parse().ok();
-            let world = self.world();
-            let code = number.and_then(|number| world.execs.get(number).copied());
-            code.map(Some).ok_or_else(|| EngineError::NotFound {
-                kind: "exec",
-                name: exec.to_owned(),
-            })
+            let exit = self.known_exec(exec, |known| *known.exit.borrow());
+            exit.ok_or_else(|| no_exec(exec))
+        })
+    }
+
+    fn signal_exec<'a>(&'a self, exec: &'a str, signal: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            self.call("signal_exec", exec).await?;
+            self.known_exec(exec, |known| known.signal(signal))
+                .ok_or_else(|| no_exec(exec))
         })
     }
 
@@ -371,6 +375,11 @@ impl FakeEngine {
             _ => task.abort(),
         }
         Ok(())
+    }
+
+    fn known_exec<T>(&self, exec: &str, ask: impl FnOnce(&KnownExec) -> T) -> Option<T> {
+        let number: usize = exec.parse().ok()?;
+        self.world().execs.get(number).map(ask)
     }
 
     async fn ended(&self, id: &ContainerId) -> Result<Exit> {
@@ -455,6 +464,56 @@ impl FakeEngine {
     }
 }
 
+/// Begins what an exec does. Whatever it does, its output ends when it has ended.
+fn begin_exec(behaviour: &Behaviour, exit: &watch::Sender<Option<i64>>) -> Attached {
+    let (output, receiver) = mpsc::unbounded_channel();
+    let output_of = |bytes: Vec<u8>| Output {
+        stream: OutputStream::Stdout,
+        at: None,
+        bytes: bytes.into(),
+    };
+    let input: Pin<Box<dyn AsyncWrite + Send>> = match behaviour {
+        Behaviour::Print { text, code } => {
+            // Nobody has taken the other end away yet.
+            let _ = output.send(Ok(output_of(text.clone().into_bytes())));
+            exit.send_replace(Some(*code));
+            Box::pin(tokio::io::sink())
+        }
+        behaviour => {
+            let echoes = *behaviour == Behaviour::Echo;
+            let (near, mut far) = tokio::io::duplex(64 * 1024);
+            let exit = exit.clone();
+            tokio::spawn(async move {
+                let mut ended = exit.subscribe();
+                let reading = async {
+                    let mut chunk = vec![0; 4096];
+                    while let Ok(length @ 1..) = far.read(&mut chunk).await {
+                        if echoes {
+                            let _ = output.send(Ok(output_of(chunk[..length].to_vec())));
+                        }
+                    }
+                    if !echoes {
+                        std::future::pending::<()>().await;
+                    }
+                };
+                tokio::select! {
+                    () = reading => drop(exit.send_replace(Some(0))),
+                    _ = ended.wait_for(Option::is_some) => {}
+                }
+            });
+            Box::pin(near)
+        }
+    };
+    let output = stream::unfold(receiver, |mut receiver| async {
+        let output = receiver.recv().await?;
+        Some((output, receiver))
+    });
+    Attached {
+        input,
+        output: output.boxed(),
+    }
+}
+
 fn ended_with(code: i64) -> Exit {
     Exit {
         code,
@@ -494,6 +553,13 @@ fn no_container(id: &ContainerId) -> EngineError {
     EngineError::NotFound {
         kind: "container",
         name: id.0.clone(),
+    }
+}
+
+fn no_exec(exec: &str) -> EngineError {
+    EngineError::NotFound {
+        kind: "exec",
+        name: exec.to_owned(),
     }
 }
 

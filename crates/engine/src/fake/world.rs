@@ -13,15 +13,15 @@ use tokio::task::JoinHandle;
 use super::{Behaviour, Call, Fault};
 use crate::Result;
 use crate::container::{
-    Container, ContainerId, ContainerSpec, Event, EventKind, Exit, LABEL_INSTANCE, Output,
-    OutputStream, Stats, Status,
+    Container, ContainerId, ContainerSpec, Event, EventKind, ExecSpec, Exit, LABEL_INSTANCE,
+    Output, OutputStream, Stats, Status,
 };
 
 /// Above every pid that Linux gives, so that nobody takes it for a process.
 const FIRST_PID: u32 = 1 << 30;
 
 type Decide = Arc<dyn Fn(&ContainerSpec) -> Behaviour + Send + Sync>;
-type DecideExec = Arc<dyn Fn(&[String]) -> (String, i64) + Send + Sync>;
+type DecideExec = Arc<dyn Fn(&ExecSpec) -> Behaviour + Send + Sync>;
 type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 pub(super) struct World {
@@ -42,8 +42,18 @@ pub(super) struct World {
     pub(super) stuck: BTreeSet<String>,
     pub(super) stats: BTreeMap<String, Stats>,
     pub(super) listeners: Vec<mpsc::UnboundedSender<Result<Event>>>,
-    pub(super) execs: Vec<i64>,
+    /// By number, which is the id as well.
+    pub(super) execs: Vec<KnownExec>,
     made: u32,
+}
+
+/// A process beside a container's first one.
+pub(super) struct KnownExec {
+    pub(super) spec: ExecSpec,
+    pub(super) container: String,
+    pub(super) behaviour: Behaviour,
+    /// How it ended.
+    pub(super) exit: watch::Sender<Option<i64>>,
 }
 
 /// A container.
@@ -62,12 +72,36 @@ pub(super) struct Known {
     pub(super) exit: Option<Exit>,
 }
 
+impl KnownExec {
+    /// One that has ended stays as it is.
+    pub(super) fn end(&self, code: i64) {
+        self.exit.send_if_modified(|exit| {
+            let runs = exit.is_none();
+            *exit = exit.or(Some(code));
+            runs
+        });
+    }
+
+    pub(super) fn signal(&self, signal: &str) {
+        let deaf = matches!(self.behaviour, Behaviour::IgnoreTerm { .. });
+        match signal {
+            "HUP" if self.behaviour == Behaviour::Echo => self.end(129),
+            "TERM" if !deaf => self.end(143),
+            "KILL" => self.end(137),
+            _ => {}
+        }
+    }
+}
+
 impl World {
     pub(super) fn new(instance: InstanceId) -> Self {
         Self {
             instance,
             decide: Arc::new(|_| Behaviour::RunForever { listen: false }),
-            decide_exec: Arc::new(|_| (String::new(), 0)),
+            decide_exec: Arc::new(|_| Behaviour::Print {
+                text: String::new(),
+                code: 0,
+            }),
             now: Arc::new(Timestamp::now),
             away: false,
             faults: HashMap::new(),
@@ -140,6 +174,9 @@ impl World {
         known.finished_at = Some(now);
         for task in known.tasks.drain(..) {
             task.abort();
+        }
+        for exec in self.execs.iter().filter(|exec| exec.container == name) {
+            exec.end(137);
         }
         if exit.out_of_memory {
             self.tell(name, EventKind::OutOfMemory);

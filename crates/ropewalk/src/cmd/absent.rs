@@ -83,14 +83,10 @@ const COMMANDS: &[(&str, &str)] = &[
     ("ps:copy", ""),
     (
         "ps:exec",
-        "Run a command in a dyno of its own: ropewalk run bash.",
+        "Run a command inside a dyno: ropewalk run:inside web.1 bash.",
     ),
     ("ps:forward", ""),
     ("ps:socks", ""),
-    (
-        "run:inside",
-        "Run a command in a dyno of its own: ropewalk run bash.",
-    ),
 ];
 
 /// One clear sentence about `typed`, exit code 2.

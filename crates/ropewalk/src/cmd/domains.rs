@@ -105,7 +105,7 @@ pub(crate) async fn list(cx: &Context, args: ListArgs) -> anyhow::Result<ExitCod
                 domain
                     .sni_endpoint
                     .as_ref()
-                    .map_or("undefined".to_owned(), |endpoint| endpoint.name.clone()),
+                    .map_or("none".to_owned(), |endpoint| endpoint.name.clone()),
                 domain.status.clone(),
             ]);
         }

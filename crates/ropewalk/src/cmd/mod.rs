@@ -94,6 +94,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Rollback(args) => releases::rollback::run(cx, args).await,
         Command::Run(args) => run::attached(cx, args).await,
         Command::RunDetached(args) => run::detached(cx, args).await,
+        Command::RunInside(args) => run::inside::run(cx, args).await,
         Command::Buildpacks(args) => buildpacks::list(cx, args).await,
         Command::BuildpacksSet(args) => buildpacks::set(cx, args).await,
         Command::BuildpacksAdd(args) => buildpacks::add(cx, args).await,

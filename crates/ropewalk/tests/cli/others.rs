@@ -251,7 +251,7 @@ fn domains_are_added_and_listed() {
     let expected = "=== demo Ropewalk Domain\n\ndemo.localhost\n\n=== demo Custom Domains\n\n\
         Domain Name      DNS Record Type  DNS Target       SNI Endpoint  Status\n\
         ───────────────  ───────────────  ───────────────  ────────────  ──────\n\
-        www.example.com  CNAME            x.dns.localhost  undefined     none\n";
+        www.example.com  CNAME            x.dns.localhost  none          none\n";
     assert_eq!(fake.run(&["domains", "-a", "demo"]), ok(expected, ""));
     fake.requests();
     assert_eq!(

@@ -10,16 +10,25 @@ use crate::fake::{Fake, ID, failed, ok, release};
 fn releases_are_listed_newest_first() {
     let mut failing = release(3, "Deploy 9f8e7d6c", false);
     failing["status"] = "failed".into();
+    let mut commanded = release(4, "Deploy 0a0a0a0a", false);
+    commanded["status"] = "pending".into();
+    commanded["output_stream_url"] = "http://api.localhost/ropewalk/outputs/x".into();
+    let mut starting = release(5, "Set A config vars", false);
+    starting["status"] = "pending".into();
     let releases = json!([
+        starting,
+        commanded,
         failing,
         release(2, "Deploy 1a2b3c4d", true),
         release(1, "Initial release", false)
     ]);
     let fake = Fake::new().on("GET /apps/demo/releases", 200, releases);
     let expected = "=== demo Releases - Current: v2\n\n\
-        v3  Deploy 9f8e7d6c release command failed  dev@example.com  2024/01/01 12:00:00 +0000\n\
-        v2  Deploy 1a2b3c4d                         dev@example.com  2024/01/01 12:00:00 +0000\n\
-        v1  Initial release                         dev@example.com  2024/01/01 12:00:00 +0000\n";
+        v5  Set A config vars pending                  dev@example.com  2024/01/01 12:00:00 +0000\n\
+        v4  Deploy 0a0a0a0a release command executing  dev@example.com  2024/01/01 12:00:00 +0000\n\
+        v3  Deploy 9f8e7d6c failed                     dev@example.com  2024/01/01 12:00:00 +0000\n\
+        v2  Deploy 1a2b3c4d                            dev@example.com  2024/01/01 12:00:00 +0000\n\
+        v1  Initial release                            dev@example.com  2024/01/01 12:00:00 +0000\n";
     assert_eq!(fake.run(&["releases", "-a", "demo"]), ok(expected, ""));
     assert_eq!(
         fake.requests(),

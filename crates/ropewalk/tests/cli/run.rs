@@ -85,6 +85,32 @@ fn input_output_and_exit_code_pass_through() {
 }
 
 #[test]
+fn a_command_runs_inside_a_dyno() {
+    let fake = Fake::with_routes(Router::new().route("/attach/1", get(attach)));
+    let mut web = dyno("web.1", "up", 3);
+    web["attach_url"] = format!("ws://api.localhost:{}/attach/1", fake.port).into();
+    let fake = fake.on("POST /apps/demo/dynos/web.1", 201, web);
+    let ran = fake.run_with(
+        &["run:inside", "web.1", "wc", "-c", "-a", "demo"],
+        "hello\n",
+        &[("ROPEWALK_TOKEN", "t")],
+    );
+    let said = "Running wc -c inside web.1 on \u{2b22} demo... up\noops\n";
+    assert_eq!(
+        ran,
+        Ran {
+            code: 7,
+            stdout: "hello\n".into(),
+            stderr: said.into()
+        }
+    );
+    assert_eq!(
+        fake.requests(),
+        ["POST /apps/demo/dynos/web.1 {\"command\":\"wc -c\",\"force_no_tty\":true}"]
+    );
+}
+
+#[test]
 fn a_connection_that_breaks_is_told() {
     let fake = fake();
     let ran = fake.run_with(

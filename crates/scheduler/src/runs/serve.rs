@@ -1,4 +1,4 @@
-//! An attached dyno from its start to its end: what its terminal sends, what it writes, and who ends it. Knows the
+//! An attached process from its start to its end: what its terminal sends, what it writes, and who ends it. Knows the
 //! engine and two channels; rows and names are its caller's.
 
 use std::future::{Future, pending};
@@ -8,11 +8,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use ropewalk_api_types::attach::{FromDyno, ToDyno};
-use ropewalk_engine::{Attached, BoxStream, ContainerId, Engine, Output, OutputStream};
+use ropewalk_engine::{
+    Attached, BoxStream, ContainerId, Engine, EngineError, Output, OutputStream,
+};
 use ropewalk_model::dyno::STOP_GRACE;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
+/// Between two looks at whether an exec has ended, which the engine does not tell by itself.
+const LOOK: Duration = Duration::from_millis(50);
+/// Exit code of what went with its container.
+const KILLED: i64 = 137;
 /// Frames of input that wait for the dyno to read; what is more waits on the terminal's side.
 const WAITING_INPUT: usize = 4;
 /// Between SIGHUP and SIGTERM when the terminal is gone.
@@ -27,24 +33,33 @@ pub(super) struct Client {
     pub(super) output: mpsc::Sender<FromDyno>,
 }
 
+/// What the terminal is attached to.
+#[derive(Debug)]
+pub(super) enum Process {
+    /// The first process of a container, which ends with it.
+    Dyno(ContainerId),
+    /// Another one in a container, by the engine's name for it. The container goes on without it.
+    Exec(String),
+}
+
 /// Serves until the command has ended, the terminal is gone (the command gets SIGHUP then), or `stopped` is over:
-/// that future stops the container when somebody asks for it, and never ends before.
+/// that future ends once the container has, or was made to because somebody asked for it.
 ///
-/// Nothing here waits for anything else: a dyno that does not read still shows what it writes, and one that is not
+/// Nothing here waits for anything else: a process that does not read still shows what it writes, and one that is not
 /// read from is still hung up and stopped.
 pub(super) async fn serve(
     engine: &dyn Engine,
-    container: &ContainerId,
+    process: &Process,
     attached: Attached,
     client: Client,
     stopped: impl Future<Output = ()>,
 ) {
     let (stdin, waiting) = mpsc::channel(WAITING_INPUT);
     tokio::select! {
-        () = show(engine, container, attached.output, &client.output) => {}
+        () = show(engine, process, attached.output, &client.output) => {}
         () = feed(attached.input, waiting) => {}
-        () = listen(engine, container, client.input, stdin) => hang_up(engine, container).await,
-        () = client.output.closed() => hang_up(engine, container).await,
+        () = listen(engine, process, client.input, stdin) => hang_up(engine, process).await,
+        () = client.output.closed() => hang_up(engine, process).await,
         () = async { stopped.await; tokio::time::sleep(LAST_WORDS).await } => {}
     }
 }
@@ -52,7 +67,7 @@ pub(super) async fn serve(
 /// Output, then the exit code.
 async fn show(
     engine: &dyn Engine,
-    container: &ContainerId,
+    process: &Process,
     mut output: BoxStream<ropewalk_engine::Result<Output>>,
     client: &mpsc::Sender<FromDyno>,
 ) {
@@ -68,8 +83,7 @@ async fn show(
             }
         }
     };
-    let (ended, ()) = tokio::join!(engine.wait(container), written);
-    let code = ended.map(|exit| exit.code).unwrap_or(-1);
+    let (code, ()) = tokio::join!(process.ended(engine), written);
     let _ = client.send(FromDyno::Exit(code)).await;
 }
 
@@ -90,7 +104,7 @@ async fn feed(mut input: Pin<Box<dyn AsyncWrite + Send>>, mut waiting: mpsc::Rec
 /// Takes what the terminal sends, in its order; ends when the terminal is gone.
 async fn listen(
     engine: &dyn Engine,
-    container: &ContainerId,
+    process: &Process,
     mut frames: mpsc::Receiver<ToDyno>,
     stdin: mpsc::Sender<Bytes>,
 ) {
@@ -105,21 +119,70 @@ async fn listen(
             }
             ToDyno::StdinClosed => stdin = None,
             ToDyno::Resize { rows, columns } => {
-                let _ = engine.resize(container, rows, columns).await;
+                process.resize(engine, rows, columns).await;
             }
             ToDyno::Signal(name) => {
-                let _ = engine.signal(container, &name).await;
+                process.signal(engine, &name).await;
             }
         }
     }
 }
 
 /// The terminal is gone.
-async fn hang_up(engine: &dyn Engine, container: &ContainerId) {
-    let _ = engine.signal(container, "HUP").await;
-    let ended = tokio::time::timeout(HANG_UP_GRACE, engine.wait(container)).await;
+async fn hang_up(engine: &dyn Engine, process: &Process) {
+    process.signal(engine, "HUP").await;
+    let ended = tokio::time::timeout(HANG_UP_GRACE, process.ended(engine)).await;
     if ended.is_err() {
-        let _ = engine.stop(container, STOP_GRACE).await;
+        process.stop(engine).await;
+    }
+}
+
+impl Process {
+    /// Waits until it has ended; its exit code, or -1 when that cannot be learnt.
+    async fn ended(&self, engine: &dyn Engine) -> i64 {
+        match self {
+            Self::Dyno(container) => engine.wait(container).await.map_or(-1, |exit| exit.code),
+            Self::Exec(exec) => loop {
+                match engine.exec_exit(exec).await {
+                    Ok(Some(code)) => break code,
+                    Ok(None) => tokio::time::sleep(LOOK).await,
+                    Err(EngineError::NotFound { .. }) => break KILLED,
+                    Err(_) => break -1,
+                }
+            },
+        }
+    }
+
+    /// A terminal that cannot be resized is still one.
+    async fn resize(&self, engine: &dyn Engine, rows: u16, columns: u16) {
+        let _ = match self {
+            Self::Dyno(container) => engine.resize(container, rows, columns).await,
+            Self::Exec(exec) => engine.resize_exec(exec, rows, columns).await,
+        };
+    }
+
+    /// One that does not arrive is seen by what does not happen.
+    async fn signal(&self, engine: &dyn Engine, name: &str) {
+        let _ = match self {
+            Self::Dyno(container) => engine.signal(container, name).await,
+            Self::Exec(exec) => engine.signal_exec(exec, name).await,
+        };
+    }
+
+    /// SIGTERM, grace, SIGKILL.
+    async fn stop(&self, engine: &dyn Engine) {
+        match self {
+            Self::Dyno(container) => {
+                let _ = engine.stop(container, STOP_GRACE).await;
+            }
+            Self::Exec(_) => {
+                self.signal(engine, "TERM").await;
+                let ended = tokio::time::timeout(STOP_GRACE, self.ended(engine)).await;
+                if ended.is_err() {
+                    self.signal(engine, "KILL").await;
+                }
+            }
+        }
     }
 }
 
@@ -137,7 +200,7 @@ mod tests {
     /// Longer than anything here takes on a busy machine, and on the paused clock.
     const PATIENCE: Duration = Duration::from_secs(120);
 
-    async fn running(behaviour: Behaviour) -> (FakeEngine, ContainerId) {
+    async fn running(behaviour: Behaviour) -> (FakeEngine, ContainerId, Process) {
         let engine = FakeEngine::new(InstanceId::parse("0a1b2c3d").unwrap());
         engine.on_start(move |_| behaviour.clone());
         let spec = ContainerSpec {
@@ -146,7 +209,8 @@ mod tests {
         };
         let container = engine.create(&spec).await.unwrap();
         engine.start(&container).await.unwrap();
-        (engine, container)
+        let process = Process::Dyno(container.clone());
+        (engine, container, process)
     }
 
     fn forever() -> Behaviour {
@@ -173,7 +237,7 @@ mod tests {
     async fn a_dyno_may_write_while_it_is_written_to() {
         const FRAMES: usize = 64;
         const FRAME: usize = 64 << 10;
-        let (engine, container) = running(forever()).await;
+        let (engine, container, process) = running(forever()).await;
         // It reads no more until what it wrote is taken, as a pipe's writer does.
         let (near, mut far) = tokio::io::duplex(1024);
         let (written, output) = mpsc::channel(1);
@@ -220,7 +284,7 @@ mod tests {
         };
         let all = async {
             tokio::join!(
-                serve(&engine, &container, attached, client, pending()),
+                serve(&engine, &process, attached, client, pending()),
                 echo,
                 send,
                 receive
@@ -232,7 +296,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_terminal_that_goes_is_seen_while_input_waits() {
-        let (engine, container) = running(forever()).await;
+        let (engine, _container, process) = running(forever()).await;
         let (attached, _far) = deaf();
         let (client, to_dyno, from_dyno) = client();
         let leave = async move {
@@ -244,12 +308,8 @@ mod tests {
             drop(from_dyno);
             to_dyno
         };
-        let both = async {
-            tokio::join!(
-                serve(&engine, &container, attached, client, pending()),
-                leave
-            )
-        };
+        let both =
+            async { tokio::join!(serve(&engine, &process, attached, client, pending()), leave) };
         tokio::time::timeout(PATIENCE, both).await.unwrap();
         let verbs: Vec<&str> = engine.calls().iter().map(|call| call.verb).collect();
         assert!(verbs.ends_with(&["signal", "wait", "stop"]), "{verbs:?}");
@@ -261,7 +321,7 @@ mod tests {
             (forever(), 143),
             (Behaviour::IgnoreTerm { listen: false }, 137),
         ] {
-            let (engine, container) = running(behaviour).await;
+            let (engine, container, process) = running(behaviour).await;
             let attached = engine.attach(&container, false).await.unwrap();
             let (client, _to_dyno, mut from_dyno) = client();
             let asked = CancellationToken::new();
@@ -269,7 +329,7 @@ mod tests {
                 asked.cancelled().await;
                 engine.stop(&container, STOP_GRACE).await.unwrap();
             };
-            let serving = serve(&engine, &container, attached, client, stopped);
+            let serving = serve(&engine, &process, attached, client, stopped);
             let ask = async { asked.cancel() };
             let both = async { tokio::join!(serving, ask) };
             tokio::time::timeout(PATIENCE, both).await.unwrap();
@@ -279,7 +339,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_terminal_that_takes_nothing_does_not_keep_a_stopped_dyno() {
-        let (engine, container) = running(forever()).await;
+        let (engine, container, process) = running(forever()).await;
         let line = || {
             Ok(Output {
                 stream: OutputStream::Stdout,
@@ -295,7 +355,7 @@ mod tests {
         let stopped = async {
             engine.stop(&container, STOP_GRACE).await.unwrap();
         };
-        let serving = serve(&engine, &container, attached, client, stopped);
+        let serving = serve(&engine, &process, attached, client, stopped);
         tokio::time::timeout(PATIENCE, serving).await.unwrap();
     }
 }

@@ -13,7 +13,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::{SinkExt, StreamExt};
 use jiff::Timestamp;
+use ropewalk_api_types::router::{MAX_LINE, Table, ToRouter, ToServer};
 use ropewalk_engine::fake::FakeEngine;
 use ropewalk_engine::{Container, Engine, NetworkSpec};
 use ropewalk_logs::{Filter, Logs, Outputs};
@@ -22,6 +24,8 @@ use ropewalk_model::{AppId, AppName, InstanceId, ProcessType, ReleaseId, SlugId,
 use ropewalk_scheduler::{Config, Parts, Platform, Policy, Routes, Scheduler};
 use ropewalk_slug::Mounts;
 use ropewalk_store::{Dyno, FormationChange, Key, NewApp, NewRelease, NewSlug, Release, Store};
+use tokio::net::{UnixListener, UnixStream};
+use tokio_util::codec::{Framed, LinesCodec};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -57,6 +61,7 @@ pub struct Server {
     pub scheduler: Scheduler,
     pub logs: Logs,
     pub outputs: Outputs,
+    routes: Routes,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<()>,
 }
@@ -147,6 +152,7 @@ impl Rig {
             socket: PathBuf::from("/nonexistent"),
             rendezvous: PathBuf::from("/nonexistent"),
         };
+        let routes = Routes::new(platform, logs.clone());
         let scheduler = Scheduler::new(Parts {
             config: Config {
                 instance: self.instance.clone(),
@@ -159,7 +165,7 @@ impl Rig {
             mounts: self.mounts(),
             logs: logs.clone(),
             outputs: outputs.clone(),
-            routes: Routes::new(platform, logs.clone()),
+            routes: routes.clone(),
         });
         let stop = CancellationToken::new();
         let (running, token) = (scheduler.clone(), stop.clone());
@@ -168,6 +174,7 @@ impl Rig {
             scheduler,
             logs,
             outputs,
+            routes,
             stop,
             task,
         }
@@ -265,6 +272,49 @@ impl Rig {
     pub fn calls(&self, verb: &str) -> usize {
         let calls = self.engine.calls();
         calls.iter().filter(|call| call.verb == verb).count()
+    }
+}
+
+/// A router that does as it is told.
+pub struct Router {
+    lines: Framed<UnixStream, LinesCodec>,
+    _folder: tempfile::TempDir,
+}
+
+impl Router {
+    pub async fn connect(server: &Server) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("router.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let (routes, stop) = (server.routes.clone(), server.stop.clone());
+        tokio::spawn(async move { routes.serve(listener, stop).await });
+        let stream = UnixStream::connect(&socket).await.unwrap();
+        let lines = Framed::new(stream, LinesCodec::new_with_max_length(MAX_LINE));
+        Self {
+            lines,
+            _folder: folder,
+        }
+    }
+
+    /// The next table.
+    pub async fn table(&mut self) -> Table {
+        loop {
+            let line = tokio::time::timeout(PATIENCE, self.lines.next()).await;
+            let line = line.unwrap().unwrap().unwrap();
+            if let ToRouter::Table(table) = serde_json::from_str(&line).unwrap() {
+                return table;
+            }
+        }
+    }
+
+    pub async fn acknowledge(&mut self, generation: u64) {
+        let draining = BTreeMap::new();
+        let ack = ToServer::Ack {
+            generation,
+            draining,
+        };
+        let line = serde_json::to_string(&ack).unwrap();
+        self.lines.send(line).await.unwrap();
     }
 }
 

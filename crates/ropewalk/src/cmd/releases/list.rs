@@ -54,7 +54,10 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
 fn description(release: &Release, paint: Paint) -> String {
     let status = match release.status {
         ReleaseStatus::Succeeded => return release.description.clone(),
+        // Without a release command it is its dynos that start, or did not.
+        ReleaseStatus::Pending if release.output_stream_url.is_none() => paint.warning("pending"),
         ReleaseStatus::Pending => paint.warning("release command executing"),
+        ReleaseStatus::Failed if release.output_stream_url.is_none() => paint.bad("failed"),
         ReleaseStatus::Failed => paint.bad("release command failed"),
         ReleaseStatus::Expired => paint.dim("expired"),
     };

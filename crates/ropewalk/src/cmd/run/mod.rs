@@ -1,5 +1,6 @@
-//! `run`, `run:detached`: a command in a dyno of its own.
+//! `run`, `run:detached`: a command in a dyno of its own; `run:inside`: one in a dyno that runs.
 
+pub(crate) mod inside;
 mod line;
 mod session;
 mod terminal;
@@ -9,6 +10,7 @@ use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use ropewalk_client::types::Dyno;
 use ropewalk_client::types::dyno::{DynoCreate, EnvValue};
 
 use crate::cmd::context::{AppArgs, Context, JsonArgs};
@@ -127,18 +129,11 @@ impl DetachedArgs {
 pub(crate) async fn attached(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
     let app = cx.app(&args.app).await?;
     let client = cx.client()?;
-    let tty = !args.no_tty && std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    let tty = has_tty(args.no_tty);
     let command = line::join(&args.command);
     let mut env = extra_env(&args.env)?;
     if tty {
-        env.insert(
-            "TERM".into(),
-            EnvValue::Text(cx.env.term.clone().unwrap_or_else(|| "xterm".into())),
-        );
-        if let Some((rows, columns)) = terminal::size() {
-            env.insert("LINES".into(), EnvValue::Number(rows.into()));
-            env.insert("COLUMNS".into(), EnvValue::Number(columns.into()));
-        }
+        env.extend(terminal_env(cx));
     }
     let wanted = DynoCreate {
         command: command.clone(),
@@ -153,15 +148,32 @@ pub(crate) async fn attached(cx: &Context, args: Args) -> anyhow::Result<ExitCod
     let what = format!("Running {} on {}", paint.command(&command), paint.app(&app));
     let action = (!args.no_notify).then(|| cx.out.action(&what));
     let dyno = client.create_dyno(&app, &wanted).await?;
-    let url = dyno
-        .attach_url
-        .as_deref()
-        .ok_or_else(|| Failure::new("The server gave no address to attach to."))?;
-    let connection = client.attach(url).await?;
+    let connection = client.attach(attach_url(&dyno)?).await?;
     if let Some(action) = action {
         action.end(&format!("{}, {}", paint.good("up"), paint.dyno(&dyno.name)))?;
     }
     session::run(connection, tty).await
+}
+
+fn attach_url(dyno: &Dyno) -> Result<&str, Failure> {
+    let url = dyno.attach_url.as_deref();
+    url.ok_or_else(|| Failure::new("The server gave no address to attach to."))
+}
+
+/// Standard input and output are a terminal, and nobody wants it otherwise.
+fn has_tty(unwanted: bool) -> bool {
+    !unwanted && std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+}
+
+/// What a command is told of our terminal.
+fn terminal_env(cx: &Context) -> BTreeMap<String, EnvValue> {
+    let term = cx.env.term.clone().unwrap_or_else(|| "xterm".into());
+    let mut env = BTreeMap::from([("TERM".to_owned(), EnvValue::Text(term))]);
+    if let Some((rows, columns)) = terminal::size() {
+        env.insert("LINES".into(), EnvValue::Number(rows.into()));
+        env.insert("COLUMNS".into(), EnvValue::Number(columns.into()));
+    }
+    env
 }
 
 pub(crate) async fn detached(cx: &Context, args: DetachedArgs) -> anyhow::Result<ExitCode> {

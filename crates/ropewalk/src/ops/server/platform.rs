@@ -6,15 +6,15 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use ropewalk_api::{
-    AttachError, Attachment, DynoCounts, EngineStatus, Platform, ProcessStatus, RunError,
-    RunRequest, RunStarted, SchedulerStatus, StackStatus, Status,
+    AttachError, Attachment, DynoCounts, EngineStatus, InsideRequest, Platform, ProcessStatus,
+    RunError, RunRequest, RunStarted, SchedulerStatus, StackStatus, Status,
 };
 use ropewalk_builder::{Builder, OutputSink};
 use ropewalk_engine::Engine;
 use ropewalk_log_drains::LogDrains;
 use ropewalk_logs::{Logs, OutputWriter, Outputs};
 use ropewalk_model::{AppId, BuildId, DynoState};
-use ropewalk_scheduler::{NewRun, Routes, Scheduler, SchedulerError};
+use ropewalk_scheduler::{NewInside, NewRun, Routes, Scheduler, SchedulerError};
 use ropewalk_store::Store;
 use ropewalk_telemetry::{Tasks, rss_bytes};
 use tokio::sync::Notify;
@@ -38,6 +38,10 @@ pub(super) struct Ports {
 impl Platform for Ports {
     fn changed(&self) {
         self.scheduler.changed();
+    }
+
+    fn settled(&self) -> BoxFuture<'_, ()> {
+        self.scheduler.settled().boxed()
     }
 
     fn certificates_changed(&self) {
@@ -71,6 +75,23 @@ impl Platform for Ports {
                     dyno: started.dyno,
                     attach_secret: started.secret,
                 }),
+                Err(SchedulerError::Refused(text)) => Err(RunError::Refused(text)),
+                Err(error) => Err(RunError::Failed(error.to_string())),
+            }
+        }
+        .boxed()
+    }
+
+    fn run_inside(&self, request: InsideRequest) -> BoxFuture<'_, Result<String, RunError>> {
+        async move {
+            let run = NewInside {
+                dyno: request.dyno,
+                command: request.command,
+                env: request.env,
+                tty: request.tty,
+            };
+            match self.scheduler.run_inside(run).await {
+                Ok(secret) => Ok(secret),
                 Err(SchedulerError::Refused(text)) => Err(RunError::Refused(text)),
                 Err(error) => Err(RunError::Failed(error.to_string())),
             }
