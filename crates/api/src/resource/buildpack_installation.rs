@@ -72,7 +72,7 @@ pub(crate) async fn update(
 }
 
 /// As the ledger keeps it.
-fn normal(asked: &str) -> ApiResult<String> {
+pub(crate) fn normal(asked: &str) -> ApiResult<String> {
     let refused = || {
         ApiError::invalid(format!(
             "{:?} is no buildpack: send an http(s) address, or a name such as heroku/nodejs.",

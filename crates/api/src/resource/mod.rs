@@ -8,6 +8,7 @@ pub(crate) mod app_name;
 pub(crate) mod attach;
 pub(crate) mod browser_login;
 pub(crate) mod build;
+pub(crate) mod buildpack;
 pub(crate) mod buildpack_installation;
 pub(crate) mod certificate;
 pub(crate) mod collaborator;

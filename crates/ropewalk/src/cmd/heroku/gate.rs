@@ -9,6 +9,18 @@ use sha2::{Digest, Sha256};
 /// The only foreign name that the helper answers for: autoscaling is asked of it, and is ours to answer.
 const METRICS: &str = "api.metrics.heroku.com";
 
+/// Where a request is meant to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Destination {
+    /// To this helper, and so to our server.
+    Ours,
+    /// To a host of Heroku's that the CLI has written into it, on our own port and in plain HTTP, for it takes port
+    /// and scheme from its API's address. What it says is heard and refused here, in words.
+    Pretended,
+    /// Anywhere else.
+    Foreign,
+}
+
 /// The rules of one helper.
 pub(super) struct Gate {
     port: u16,
@@ -24,13 +36,16 @@ impl Gate {
         }
     }
 
-    /// Whether `authority` (of a CONNECT, or of an address in full) is this helper itself.
-    pub(super) fn is_ours(&self, authority: &Authority) -> bool {
-        let host = authority.host();
-        authority.port_u16() == Some(self.port)
-            && [METRICS, "localhost", "127.0.0.1"]
-                .iter()
-                .any(|name| host.eq_ignore_ascii_case(name))
+    /// What `authority` (of a CONNECT, or of an address in full) is to us.
+    pub(super) fn destination(&self, authority: &Authority) -> Destination {
+        let ours = [METRICS, "localhost", "127.0.0.1"]
+            .iter()
+            .any(|name| authority.host().eq_ignore_ascii_case(name));
+        match (authority.port_u16() == Some(self.port), ours) {
+            (true, true) => Destination::Ours,
+            (true, false) => Destination::Pretended,
+            (false, _) => Destination::Foreign,
+        }
     }
 
     /// Whether the request may go on. Others on this machine reach the port too, so it must carry our token; or ask
@@ -72,22 +87,23 @@ mod tests {
     use http::HeaderValue;
 
     #[test]
-    fn only_this_helper_is_connected_to() {
+    fn only_this_helper_is_reached() {
+        use Destination::{Foreign, Ours, Pretended};
         let gate = Gate::new(5000, "secret");
-        for (authority, ours) in [
-            ("127.0.0.1:5000", true),
-            ("localhost:5000", true),
-            ("api.metrics.heroku.com:5000", true),
-            ("API.METRICS.heroku.com:5000", true),
-            ("127.0.0.1:5001", false),
-            ("127.0.0.1", false),
-            ("api.metrics.heroku.com:443", false),
-            ("kolkrabbi.heroku.com:5000", false),
-            ("api.heroku.com:443", false),
-            ("localhost.example.com:5000", false),
+        for (authority, destination) in [
+            ("127.0.0.1:5000", Ours),
+            ("localhost:5000", Ours),
+            ("api.metrics.heroku.com:5000", Ours),
+            ("API.METRICS.heroku.com:5000", Ours),
+            ("127.0.0.1:5001", Foreign),
+            ("127.0.0.1", Foreign),
+            ("api.metrics.heroku.com:443", Foreign),
+            ("kolkrabbi.heroku.com:5000", Pretended),
+            ("api.heroku.com:443", Foreign),
+            ("localhost.example.com:5000", Pretended),
         ] {
             let parsed: Authority = authority.parse().unwrap();
-            assert_eq!(gate.is_ours(&parsed), ours, "{authority}");
+            assert_eq!(gate.destination(&parsed), destination, "{authority}");
         }
     }
 

@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use crate::cmd::heroku::gate::Gate;
+use crate::cmd::heroku::gate::{Destination, Gate};
 use crate::cmd::heroku::relay::{Relay, refuse};
 
 /// Connections at the same time; further ones wait.
@@ -79,7 +79,7 @@ async fn accept(listener: TcpListener, inner: Arc<Inner>) {
             Ok((stream, _)) => {
                 let inner = inner.clone();
                 tokio::spawn(async move {
-                    serve(TokioIo::new(stream), inner, true).await;
+                    serve(TokioIo::new(stream), inner, Way::Plain).await;
                     drop(place);
                 });
             }
@@ -89,15 +89,26 @@ async fn accept(listener: TcpListener, inner: Arc<Inner>) {
     }
 }
 
-/// Serves one connection to its end. Within a tunnel there are no further tunnels.
+/// Which connection a request came by.
+#[derive(Debug, Clone)]
+enum Way {
+    /// Straight to the port.
+    Plain,
+    /// By a tunnel to ourselves; it holds no further tunnels.
+    Tunnel,
+    /// By a tunnel that was meant for this host. Nothing leaves it.
+    Nowhere(String),
+}
+
+/// Serves one connection to its end.
 async fn serve(
     io: impl hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
     inner: Arc<Inner>,
-    tunnels: bool,
+    way: Way,
 ) {
     let service = service_fn(move |request| {
-        let inner = inner.clone();
-        async move { Ok::<_, Infallible>(answer(request, inner, tunnels).await) }
+        let (inner, way) = (inner.clone(), way.clone());
+        async move { Ok::<_, Infallible>(answer(request, inner, way).await) }
     });
     // A connection that breaks is the client's affair.
     let _ = http1::Builder::new()
@@ -110,37 +121,45 @@ async fn serve(
 }
 
 /// What is said inside of a tunnel. Boxed, for it is served the way the tunnel itself was.
-fn within(upgraded: Upgraded, inner: Arc<Inner>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-    Box::pin(serve(upgraded, inner, false))
+fn within(
+    upgraded: Upgraded,
+    inner: Arc<Inner>,
+    way: Way,
+) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(serve(upgraded, inner, way))
 }
 
-async fn answer(request: Request<Incoming>, inner: Arc<Inner>, tunnels: bool) -> Response<Body> {
-    if let Some(authority) = request.uri().authority()
-        && !inner.gate.is_ours(authority)
-    {
-        return refuse(
-            StatusCode::FORBIDDEN,
-            id::FORBIDDEN,
-            &format!(
-                "ropewalk does not let Heroku's CLI talk to {}.",
-                authority.host()
-            ),
-        );
+async fn answer(request: Request<Incoming>, inner: Arc<Inner>, way: Way) -> Response<Body> {
+    if let Way::Nowhere(host) = &way {
+        return forbidden(host);
     }
+    let named = request.uri().authority().map(|authority| {
+        let host = authority.host().to_owned();
+        (inner.gate.destination(authority), host)
+    });
     if request.method() == Method::CONNECT {
-        if !tunnels || request.uri().authority().is_none() {
-            return refuse(
-                StatusCode::BAD_REQUEST,
-                id::BAD_REQUEST,
-                "No tunnel begins here.",
-            );
-        }
+        let inside = match (way, named) {
+            (Way::Plain, Some((Destination::Ours, _))) => Way::Tunnel,
+            (Way::Plain, Some((Destination::Pretended, host))) => Way::Nowhere(host),
+            (Way::Plain, Some((Destination::Foreign, host))) => return forbidden(&host),
+            _ => {
+                return refuse(
+                    StatusCode::BAD_REQUEST,
+                    id::BAD_REQUEST,
+                    "No tunnel begins here.",
+                );
+            }
+        };
         tokio::spawn(async move {
             if let Ok(upgraded) = hyper::upgrade::on(request).await {
-                within(upgraded, inner).await;
+                within(upgraded, inner, inside).await;
             }
         });
         return Response::new(Body::empty());
+    }
+    match named {
+        Some((Destination::Pretended | Destination::Foreign, host)) => return forbidden(&host),
+        Some((Destination::Ours, _)) | None => {}
     }
     if !inner.gate.lets_in(request.uri(), request.headers()) {
         return refuse(
@@ -150,4 +169,12 @@ async fn answer(request: Request<Incoming>, inner: Arc<Inner>, tunnels: bool) ->
         );
     }
     inner.relay.pass(request).await
+}
+
+fn forbidden(host: &str) -> Response<Body> {
+    refuse(
+        StatusCode::FORBIDDEN,
+        id::FORBIDDEN,
+        &format!("This command asks {host}, which has no part in Ropewalk; it was not contacted."),
+    )
 }
