@@ -36,17 +36,16 @@ pub(super) async fn for_child(
             "!ropewalk git:credentials".to_owned(),
         ),
     ];
-    if actual != written {
+    if actual != written && is_clone(args) {
+        settings.push((format!("url.{actual}.insteadOf"), written));
+    } else if actual != written {
         let existing = remotes::urls(folder)
             .await?
             .into_iter()
             .map(|(_, url)| url)
             .filter(|url| url.starts_with(&written));
-        // The longest match wins, so these remotes are shown as they were written.
+        // The longest match wins, so the CLI is shown its remotes as it wrote them.
         settings.extend(existing.map(|url| (format!("url.{url}.insteadOf"), url)));
-        if is_clone(args) {
-            settings.push((format!("url.{actual}.insteadOf"), written));
-        }
     }
     Ok(numbered(around.git_settings, settings))
 }

@@ -2,6 +2,7 @@
 
 use axum::body::{Body, to_bytes};
 use bytes::Bytes;
+use futures_util::StreamExt;
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -81,6 +82,9 @@ impl Relay {
         };
         let response = self.client.relay(Request::from_parts(parts, body)).await?;
         let (mut parts, body) = response.into_parts();
+        if is_events(&parts.headers) && body.size_hint().exact().is_none() {
+            return Ok(Response::from_parts(parts, ending_cleanly(body)));
+        }
         if !(addresses && is_small_json(&parts.headers, body.size_hint().upper())) {
             return Ok(Response::from_parts(parts, Body::new(body)));
         }
@@ -94,6 +98,19 @@ impl Relay {
         let bytes = changed(&self.outward, bytes, &mut parts.headers);
         Ok(Response::from_parts(parts, Body::from(bytes)))
     }
+}
+
+fn is_events(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
+}
+
+/// A log that is followed and breaks off, for the server was restarted, ends instead: the CLI resumes after an end,
+/// and gives up after a break.
+fn ending_cleanly(body: reqwest::Body) -> Body {
+    let chunks = Body::new(body).into_data_stream();
+    Body::from_stream(chunks.take_while(|chunk| std::future::ready(chunk.is_ok())))
 }
 
 /// Whether this is JSON of a length that is known, and not too much to look through.
