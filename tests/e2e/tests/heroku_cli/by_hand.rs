@@ -1,7 +1,8 @@
 //! Rows that take more than a line: pushes, editors, streams, signals.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -146,6 +147,85 @@ pub(crate) fn config_edit(world: &World) -> Outcome {
     let ran = good(world, &["config:get", "EDITED", "-a", &world.app])?;
     check(code == 0 && ran.stdout == "yes\n", "it was not set", &ran)?;
     good(world, &["config:unset", "EDITED", "-a", &world.app]).map(drop)
+}
+
+/// 1 MiB, by what every stack has.
+const MUCH: &str = "head -c 1048576 /dev/zero | tr '\\0' x";
+
+pub(crate) fn run(world: &World) -> Outcome {
+    let app = world.app.as_str();
+    let ran = good(world, &["run", "-a", app, "--", "echo", "from afar"])?;
+    check(
+        ran.stdout.contains("from afar"),
+        "its output is missing",
+        &ran,
+    )?;
+    let ran = world.run(&["run", "-a", app, "--exit-code", "--", "exit 3"]);
+    check(ran.code == 3, "another exit code than 3", &ran)?;
+    let ran = good(
+        world,
+        &["run", "-a", app, "--exit-code", "--no-tty", "--", MUCH],
+    )?;
+    let received = ran.stdout.matches('x').count();
+    if received != 1 << 20 {
+        return Err(format!("{received} bytes of 1 MiB came"));
+    }
+    let mut command = world.heroku(&["run", "-a", app, "--no-tty", "--", "tr a-z A-Z"]);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"typed into it\n").unwrap();
+    drop(input);
+    let ran = Ran::of(child.wait_with_output().unwrap());
+    check(
+        ran.stdout.contains("TYPED INTO IT"),
+        "its input did not arrive",
+        &ran,
+    )?;
+
+    // At a terminal: its size, Ctrl-C for what runs in it, and its end.
+    let mut terminal = Terminal::run(
+        &world.heroku(&["run", "-a", app, "-x", "--", "bash"]),
+        33,
+        101,
+    );
+    terminal.wait_for("$");
+    terminal.type_text("echo size: $(stty size)\n");
+    terminal.wait_for("size: 33 101");
+    terminal.type_text("sleep 1000\n");
+    terminal.wait_for("sleep 1000");
+    terminal.type_text("\u{3}");
+    terminal.type_text("echo inter''rupted\n");
+    terminal.wait_for("interrupted");
+    terminal.type_text("exit 5\n");
+    match terminal.end() {
+        5 => {}
+        code => return Err(format!("at a terminal it ended with {code} and not 5")),
+    }
+
+    // Whoever goes away takes the dyno along.
+    let dynos = world.rig.containers("dyno").len();
+    let mut gone = world
+        .heroku(&["run", "-a", app, "--", "sleep 1000"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    let limit = Duration::from_secs(45);
+    world.rig.wait("the one-off dyno", limit, |rig| {
+        rig.containers("dyno").len() > dynos
+    });
+    world.rig.interrupt(&mut gone);
+    world.rig.wait("it to go", limit, |rig| {
+        rig.containers("dyno").len() <= dynos
+    });
+    Ok(())
 }
 
 pub(crate) fn run_detached(world: &World) -> Outcome {

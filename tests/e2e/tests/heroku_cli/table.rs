@@ -279,14 +279,7 @@ pub(crate) const ROWS: &[Row] = &[
         )],
     ),
     by_hand("logs", by_hand::logs_resume_after_the_server_was_killed),
-    not_yet(
-        "run",
-        &[bad(
-            "run -a {app} -- echo hi",
-            1,
-            &["Running echo hi on {app}", "ENOTFOUND"],
-        )],
-    ),
+    by_hand("run", by_hand::run),
     by_hand("run:detached", by_hand::run_detached),
     not_yet(
         "run:inside",

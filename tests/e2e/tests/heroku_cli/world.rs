@@ -57,6 +57,8 @@ impl World {
             .arg(program)
             .env("PATH", std::env::join_paths(folders).unwrap())
             .env("TERM", "dumb")
+            // The certificate of terminals is the installation's own.
+            .env("ROPEWALK_CA", self.rig.data.join("tls/ca.pem"))
             .env_remove("HEROKU_HOST")
             .env_remove("HEROKU_API_KEY")
             .env_remove("HEROKU_APP");
