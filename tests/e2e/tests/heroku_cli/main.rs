@@ -88,8 +88,12 @@ fn the_enclosure_hears_of_every_name(world: &World) {
 }
 
 fn walk(world: &World, wanted: impl Fn(&Row) -> bool) {
+    let named = std::env::var("ROPEWALK_TEST_ROWS").unwrap_or_default();
     let mut wrong = Vec::new();
-    for row in ROWS.iter().filter(|row| wanted(row)) {
+    for row in ROWS
+        .iter()
+        .filter(|row| wanted(row) && is_named(row, &named))
+    {
         let began = Instant::now();
         let found = world.go(row);
         eprintln!(
@@ -106,4 +110,11 @@ fn walk(world: &World, wanted: impl Fn(&Row) -> bool) {
         wrong.len(),
         wrong.join("\n\n")
     );
+}
+
+/// `ROPEWALK_TEST_ROWS=run,logs` walks these and what they stand on, for whoever works on them.
+fn is_named(row: &Row, named: &str) -> bool {
+    named.is_empty()
+        || ["apps:create", "git:remote"].contains(&row.command)
+        || named.split(',').any(|name| name == row.command)
 }
