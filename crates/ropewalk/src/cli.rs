@@ -8,9 +8,8 @@ use clap::{Parser, Subcommand};
 
 use crate::cmd::{
     absent, access, apps, authorizations, buildpacks, builds, certs, completions, config, context,
-    domains, git, login, logs, maintenance, open, ps, releases, run, sessions, stack, users,
-    absent, apps, buildpacks, builds, completions, config, context, domains, git, heroku, login,
-    logs, maintenance, open, ps, releases, run, stack,
+    domains, git, heroku, login, logs, maintenance, open, ps, releases, run, sessions, stack,
+    users,
 };
 use crate::ops::OpsCommand;
 

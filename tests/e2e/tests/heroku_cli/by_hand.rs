@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -293,6 +293,97 @@ pub(crate) fn authorizations(world: &World) -> Outcome {
     check(
         flat(&ran.all()).contains("done"),
         "it was not revoked",
+        &ran,
+    )
+}
+
+/// A certificate of one's own, from its coming to its going.
+pub(crate) fn certs(world: &World) -> Outcome {
+    let app = world.app.as_str();
+    let (certificate, key) = (
+        world.rig.data.join("own.crt"),
+        world.rig.data.join("own.key"),
+    );
+    let made = Command::new("openssl")
+        .args([
+            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30",
+        ])
+        .args(["-subj", "/CN=own.example.com"])
+        .args(["-addext", "subjectAltName=DNS:own.example.com"])
+        .arg("-out")
+        .arg(&certificate)
+        .arg("-keyout")
+        .arg(&key)
+        .output()
+        .unwrap();
+    check(made.status.success(), "no certificate", &Ran::of(made))?;
+    let (certificate, key) = (certificate.to_str().unwrap(), key.to_str().unwrap());
+    let ran = good(world, &["certs:add", certificate, key, "-a", app])?;
+    check(
+        ran.stdout.contains("own.example.com"),
+        "it is not told",
+        &ran,
+    )?;
+    let (_, list) = world
+        .rig
+        .api("GET", &format!("/apps/{app}/sni-endpoints"), "");
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap_or_default();
+    let name = list[0]["name"].as_str().unwrap_or_default();
+    let domain = "own.example.com";
+    good(world, &["domains:add", domain, "--cert", name, "-a", app])?;
+    good(
+        world,
+        &["domains:update", domain, "--cert", name, "-a", app],
+    )?;
+    let ran = world.run(&["domains:update", domain, "--cert", "none", "-a", app]);
+    let refused = flat(&ran.all()).contains("has no certificate");
+    check(ran.code == 2 && refused, "an unknown one is taken", &ran)?;
+    good(world, &["domains:remove", domain, "-a", app])?;
+    let ran = good(world, &["certs:info", "-a", app])?;
+    check(
+        flat(&ran.all()).contains("own.example.com"),
+        "it is not told",
+        &ran,
+    )?;
+    good(
+        world,
+        &[
+            "certs:update",
+            certificate,
+            key,
+            "-a",
+            app,
+            "--confirm",
+            app,
+        ],
+    )?;
+    good(world, &["certs:remove", "-a", app, "--confirm", app])?;
+    let ran = good(world, &["certs", "-a", app])?;
+    check(
+        ran.all().contains("has no SSL certificates"),
+        "it stays",
+        &ran,
+    )
+}
+
+pub(crate) fn access(world: &World) -> Outcome {
+    let app = world.app.as_str();
+    let other = format!("{app}@example.com");
+    let ran = world.run(&["access:add", &other, "-a", app]);
+    check(
+        ran.code == 2 && ran.all().contains("Error ID: "),
+        "a stranger is taken",
+        &ran,
+    )?;
+    world.rig.cli(&["users:create", &other]).good();
+    good(world, &["access:add", &other, "-a", app])?;
+    let ran = good(world, &["access", "-a", app])?;
+    check(ran.stdout.contains(&other), "no collaborator", &ran)?;
+    good(world, &["access:remove", &other, "-a", app])?;
+    let ran = world.run(&["access:remove", &other, "-a", app]);
+    check(
+        ran.code == 2 && ran.all().contains("Error ID: not_found"),
+        "it is removed twice",
         &ran,
     )
 }

@@ -321,14 +321,6 @@ pub(crate) const ROWS: &[Row] = &[
         )],
     ),
     works("domains:wait", &[good("domains:wait -a {app}", &[])]),
-    not_yet(
-        "domains:update",
-        &[bad(
-            "domains:update www.{app}.example.com --cert x -a {app}",
-            2,
-            &["There is no SNI endpoint x"],
-        )],
-    ),
     works(
         "domains:remove",
         &[
@@ -440,28 +432,27 @@ pub(crate) const ROWS: &[Row] = &[
         "features",
         &[good("features -a {app}", &["=== App Features {app}"])],
     ),
-    not_yet(
+    works(
         "features:info",
-        &[bad(
+        &[good(
             "features:info preboot -a {app}",
-            2,
-            &["Couldn't find that app feature."],
+            &["=== preboot", "Enabled: true"],
         )],
     ),
-    not_yet(
+    works(
         "features:enable",
         &[bad(
             "features:enable preboot -a {app}",
-            2,
-            &["Couldn't find that app feature."],
+            1,
+            &["preboot is already enabled."],
         )],
     ),
-    not_yet(
+    works(
         "features:disable",
         &[bad(
             "features:disable preboot -a {app}",
             2,
-            &["Couldn't find that app feature."],
+            &["preboot cannot be switched off"],
         )],
     ),
     works(
@@ -513,22 +504,8 @@ pub(crate) const ROWS: &[Row] = &[
         "access",
         &[good("access -a {app}", &["admin@localhost owner"])],
     ),
-    not_yet(
-        "access:add",
-        &[bad(
-            "access:add other@example.com -a {app}",
-            2,
-            &["Error ID: invalid_params"],
-        )],
-    ),
-    not_yet(
-        "access:remove",
-        &[bad(
-            "access:remove other@example.com -a {app}",
-            2,
-            &["Couldn't find that collaborator."],
-        )],
-    ),
+    by_hand("access:add", by_hand::access),
+    by_hand("certs:add", by_hand::certs),
     works("keys", &[good("keys", &["You have no SSH keys."])]),
     by_hand_not_yet("keys:add", by_hand::keys_add),
     not_yet(
@@ -565,7 +542,7 @@ pub(crate) const ROWS: &[Row] = &[
             bad(
                 "ps:autoscale:enable --min 1 --max 2 --p95 100 -a {app}",
                 2,
-                &["Error ID: not_found"],
+                &["Autoscaling is not available here."],
             ),
         ],
     ),
@@ -573,8 +550,8 @@ pub(crate) const ROWS: &[Row] = &[
         "ps:autoscale:disable",
         &[bad(
             "ps:autoscale:disable -a {app}",
-            2,
-            &["Error ID: not_found"],
+            1,
+            &["{app} does not have autoscale enabled"],
         )],
     ),
     never(
@@ -645,7 +622,7 @@ pub(crate) const ROWS: &[Row] = &[
         &[bad(
             "addons:create heroku-postgresql:mini -a {app}",
             2,
-            &["Error ID: not_found"],
+            &["Add-ons are not available here."],
         )],
     ),
     not_yet(
@@ -662,7 +639,7 @@ pub(crate) const ROWS: &[Row] = &[
         &[bad(
             "pipelines:create x -a {app} -s staging",
             2,
-            &["Error ID: not_found"],
+            &["Pipelines are not available here."],
         )],
     ),
     works("teams", &[good("teams", &["Team"])]),
@@ -680,7 +657,7 @@ pub(crate) const ROWS: &[Row] = &[
         &[bad(
             "webhooks:add -i api:release -l notify -u https://example.com -a {app}",
             2,
-            &["Error ID: not_found"],
+            &["Webhooks are not available here."],
         )],
     ),
     works(
@@ -745,6 +722,7 @@ pub(crate) const SMOKE: &[&str] = &[
 
 /// Commands without a row: the longest beginning that fits decides.
 pub(crate) const FAMILIES: &[(&str, Verdict)] = &[
+    ("access:remove", Verdict::Works),
     ("access:", Verdict::NotYet),
     (
         "accounts",
@@ -756,14 +734,21 @@ pub(crate) const FAMILIES: &[(&str, Verdict)] = &[
     ("apps:unlock", Verdict::NotYet),
     ("auth:2fa:disable", Verdict::NotYet),
     ("auth:logout", Verdict::Never("`ropewalk logout` does it")),
+    // Tested together with their creation.
+    ("authorizations:info", Verdict::Works),
+    ("authorizations:revoke", Verdict::Works),
     ("authorizations:", Verdict::NotYet),
     ("autocomplete", Verdict::Never(LOCAL)),
+    ("certs:info", Verdict::Works),
+    ("certs:remove", Verdict::Works),
+    ("certs:update", Verdict::Works),
     ("certs:", Verdict::NotYet),
     ("certs:generate", Verdict::Never(LOCAL)),
     ("ci", Verdict::NotYet),
     ("clients:", Verdict::NotYet),
     ("container:", Verdict::NotYet),
     ("data:", Verdict::NotYet),
+    ("domains:update", Verdict::Works),
     ("labs:", Verdict::NotYet),
     ("local", Verdict::Never(LOCAL)),
     ("mcp:start", Verdict::Never(LOCAL)),
