@@ -21,10 +21,14 @@ const NEEDED: [(&str, &str); 9] = [
 ];
 
 /// Needed only by the tests.
-const NEEDED_BY_TESTS: [(&str, &str); 3] = [
+const NEEDED_BY_TESTS: [(&str, &str); 6] = [
     ("shellcheck", "shellcheck"),
     ("busybox", "busybox-static"),
     ("ip", "iproute2"),
+    // Heroku's own clients come from their registries.
+    ("node", "nodejs"),
+    ("npm", "npm"),
+    ("pip3", "python3-pip"),
 ];
 
 /// Needed only by tests and benches, and only where it is a package apart from the engine's.

@@ -231,6 +231,7 @@ fn of_dynos() -> Router<State> {
 
 fn of_catalogue() -> Router<State> {
     Router::new()
+        .route("/buildpacks/{name}", get(buildpack::info))
         .route("/dyno-sizes", get(dyno_size::list))
         .route("/dyno-sizes/{size}", get(dyno_size::info))
         .route(

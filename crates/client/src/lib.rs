@@ -27,6 +27,7 @@ pub mod logs;
 mod monitors;
 mod oauth;
 pub mod output;
+mod relay;
 mod releases;
 mod request;
 mod resolve;

@@ -143,7 +143,7 @@ impl Client {
         }
     }
 
-    fn host(&self) -> String {
+    pub(crate) fn host(&self) -> String {
         host_and_port(&self.base)
     }
 

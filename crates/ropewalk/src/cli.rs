@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand};
 
 use crate::cmd::{
     absent, access, apps, authorizations, buildpacks, builds, certs, completions, config, context,
-    domains, drains, git, import, login, logs, maintenance, open, ps, releases, run, sessions,
-    slugs, stack, users,
+    domains, drains, git, heroku, import, login, logs, maintenance, open, ps, releases, run,
+    sessions, slugs, stack, users,
 };
 use crate::ops::OpsCommand;
 
@@ -343,6 +343,13 @@ pub(crate) enum ApiCommand {
     /// Let requests through again
     #[command(name = "maintenance:off")]
     MaintenanceOff(context::AppArgs),
+
+    /// Run Heroku's own CLI against this server
+    #[command(name = "heroku")]
+    Heroku(heroku::Args),
+    /// Print what to export for Heroku's own CLI to talk to this server directly (HTTPS only)
+    #[command(name = "env")]
+    Env(heroku::EnvArgs),
 
     /// Open an app in the browser
     #[command(name = "open", alias = "apps:open")]

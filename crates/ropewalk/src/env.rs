@@ -1,6 +1,9 @@
 //! Every environment variable that the CLI reads, in one place, read once.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
+
+use crate::cmd::heroku::Surroundings;
 
 /// Address of the API, `http://api.localhost:8080`.
 pub(crate) const URL: &str = "ROPEWALK_URL";
@@ -39,6 +42,10 @@ pub(crate) struct Env {
     pub(crate) screen: bool,
     /// TERM: passed on to attached dynos.
     pub(crate) term: Option<String>,
+    /// PATH: where Heroku's CLI is looked for.
+    pub(crate) path: Option<OsString>,
+    /// What Heroku's CLI and its git would see.
+    pub(crate) heroku: Surroundings,
 }
 
 impl Env {
@@ -59,6 +66,22 @@ impl Env {
             heroku_api_key: text(HEROKU_API_KEY),
             config_home: path("XDG_CONFIG_HOME")
                 .or_else(|| home.as_ref().map(|home| home.join(".config"))),
+            heroku: Surroundings {
+                host: text("HEROKU_HOST"),
+                cache: path("HEROKU_CACHE_DIR").or_else(|| {
+                    let caches = path("XDG_CACHE_HOME")
+                        .or_else(|| home.as_ref().map(|home| home.join(".cache")));
+                    caches.map(|caches| caches.join("heroku"))
+                }),
+                git_settings: text("GIT_CONFIG_COUNT")
+                    .and_then(|count| count.parse().ok())
+                    .unwrap_or(0),
+                proxies: [
+                    text("http_proxy"),
+                    text("https_proxy").or_else(|| text("HTTPS_PROXY")),
+                ],
+            },
+            path: std::env::var_os("PATH"),
             home,
             editor: text("VISUAL").or_else(|| text("EDITOR")),
             browser: text("BROWSER"),
@@ -66,6 +89,50 @@ impl Env {
                 .or_else(|| text("WAYLAND_DISPLAY"))
                 .is_some(),
             term: text("TERM"),
+        }
+    }
+}
+
+/// Domains that Heroku's CLI takes for Heroku's.
+const HEROKUS: [&str; 4] = [
+    "heroku.com",
+    "herokai.com",
+    "herokuspace.com",
+    "herokudev.com",
+];
+
+/// Whether Heroku's CLI refuses this HEROKU_HOST, and then talks to heroku.com, key and all.
+pub(crate) fn is_foreign(host: &str) -> bool {
+    let plain = host
+        .trim_start_matches("https://")
+        .trim_start_matches("http://");
+    let herokus = HEROKUS
+        .iter()
+        .any(|domain| plain == *domain || plain.ends_with(&format!(".{domain}")));
+    !(herokus || plain.contains("localhost") || plain.contains("127.0.0.1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_the_cli_refuses_is_known() {
+        for foreign in [
+            "https://api.example.com",
+            "example.com",
+            "notheroku.com",
+            "https://api.heroku.com.example.com",
+        ] {
+            assert!(is_foreign(foreign), "{foreign}");
+        }
+        for fine in [
+            "heroku.com",
+            "https://api.heroku.com",
+            "http://127.0.0.1:5000",
+            "https://localhost@api.example.com",
+        ] {
+            assert!(!is_foreign(fine), "{fine}");
         }
     }
 }

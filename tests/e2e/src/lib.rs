@@ -59,7 +59,7 @@ pub struct Ran {
 }
 
 impl Ran {
-    fn of(output: Output) -> Self {
+    pub fn of(output: Output) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -274,6 +274,32 @@ impl Rig {
             status,
             answer.split_once("\r\n\r\n")?.1.trim_end().to_owned(),
         ))
+    }
+
+    /// A request to the API: status and body.
+    pub fn api(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .unwrap();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.0\r\nHost: api.localhost\r\nAuthorization: Bearer {}\r\n\
+             Accept: application/vnd.heroku+json; version=3\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            self.token,
+            body.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let status = answer
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok());
+        let body = answer.split_once("\r\n\r\n").map(|(_, body)| body);
+        (status.unwrap_or(0), body.unwrap_or_default().to_owned())
     }
 
     /// Waits for a condition, or fails the test saying what was waited for and what the platform's log says.

@@ -9,6 +9,7 @@ pub(crate) mod attach;
 pub(crate) mod blob;
 pub(crate) mod browser_login;
 pub(crate) mod build;
+pub(crate) mod buildpack;
 pub(crate) mod buildpack_installation;
 pub(crate) mod certificate;
 pub(crate) mod collaborator;

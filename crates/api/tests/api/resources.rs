@@ -488,6 +488,11 @@ async fn domains_and_buildpacks_are_kept_in_one_spelling() {
         1
     );
 
+    let known = rig.get("/buildpacks/heroku%2Fnodejs").await.expect(200);
+    assert_eq!(known["blob_url"], "urn:buildpack:heroku/nodejs");
+    let unknown = rig.get("/buildpacks/nope").await.expect(200);
+    assert_eq!(unknown["blob_url"], "nope");
+
     let path = "/apps/demo/buildpack-installations";
     let set = rig
         .call("PUT", path, json!({"updates": [{"buildpack": "heroku/nodejs"}, {"buildpack": "urn:buildpack:heroku/python"}]}))

@@ -489,6 +489,8 @@ impl Platform for FakePlatform {
 
     fn log_drains_changed(&self) {
         self.drain_changes.fetch_add(1, Ordering::SeqCst);
+    }
+
     fn run_inside(&self, request: InsideRequest) -> BoxFuture<'_, Result<String, RunError>> {
         Box::pin(async move {
             if request.command == "refuse me" {

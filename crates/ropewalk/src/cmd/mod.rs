@@ -17,6 +17,7 @@ pub(crate) mod context;
 pub(crate) mod domains;
 pub(crate) mod drains;
 pub(crate) mod git;
+pub(crate) mod heroku;
 pub(crate) mod import;
 pub(crate) mod login;
 pub(crate) mod logs;
@@ -130,6 +131,8 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Maintenance(args) => maintenance::show(cx, args).await,
         Command::MaintenanceOn(args) => maintenance::switch(cx, args, true).await,
         Command::MaintenanceOff(args) => maintenance::switch(cx, args, false).await,
+        Command::Heroku(args) => heroku::run(cx, args).await,
+        Command::Env(args) => heroku::env(cx, &args),
         Command::Open(args) => open::run(cx, args).await,
         Command::Status(args) => status::run(cx, args).await,
         Command::Version(args) => version::run(cx, args),

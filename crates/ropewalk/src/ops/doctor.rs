@@ -45,6 +45,7 @@ impl Doctor {
         findings.push(disk(&data.root));
         findings.push(stacks(&data));
         findings.extend(processes(&data));
+        findings.push(heroku_host(std::env::var("HEROKU_HOST").ok().as_deref()));
         let good = findings.iter().all(|finding| finding.good);
         let printer = Printer::for_process();
         if self.json {
@@ -177,6 +178,24 @@ fn stacks(data: &Data) -> Finding {
     }
 }
 
+/// Heroku's CLI falls back to heroku.com when it does not like the host, and sends the key along.
+fn heroku_host(host: Option<&str>) -> Finding {
+    let (good, detail) = match host.filter(|host| !host.is_empty()) {
+        None => (true, "HEROKU_HOST is not set".to_owned()),
+        Some(host) if crate::env::is_foreign(host) => (
+            false,
+            format!("HEROKU_HOST={host} makes Heroku's CLI send your key to Heroku"),
+        ),
+        Some(host) => (true, format!("HEROKU_HOST={host}")),
+    };
+    finding(
+        "heroku",
+        good,
+        detail,
+        "unset HEROKU_HOST, and run Heroku's CLI as `ropewalk heroku -- …`",
+    )
+}
+
 fn processes(data: &Data) -> Vec<Finding> {
     let mut total = 0;
     let mut findings = Vec::new();
@@ -212,4 +231,17 @@ fn processes(data: &Data) -> Vec<Finding> {
         "restart the larger one, and report it",
     ));
     findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_leads_tokens_away_is_found() {
+        assert!(heroku_host(None).good);
+        assert!(heroku_host(Some("http://127.0.0.1:5000")).good);
+        let finding = heroku_host(Some("https://api.example.com"));
+        assert!(!finding.good && finding.hint.is_some(), "{finding:?}");
+    }
 }

@@ -9,6 +9,7 @@ mod autoscale;
 mod config;
 mod dynos;
 mod fake;
+mod heroku;
 mod login;
 mod others;
 mod releases;

@@ -21,6 +21,11 @@ pub(crate) struct GitHost {
 }
 
 impl ApiHost {
+    /// `api.localhost:8080`
+    pub(crate) fn authority(&self) -> String {
+        authority(&self.name, self.port)
+    }
+
     /// Of the API's base address.
     pub(crate) fn parse(url: &str) -> anyhow::Result<Self> {
         let (scheme, name, port) = split(url).ok_or_else(|| {
@@ -54,16 +59,15 @@ impl GitHost {
 
     /// `git.localhost:8080`
     pub(crate) fn authority(&self) -> String {
-        self.port
-            .map_or_else(|| self.name.clone(), |port| format!("{}:{port}", self.name))
+        authority(&self.name, self.port)
     }
 
-    /// The app that `remote_url` pushes to, when it is one of ours.
+    /// The app that `remote_url` pushes to, when it is one of ours. Heroku's CLI writes every remote as HTTPS, and
+    /// `ropewalk heroku` tells git where that really leads.
     pub(crate) fn app_of(&self, remote_url: &str) -> Option<String> {
         let (scheme, name, port) = split(remote_url)?;
-        if (scheme.as_str(), name.as_str(), port)
-            != (self.scheme.as_str(), self.name.as_str(), self.port)
-        {
+        let ours = name == self.name && port == self.port;
+        if !ours || (scheme != self.scheme && scheme != "https") {
             return None;
         }
         let path = remote_url.split_once("://")?.1.split_once('/')?.1;
@@ -71,6 +75,10 @@ impl GitHost {
         let plain = !app.is_empty() && !app.contains('/');
         plain.then(|| app.to_owned())
     }
+}
+
+fn authority(name: &str, port: Option<u16>) -> String {
+    port.map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"))
 }
 
 /// Scheme, lower-case host and port (the scheme's own port is `None`) of an http(s) address.
@@ -133,7 +141,7 @@ mod tests {
             ),
             ("http://GIT.localhost:8080/demo.git", Some("demo")),
             ("http://git.localhost/demo.git", None),
-            ("https://git.localhost:8080/demo.git", None),
+            ("https://git.localhost:8080/demo.git", Some("demo")),
             ("http://git.localhost:8080/a/demo.git", None),
             ("http://git.localhost:8080/.git", None),
             ("git@git.localhost:demo.git", None),

@@ -1,5 +1,6 @@
 //! The git remotes of the folder we are in, as far as they lead to our git host.
 
+use std::path::Path;
 use std::process::{Output, Stdio};
 
 use anyhow::Context as _;
@@ -81,13 +82,45 @@ pub(crate) async fn set(name: &str, url: &str, host: &GitHost) -> anyhow::Result
     .await
 }
 
+/// Name and address of every remote of `folder`, as written; none outside of a repository.
+pub(crate) async fn urls(folder: &Path) -> anyhow::Result<Vec<(String, String)>> {
+    let output = git_in(folder, &["config", "--get-regexp", r"^remote\..*\.url$"]).await?;
+    Ok(entries(&String::from_utf8_lossy(&output.stdout))
+        .map(|(name, url)| (name.to_owned(), url.to_owned()))
+        .collect())
+}
+
+/// For remotes of `folder` below `written`, which is an address of HTTPS: the way to `host`, and the helper that has
+/// its token, before any other. Whether the way was not known yet.
+pub(crate) async fn settle(folder: &Path, written: &str, host: &GitHost) -> anyhow::Result<bool> {
+    let base = host.base();
+    let helper = format!("credential.{base}.helper");
+    // An empty helper forgets those of the person's own settings, `heroku git:credentials` among them: outside of
+    // `ropewalk heroku` it takes a second to answer nothing.
+    must_in(folder, &["config", "--replace-all", &helper, ""]).await?;
+    let ours = "!ropewalk git:credentials";
+    must_in(folder, &["config", "--add", &helper, ours]).await?;
+    let actual = format!("{base}/");
+    if actual == written {
+        return Ok(false);
+    }
+    let key = format!("url.{actual}.insteadOf");
+    let known = git_in(folder, &["config", "--local", "--get", &key]).await?;
+    must_in(folder, &["config", "--replace-all", &key, written]).await?;
+    Ok(!known.status.success())
+}
+
 /// Takes a remote away.
 pub(crate) async fn remove(name: &str) -> anyhow::Result<()> {
     must(&["remote", "remove", name]).await
 }
 
 async fn must(args: &[&str]) -> anyhow::Result<()> {
-    let output = git(args).await?;
+    must_in(Path::new("."), args).await
+}
+
+async fn must_in(folder: &Path, args: &[&str]) -> anyhow::Result<()> {
+    let output = git_in(folder, args).await?;
     if output.status.success() {
         return Ok(());
     }
@@ -96,21 +129,35 @@ async fn must(args: &[&str]) -> anyhow::Result<()> {
 }
 
 async fn git(args: &[&str]) -> anyhow::Result<Output> {
+    git_in(Path::new("."), args).await
+}
+
+async fn git_in(folder: &Path, args: &[&str]) -> anyhow::Result<Output> {
     let mut git = Command::new("git");
-    git.args(args).stdin(Stdio::null()).kill_on_drop(true);
+    git.args(args)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
     git.output().await.context("git could not be started")
 }
 
 fn parse(listing: &str, host: &GitHost) -> Vec<Remote> {
-    let entries = listing.lines().filter_map(|line| {
-        let (key, url) = line.split_once(' ')?;
-        let name = key.strip_prefix("remote.")?.strip_suffix(".url")?;
+    let remotes = entries(listing).filter_map(|(name, url)| {
         Some(Remote {
             name: name.to_owned(),
             app: host.app_of(url)?,
         })
     });
-    entries.collect()
+    remotes.collect()
+}
+
+/// Name and address of each line that `git config --get-regexp` gave.
+fn entries(listing: &str) -> impl Iterator<Item = (&str, &str)> {
+    listing.lines().filter_map(|line| {
+        let (key, url) = line.split_once(' ')?;
+        let name = key.strip_prefix("remote.")?.strip_suffix(".url")?;
+        Some((name, url))
+    })
 }
 
 #[cfg(test)]
@@ -125,7 +172,8 @@ mod tests {
             .git_host();
         let listing = "remote.origin.url https://git.example.com/x.git\n\
                        remote.ropewalk.url http://git.localhost:8080/demo.git\n\
-                       remote.my.staging.url http://git.localhost:8080/demo-staging.git\n";
+                       remote.my.staging.url http://git.localhost:8080/demo-staging.git\n\
+                       remote.heroku.url https://git.localhost:8080/demo.git\n";
         let names: Vec<(String, String)> = parse(listing, &host)
             .into_iter()
             .map(|remote| (remote.name, remote.app))
@@ -133,6 +181,7 @@ mod tests {
         let expected = [
             ("ropewalk".into(), "demo".into()),
             ("my.staging".into(), "demo-staging".into()),
+            ("heroku".into(), "demo".into()),
         ];
         assert_eq!(names, expected);
     }

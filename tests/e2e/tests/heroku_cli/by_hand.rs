@@ -1,0 +1,522 @@
+//! Rows that take more than a line: pushes, editors, streams, signals.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use e2e::terminal::Terminal;
+use e2e::{Ran, Rig};
+
+use crate::world::{World, flat};
+
+type Outcome = Result<(), String>;
+
+fn check(is: bool, what: &str, ran: &Ran) -> Outcome {
+    match is {
+        true => Ok(()),
+        false => Err(format!("{what}: {ran:?}")),
+    }
+}
+
+fn good(world: &World, args: &[&str]) -> Result<Ran, String> {
+    let ran = world.run(args);
+    check(
+        ran.code == 0,
+        &format!("heroku {} failed", args.join(" ")),
+        &ran,
+    )?;
+    Ok(ran)
+}
+
+/// With nothing in its environment that this suite has put there for other tests' pushes.
+fn git(world: &World, args: &[&str]) -> Ran {
+    let mut git = world.inside("git");
+    git.args(args).env_remove("GIT_CONFIG_COUNT");
+    Ran::of(git.output().unwrap())
+}
+
+pub(crate) fn git_remote_and_push(world: &World) -> Outcome {
+    let ran = good(world, &["git:remote", "-a", &world.app, "-r", "stage"])?;
+    check(
+        ran.all()
+            .contains("set git remote stage to https://git.localhost:"),
+        "no remote",
+        &ran,
+    )?;
+    let ran = good(world, &["apps:info", "-r", "stage"])?;
+    check(
+        ran.stdout.contains(&world.app),
+        "the app of the remote is not found",
+        &ran,
+    )?;
+    let ran = git(world, &["remote", "remove", "stage"]);
+    check(ran.code == 0, "the remote stays", &ran)?;
+    let ran = git(world, &["push", "heroku", "main"]);
+    check(ran.code == 0, "the push failed", &ran)?;
+    let deployed = format!(
+        "http://{}.localhost:{}/ deployed to Ropewalk",
+        world.app, world.rig.port
+    );
+    check(ran.stderr.contains(&deployed), "nothing was deployed", &ran)?;
+    match world.rig.get(&world.app, "/") {
+        (200, _) => Ok(()),
+        answer => Err(format!("the app does not answer: {answer:?}")),
+    }
+}
+
+pub(crate) fn git_clone(world: &World) -> Outcome {
+    let ran = good(world, &["git:clone", "-a", &world.app, "cloned"])?;
+    let folder = world.repo.path().join("cloned");
+    check(folder.is_dir(), "nothing was cloned", &ran)?;
+    let mut pull = world.inside_at(&folder, "git");
+    pull.env_remove("GIT_CONFIG_COUNT");
+    let ran = Ran::of(pull.args(["pull", "-q"]).output().unwrap());
+    let there = folder.join("Procfile").exists();
+    std::fs::remove_dir_all(&folder).unwrap();
+    check(
+        there && ran.code == 0,
+        "the clone cannot be pulled into",
+        &ran,
+    )
+}
+
+/// 201 and more: several pages of the API's list.
+pub(crate) fn many_apps(world: &World) -> Outcome {
+    let names: Vec<String> = (0..201)
+        .map(|number| format!("{}-{number:03}", world.app))
+        .collect();
+    for name in &names {
+        let body = format!("{{\"name\":\"{name}\"}}");
+        let answer = world.rig.api("POST", "/apps", &body);
+        if answer.0 != 201 {
+            return Err(format!("{name} was not made: {answer:?}"));
+        }
+    }
+    let ran = good(world, &["apps"])?;
+    let missing: Vec<&String> = names
+        .iter()
+        .filter(|name| ran.stdout.matches(name.as_str()).count() != 1)
+        .collect();
+    check(
+        missing.is_empty(),
+        &format!("not listed once: {missing:?}"),
+        &ran,
+    )?;
+    check(
+        flat(&ran.stdout).contains(&world.app),
+        "the first app is not listed",
+        &ran,
+    )?;
+    for name in &names {
+        world.rig.api("DELETE", &format!("/apps/{name}"), "");
+    }
+    Ok(())
+}
+
+const SPELT: &str = "quotes \" ' $HOME\nand a second line, \u{fc}n\u{ef}code =";
+
+pub(crate) fn config_keeps_every_byte(world: &World) -> Outcome {
+    let pair = format!("SPELT={SPELT}");
+    let ran = good(world, &["config:set", "PLAIN=1", &pair, "-a", &world.app])?;
+    let said = format!(
+        "Setting PLAIN, SPELT and restarting {}... done, v3",
+        world.app
+    );
+    check(flat(&ran.all()).contains(&said), "no new release", &ran)?;
+    let ran = good(world, &["config:get", "SPELT", "-a", &world.app])?;
+    check(
+        ran.stdout.strip_suffix('\n') == Some(SPELT),
+        "another value",
+        &ran,
+    )
+}
+
+pub(crate) fn config_edit(world: &World) -> Outcome {
+    let editor = world.rig.data.join("editor");
+    std::fs::write(&editor, "#!/bin/sh\nprintf '\\nEDITED=yes\\n' >> \"$1\"\n").unwrap();
+    std::fs::set_permissions(&editor, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = world.heroku(&["config:edit", "-a", &world.app]);
+    command.env("EDITOR", &editor).env("VISUAL", &editor);
+    let mut terminal = Terminal::run(&command, 40, 100);
+    terminal.wait_for("EDITED");
+    terminal.type_text("y\n");
+    let code = terminal.end();
+    let ran = good(world, &["config:get", "EDITED", "-a", &world.app])?;
+    check(code == 0 && ran.stdout == "yes\n", "it was not set", &ran)?;
+    good(world, &["config:unset", "EDITED", "-a", &world.app]).map(drop)
+}
+
+/// 1 MiB, by what every stack has.
+const MUCH: &str = "head -c 1048576 /dev/zero | tr '\\0' x";
+
+pub(crate) fn run(world: &World) -> Outcome {
+    let app = world.app.as_str();
+    let ran = good(world, &["run", "-a", app, "--", "echo", "from afar"])?;
+    check(
+        ran.stdout.contains("from afar"),
+        "its output is missing",
+        &ran,
+    )?;
+    let ran = world.run(&["run", "-a", app, "--exit-code", "--", "exit 3"]);
+    check(ran.code == 3, "another exit code than 3", &ran)?;
+    let ran = good(
+        world,
+        &["run", "-a", app, "--exit-code", "--no-tty", "--", MUCH],
+    )?;
+    // The command itself is shown in front, and holds one too.
+    let received = ran
+        .stdout
+        .split(|c| c != 'x')
+        .map(str::len)
+        .max()
+        .unwrap_or(0);
+    if received != 1 << 20 {
+        return Err(format!("{received} bytes of 1 MiB came"));
+    }
+    let mut command = world.heroku(&["run", "-a", app, "--no-tty", "--", "tr a-z A-Z"]);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"typed into it\n").unwrap();
+    drop(input);
+    let ran = Ran::of(child.wait_with_output().unwrap());
+    check(
+        ran.stdout.contains("TYPED INTO IT"),
+        "its input did not arrive",
+        &ran,
+    )?;
+
+    // At a terminal: its size, Ctrl-C for what runs in it, and its end.
+    let mut terminal = Terminal::run(
+        &world.heroku(&["run", "-a", app, "-x", "--", "bash"]),
+        33,
+        101,
+    );
+    terminal.wait_for("$");
+    terminal.type_text("echo size: $(stty size)\n");
+    terminal.wait_for("size: 33 101");
+    terminal.type_text("sleep 1000\n");
+    terminal.wait_for("sleep 1000");
+    terminal.type_text("\u{3}");
+    terminal.type_text("echo inter''rupted\n");
+    terminal.wait_for("interrupted");
+    terminal.type_text("exit 5\n");
+    match terminal.end() {
+        5 => {}
+        code => return Err(format!("at a terminal it ended with {code} and not 5")),
+    }
+
+    // Whoever goes away takes the dyno along.
+    let limit = Duration::from_secs(45);
+    let one_offs = |rig: &Rig| {
+        let dynos = rig.dynos(app);
+        dynos
+            .iter()
+            .filter(|(name, _)| name.starts_with("run."))
+            .count()
+    };
+    let none = |rig: &Rig| one_offs(rig) == 0;
+    world.rig.wait("the others to go", limit, none);
+    let mut gone = world
+        .heroku(&["run", "-a", app, "--", "sleep 1000"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    world
+        .rig
+        .wait("the one-off dyno", limit, |rig| one_offs(rig) == 1);
+    world.rig.interrupt(&mut gone);
+    world.rig.wait("it to go", limit, none);
+    Ok(())
+}
+
+pub(crate) fn run_detached(world: &World) -> Outcome {
+    let ran = good(
+        world,
+        &[
+            "run:detached",
+            "-a",
+            &world.app,
+            "--",
+            "echo",
+            "from a distance",
+        ],
+    )?;
+    check(
+        ran.all().contains("heroku logs --app"),
+        "no hint at the log",
+        &ran,
+    )?;
+    world
+        .rig
+        .wait("its output in the log", Duration::from_secs(30), |rig| {
+            let log = rig.cli(&["logs", "--app", &world.app, "--num", "200"]);
+            log.stdout.contains("from a distance")
+        });
+    Ok(())
+}
+
+pub(crate) fn authorizations(world: &World) -> Outcome {
+    let ran = good(
+        world,
+        &[
+            "authorizations:create",
+            "-d",
+            "tour",
+            "-s",
+            "read",
+            "--json",
+        ],
+    )?;
+    let made: serde_json::Value =
+        serde_json::from_str(&ran.stdout).map_err(|error| format!("{error}: {ran:?}"))?;
+    let id = made["id"].as_str().unwrap_or_default();
+    let token = made["access_token"]["token"].as_str().unwrap_or_default();
+    check(token.len() >= 32, "no token", &ran)?;
+    let ran = good(world, &["authorizations:info", id])?;
+    check(
+        ran.stdout.contains("tour") && !ran.stdout.contains(token),
+        "it is not told, or the token is",
+        &ran,
+    )?;
+    let ran = good(world, &["authorizations:revoke", id])?;
+    check(
+        flat(&ran.all()).contains("done"),
+        "it was not revoked",
+        &ran,
+    )
+}
+
+/// A certificate of one's own, from its coming to its going.
+pub(crate) fn certs(world: &World) -> Outcome {
+    let app = world.app.as_str();
+    let (certificate, key) = (
+        world.rig.data.join("own.crt"),
+        world.rig.data.join("own.key"),
+    );
+    let made = Command::new("openssl")
+        .args([
+            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30",
+        ])
+        .args(["-subj", "/CN=own.example.com"])
+        .args(["-addext", "subjectAltName=DNS:own.example.com"])
+        .arg("-out")
+        .arg(&certificate)
+        .arg("-keyout")
+        .arg(&key)
+        .output()
+        .unwrap();
+    check(made.status.success(), "no certificate", &Ran::of(made))?;
+    let (certificate, key) = (certificate.to_str().unwrap(), key.to_str().unwrap());
+    let ran = good(world, &["certs:add", certificate, key, "-a", app])?;
+    check(
+        ran.stdout.contains("own.example.com"),
+        "it is not told",
+        &ran,
+    )?;
+    let (_, list) = world
+        .rig
+        .api("GET", &format!("/apps/{app}/sni-endpoints"), "");
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap_or_default();
+    let name = list[0]["name"].as_str().unwrap_or_default();
+    let domain = "own.example.com";
+    good(world, &["domains:add", domain, "--cert", name, "-a", app])?;
+    good(
+        world,
+        &["domains:update", domain, "--cert", name, "-a", app],
+    )?;
+    let ran = world.run(&["domains:update", domain, "--cert", "none", "-a", app]);
+    let refused = flat(&ran.all()).contains("has no certificate");
+    check(ran.code == 2 && refused, "an unknown one is taken", &ran)?;
+    good(world, &["domains:remove", domain, "-a", app])?;
+    let ran = good(world, &["certs:info", "-a", app])?;
+    check(
+        flat(&ran.all()).contains("own.example.com"),
+        "it is not told",
+        &ran,
+    )?;
+    good(
+        world,
+        &[
+            "certs:update",
+            certificate,
+            key,
+            "-a",
+            app,
+            "--confirm",
+            app,
+        ],
+    )?;
+    good(world, &["certs:remove", "-a", app, "--confirm", app])?;
+    let ran = good(world, &["certs", "-a", app])?;
+    check(
+        ran.all().contains("has no SSL certificates"),
+        "it stays",
+        &ran,
+    )
+}
+
+pub(crate) fn access(world: &World) -> Outcome {
+    let app = world.app.as_str();
+    let other = format!("{app}@example.com");
+    let ran = world.run(&["access:add", &other, "-a", app]);
+    check(
+        ran.code == 2 && ran.all().contains("Error ID: "),
+        "a stranger is taken",
+        &ran,
+    )?;
+    world.rig.cli(&["users:create", &other]).good();
+    good(world, &["access:add", &other, "-a", app])?;
+    let ran = good(world, &["access", "-a", app])?;
+    check(ran.stdout.contains(&other), "no collaborator", &ran)?;
+    good(world, &["access:remove", &other, "-a", app])?;
+    let ran = world.run(&["access:remove", &other, "-a", app]);
+    check(
+        ran.code == 2 && ran.all().contains("Error ID: not_found"),
+        "it is removed twice",
+        &ran,
+    )
+}
+
+pub(crate) fn keys_add(world: &World) -> Outcome {
+    let file = world.rig.data.join("key.pub");
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEMpGrvYgxZKXhgLX6XfSrbDdqTpYjvs8nLcLGWRBvTG dev@example.com\n";
+    std::fs::write(&file, key).unwrap();
+    let ran = world.run(&["keys:add", file.to_str().unwrap()]);
+    check(
+        ran.code == 2 && ran.all().contains("not_found"),
+        "it is not refused",
+        &ran,
+    )
+}
+
+/// What a program that goes on printing has printed so far.
+struct Printing {
+    child: Child,
+    text: Arc<Mutex<String>>,
+}
+
+impl Printing {
+    fn start(world: &World, args: &[&str]) -> Self {
+        let mut command = world.heroku(args);
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let text = Arc::new(Mutex::new(String::new()));
+        let (output, kept) = (child.stdout.take().unwrap(), text.clone());
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                kept.lock().unwrap().push_str(&(line + "\n"));
+            }
+        });
+        Self { child, text }
+    }
+
+    fn text(&self) -> String {
+        self.text.lock().unwrap().clone()
+    }
+}
+
+pub(crate) fn logs_resume_after_the_server_was_killed(world: &World) -> Outcome {
+    let app = world.app.as_str();
+    let rig = &world.rig;
+    let ran = good(world, &["logs", "-n", "5", "-a", app])?;
+    check(ran.stdout.lines().count() == 5, "not five lines", &ran)?;
+    let ran = good(
+        world,
+        &["logs", "-s", "app", "-d", "web.1", "-n", "2", "-a", app],
+    )?;
+    let all = ran.stdout.lines().all(|line| line.contains("app[web.1]"));
+    check(all && !ran.stdout.is_empty(), "other lines", &ran)?;
+
+    // Numbered, so that each is known to come once. Answered by the router, whose line goes to the log.
+    let ask = |from: u32| {
+        (from..from + 20).for_each(|number| drop(rig.get(app, &format!("/line-{number:03}x"))))
+    };
+    let mut tail = Printing::start(
+        world,
+        &["logs", "--tail", "-n", "1", "-s", "heroku", "-a", app],
+    );
+    let mut asked = 0;
+    let follow = |asked: &mut u32| {
+        ask(*asked);
+        *asked += 20;
+        let last = format!("/line-{:03}x", *asked - 1);
+        rig.wait("the last line in the tail", Duration::from_secs(40), |_| {
+            tail.text().contains(&last)
+        });
+    };
+    rig.wait("the tail to begin", Duration::from_secs(20), |_| {
+        !tail.text().is_empty()
+    });
+    follow(&mut asked);
+    rig.kill("server");
+    rig.wait_ready();
+    follow(&mut asked);
+    let text = tail.text();
+    let amiss: Vec<String> = (0..asked)
+        .map(|number| format!("/line-{number:03}x"))
+        .filter(|line| text.matches(&format!("path=\"{line}\"")).count() != 1)
+        .collect();
+    let pid = rustix::process::Pid::from_raw(tail.child.id().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let status = tail.child.wait().unwrap();
+    if !amiss.is_empty() {
+        return Err(format!("not shown once: {}\n{text}", amiss.join(" ")));
+    }
+    if status.code() != Some(143) {
+        return Err(format!("SIGTERM ended it with {status}"));
+    }
+
+    // Ctrl-C at a terminal.
+    let mut terminal = Terminal::run(&world.heroku(&["logs", "--tail", "-a", app]), 40, 200);
+    terminal.wait_for("/line-039x");
+    terminal.type_text("\u{3}");
+    match terminal.end() {
+        130 => Ok(()),
+        code => Err(format!("Ctrl-C ended it with {code}")),
+    }
+}
+
+pub(crate) fn rename(world: &World) -> Outcome {
+    let other = format!("{}-2", world.app);
+    let ran = good(world, &["apps:rename", &other, "-a", &world.app])?;
+    check(
+        ran.all().contains("Git remote heroku updated"),
+        "the remote was not updated",
+        &ran,
+    )?;
+    world
+        .rig
+        .wait("the new name", Duration::from_secs(20), |rig| {
+            rig.get(&other, "/").0 == 200
+        });
+    // By the remote, which the CLI has just changed.
+    good(world, &["apps:info", "-r", "heroku"])?;
+    good(world, &["apps:rename", &world.app, "-a", &other]).map(drop)
+}
+
+pub(crate) fn destroy(world: &World) -> Outcome {
+    let ran = world.run(&["apps:destroy", "-a", &world.app, "-c", "another"]);
+    check(ran.code != 0, "it took a wrong confirmation", &ran)?;
+    let ran = good(world, &["apps:destroy", "-a", &world.app, "-c", &world.app])?;
+    check(ran.all().contains("done"), "it is still there", &ran)?;
+    let ran = world.run(&["apps:info", "-a", &world.app]);
+    check(
+        ran.code == 2 && ran.all().contains("not_found"),
+        "it is still told",
+        &ran,
+    )
+}
