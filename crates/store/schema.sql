@@ -186,6 +186,18 @@ CREATE TABLE sni_endpoints (
     UNIQUE (app_id, name)
 ) STRICT;
 
+CREATE TABLE ssh_keys (
+    id          TEXT PRIMARY KEY,
+    user_id     TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    -- SHA256:… of the key itself, as ssh-keygen -l prints it.
+    fingerprint TEXT NOT NULL UNIQUE,
+    -- As it was given: kind, base64, comment.
+    public_key  TEXT NOT NULL,
+    comment     TEXT NOT NULL,
+    created_at  TEXT NOT NULL,
+    updated_at  TEXT NOT NULL
+) STRICT;
+
 CREATE TABLE stacks (
     name       TEXT NOT NULL,
     version    TEXT NOT NULL,
@@ -229,5 +241,7 @@ CREATE INDEX log_drains_by_app ON log_drains (app_id);
 CREATE INDEX slugs_by_app ON slugs (app_id);
 
 CREATE INDEX slugs_by_image ON slugs (image_digest);
+
+CREATE INDEX ssh_keys_by_user ON ssh_keys (user_id);
 
 CREATE INDEX tokens_by_user ON tokens (user_id);

@@ -23,3 +23,12 @@ pub struct Key {
 pub struct KeyCreate {
     pub public_key: String,
 }
+
+/// `GET /ropewalk/ssh`: where git speaks SSH. Not in Heroku's API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SshGit {
+    pub host: String,
+    pub port: u16,
+    /// Kind and base64, as a line of `known_hosts` has them behind the host.
+    pub host_key: String,
+}

@@ -53,6 +53,7 @@ pub use dyno_size::DynoSize;
 pub use error::ErrorBody;
 pub use formation::Formation;
 pub use generation::Generation;
+pub use key::{Key, SshGit};
 pub use log_drain::LogDrain;
 pub use log_session::LogSession;
 pub use monitor::Monitor;

@@ -25,6 +25,8 @@ pub struct Context {
     /// Shared with whoever serves terminals outside of the API.
     pub terminals: Terminals,
     pub urls: Urls,
+    /// Where git speaks SSH, if it does.
+    pub ssh: Option<Ssh>,
     /// Makes addresses that carry their own right, such as those of log sessions; must stay the same over a
     /// restart, or open sessions cannot resume.
     pub signing_key: SigningKey,
@@ -64,6 +66,14 @@ impl Context {
     pub(crate) fn say_who(&self, app: AppId, user: &User, text: &str) {
         self.say(app, &format!("{text} by user {}", user.email));
     }
+}
+
+/// Git over SSH, on the host `git.<domain>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ssh {
+    pub port: u16,
+    /// The host's public key: kind and base64.
+    pub host_key: String,
 }
 
 /// Where the platform is reached.

@@ -19,7 +19,7 @@ mod totp;
 mod transport;
 
 pub use builds::{Archive, ArchiveError, BuildRequest, Builds, ByteStream, Origin};
-pub use context::{Context, Urls};
+pub use context::{Context, Ssh, Urls};
 pub use platform::{
     AttachError, Attachment, DynoCounts, EngineStatus, InsideRequest, Platform, ProcessStatus,
     RunError, RunRequest, RunStarted, SchedulerStatus, StackStatus, Status,

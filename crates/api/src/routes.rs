@@ -38,7 +38,6 @@ pub fn routes(ctx: Context) -> Router {
         .merge(of_dynos())
         .merge(of_catalogue())
         .route("/schema", get(schema::info))
-        .merge(of_later())
         .merge(later::routes())
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)
@@ -66,6 +65,8 @@ fn of_accounts() -> Router<State> {
     Router::new()
         .route("/account", get(account::own).patch(account::update))
         .route("/account/rate-limits", get(rate_limit::info))
+        .route("/account/keys", get(key::list).post(key::create))
+        .route("/account/keys/{key}", get(key::info).delete(key::delete))
         .route(
             "/users/{user}",
             get(account::info).patch(account::update_self),
@@ -99,6 +100,7 @@ fn of_accounts() -> Router<State> {
         .route("/account/delinquency", get(delinquency::info))
         .route("/filters/apps", post(app_filter::list))
         .route("/ropewalk/status", get(status::info))
+        .route("/ropewalk/ssh", get(ssh::info))
 }
 
 fn of_apps() -> Router<State> {
@@ -245,11 +247,6 @@ fn of_catalogue() -> Router<State> {
         .route("/stacks", get(stack::list))
         .route("/stacks/{stack}", get(stack::info))
         .route("/apps/{app}/available-stacks", get(stack::list_for_app))
-}
-
-/// Lists of things that nobody can have yet, beside [`later::routes`].
-fn of_later() -> Router<State> {
-    Router::new().route("/account/keys", get(empty::of_account))
 }
 
 async fn unknown(request: Request) -> Response {

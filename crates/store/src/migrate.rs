@@ -10,6 +10,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0004_drains.sql"),
     include_str!("../migrations/0005_certificates.sql"),
     include_str!("../migrations/0007_monitors.sql"),
+    include_str!("../migrations/0006_ssh_keys.sql"),
 ];
 
 /// Schema version of this build.

@@ -142,7 +142,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Ends an account with its tokens and its part in others' apps. Who owns apps, and the last administrator, stay.
+    /// Ends an account with its tokens, its keys and its part in others' apps. Who owns apps, and the last administrator, stay.
     pub fn delete_user(&self, id: UserId, now: Timestamp) -> Result<()> {
         self.revoke();
         let found = self.user(id)?;
@@ -161,6 +161,7 @@ impl Tx<'_> {
         self.disable_two_factor(id, now)?;
         for sql in [
             "DELETE FROM tokens WHERE user_id = ?1",
+            "DELETE FROM ssh_keys WHERE user_id = ?1",
             "DELETE FROM collaborators WHERE user_id = ?1",
         ] {
             self.conn.execute(sql, [id.to_string()])?;

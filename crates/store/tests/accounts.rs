@@ -7,7 +7,7 @@ use std::path::Path;
 use jiff::{SignedDuration, Timestamp};
 use ropewalk_model::rights::Relation;
 use ropewalk_model::{AppId, AppName, ReleaseId, TokenId, UserId};
-use ropewalk_store::{Key, NewApp, NewToken, Result, Store, StoreError, Tx};
+use ropewalk_store::{Key, NewApp, NewSshKey, NewToken, Result, Store, StoreError, Tx};
 use uuid::Uuid;
 
 fn open(dir: &Path) -> Store {
@@ -249,6 +249,48 @@ async fn each_code_is_good_once() {
             tx.disable_two_factor(me, now())?;
             assert!(!tx.spend_recovery_code(me, "two")?);
             assert!(tx.two_factor(me)?.is_none());
+            Ok(())
+        })
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn an_ssh_key_is_one_accounts_and_goes_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    people(&store).await;
+    let key = |n: u128, owner: UserId| NewSshKey {
+        id: Uuid::new_v4(),
+        user: owner,
+        fingerprint: format!("SHA256:{n}"),
+        public_key: format!("ssh-ed25519 {n} laptop"),
+        comment: "laptop".into(),
+    };
+    let dev = key(1, user(2));
+    let (id, again) = (dev.id, key(1, user(3)));
+    store
+        .write(move |tx| tx.add_ssh_key(&dev, now()))
+        .await
+        .unwrap();
+    let said = refused(store.write(move |tx| tx.add_ssh_key(&again, now())).await);
+    assert!(said.contains("already"), "{said}");
+    store
+        .write(move |tx| {
+            let owner = tx.ssh_key_owner("SHA256:1")?.map(|user| user.id);
+            assert_eq!(owner, Some(user(2)));
+            assert_eq!(tx.ssh_key_owner("SHA256:2")?, None);
+            assert!(!tx.remove_ssh_key(user(3), id)?);
+            for n in 2..=100 {
+                tx.add_ssh_key(&key(n, user(2)), now())?;
+            }
+            let said = refused(tx.add_ssh_key(&key(101, user(2)), now()));
+            assert!(said.contains("100"), "{said}");
+            assert!(tx.remove_ssh_key(user(2), id)?);
+            assert_eq!(tx.ssh_keys(user(2))?.len(), 99);
+            tx.delete_user(user(2), now())?;
+            assert_eq!(tx.ssh_key_owner("SHA256:2")?, None);
+            assert_eq!(tx.ssh_keys(user(2))?, []);
             Ok(())
         })
         .await

@@ -15,6 +15,11 @@ pub(crate) const ON_A_NEW_APP: &[Step] = &[
     get("/account/delinquency"),
     get("/account/rate-limits"),
     get("/account/keys"),
+    // The published schema has no verb to add one.
+    Step {
+        right: &[404],
+        ..get("/account/keys/{key}")
+    },
     send("POST", "/apps", r#"{"name":"$new"}"#, &[201])
         .keep(&[("app", "/name"), ("app_id", "/id")]),
     get("/apps"),

@@ -10,6 +10,7 @@ mod builds;
 mod certificates;
 mod conform;
 mod hostile;
+mod keys;
 mod later;
 mod log_drain;
 mod log_session;

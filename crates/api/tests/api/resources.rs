@@ -49,6 +49,8 @@ async fn every_answer_has_the_published_shape() {
     rig.call("POST", "/apps/demo/log-drains", url)
         .await
         .expect(201);
+    let key = json!({"public_key": crate::keys::ED25519});
+    rig.call("POST", "/account/keys", key).await.expect(201);
     let slug = release.slug.unwrap();
     for (resource, path) in [
         ("account", "/account".to_owned()),
@@ -88,6 +90,7 @@ async fn every_answer_has_the_published_shape() {
             "log-drain",
             "/apps/demo/log-drains/https%3A%2F%2Flogs.example.com%2Fin".to_owned(),
         ),
+        ("key", "/account/keys".to_owned()),
         ("oauth-authorization", "/oauth/authorizations".to_owned()),
         ("oauth-authorization", "/oauth/authorizations/~".to_owned()),
         ("rate-limit", "/account/rate-limits".to_owned()),

@@ -139,6 +139,7 @@ impl Rig {
                 port: Some(8080),
                 rendezvous: Some("api.apps.test:8443".into()),
             },
+            ssh: None,
             signing_key: SigningKey::derive(b"test"),
             default_stack: "debian-13".into(),
             egress: Egress::default(),

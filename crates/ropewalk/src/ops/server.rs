@@ -339,6 +339,7 @@ impl Server {
                 port: (self.port != own_port).then_some(self.port),
                 rendezvous: self.rendezvous(),
             },
+            ssh: None,
             signing_key: SigningKey::derive(&std::fs::read(data.path("key"))?),
             default_stack: "debian-13".to_owned(),
             egress: self.egress(),

@@ -1,0 +1,21 @@
+//! `/ropewalk/ssh`: where git speaks SSH, and the key it must show there.
+
+use axum::extract::State as Shared;
+use ropewalk_api_types::SshGit;
+
+use crate::authorise::{Actor, Resource, Verb, authorise};
+use crate::state::State;
+use crate::transport::body::ok;
+use crate::transport::error::{ApiError, ApiResult};
+
+pub(crate) async fn info(Shared(state): Shared<State>, actor: Actor) -> ApiResult {
+    authorise(&actor, Verb::Read, Resource::Catalogue)?;
+    let Some(ssh) = &state.ctx.ssh else {
+        return Err(ApiError::not_found("ssh"));
+    };
+    Ok(ok(&SshGit {
+        host: format!("git.{}", state.ctx.urls.domain),
+        port: ssh.port,
+        host_key: ssh.host_key.clone(),
+    }))
+}
