@@ -21,10 +21,11 @@ const NEEDED: [(&str, &str); 9] = [
 ];
 
 /// Needed only by the tests.
-const NEEDED_BY_TESTS: [(&str, &str); 6] = [
+const NEEDED_BY_TESTS: [(&str, &str); 7] = [
     ("shellcheck", "shellcheck"),
     ("busybox", "busybox-static"),
     ("ip", "iproute2"),
+    ("ssh-keygen", "openssh-client"),
     // Heroku's own clients come from their registries.
     ("node", "nodejs"),
     ("npm", "npm"),

@@ -9,7 +9,7 @@ use axum::Router;
 use ropewalk_engine::Engine;
 use ropewalk_model::{AppId, BuildId};
 use ropewalk_store::Store;
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -22,7 +22,7 @@ use crate::git::command::Git;
 use crate::git::push::Pushes;
 use crate::git::repo::Repos;
 use crate::{
-    Egress, Options, Outputs, Refused, Releases, Result, Swept, git, slugs, sources, sweep,
+    Egress, HostKey, Options, Outputs, Refused, Releases, Result, Swept, git, slugs, sources, sweep,
 };
 
 /// Longest wait for pushes and builds to end when the server stops.
@@ -111,6 +111,12 @@ impl Builder {
     /// Answers git's hooks until [`Builder::stop`]. The socket's folder must be closed to all but the server's user.
     pub async fn serve_hooks(&self, listener: UnixListener) {
         git::hook::serve(self.clone(), listener).await;
+    }
+
+    /// Speaks git over SSH on this listener until [`Builder::stop`], and shows clients this key. Only after
+    /// [`Builder::sweep`].
+    pub async fn serve_ssh(&self, listener: TcpListener, key: &HostKey) {
+        git::ssh::listen(Arc::clone(&self.0), listener, key).await;
     }
 
     /// Removes what an earlier run of the server left: containers, work folders, half pushes, locks, and marks its

@@ -27,6 +27,9 @@ pub enum Error {
     },
     #[error("git {verb} did not end within {seconds} s")]
     GitDeadline { verb: &'static str, seconds: u64 },
+    /// The file is left as it is; see `git::ssh::HostKey::open`.
+    #[error("{} is not an SSH key without a passphrase; put the right file there, or remove it to get a new key", .0.display())]
+    HostKey(PathBuf),
     /// Nothing can be built on a stack of which no version is here.
     #[error("no version of the stack {0} has been built on this host")]
     NoStack(String),

@@ -1,8 +1,8 @@
-//! From `git push` or a source archive to a release: git over HTTP, the build in its container, the slug, the release
-//! rows. Slugs that are sent in, too.
+//! From `git push` or a source archive to a release: git over HTTP and SSH, the build in its container, the slug, the
+//! release rows. Slugs that are sent in, too.
 //!
-//! Read it in the order of a push: `git/http.rs` (who may push), `git/hook.rs` (what is pushed), `build.rs` (the
-//! straight line). An archive comes in by `sources.rs` and joins the line in `build/archive.rs`.
+//! Read it in the order of a push: `git/http.rs` or `git/ssh/` (who may push), `git/hook.rs` (what is pushed),
+//! `build.rs` (the straight line). An archive comes in by `sources.rs` and joins the line in `build/archive.rs`.
 //!
 //! Architecture invariant: code of the app and of buildpacks runs in a container, never in this process; nothing
 //! here follows a symbolic link that such code made. A failed, refused or interrupted build changes nothing that
@@ -26,6 +26,7 @@ pub use build::order::ArchiveOrder;
 pub use context::Builder;
 pub use error::{Error, Result};
 pub use git::hook::hook_main;
+pub use git::ssh::HostKey;
 pub use options::{AppUrls, Limits, Options};
 pub use ports::{
     BoxStream, Egress, EgressError, Fetched, NoEgress, NoOutputs, OutputSink, Outputs,

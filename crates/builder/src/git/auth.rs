@@ -11,7 +11,7 @@ use ropewalk_model::AppName;
 use ropewalk_model::rights::{Actor, Denied, Relation, Resource, Verb, authorise};
 use ropewalk_store::{App, StoreError, User};
 
-use super::http::Service;
+use super::exchange::Service;
 use crate::context::Context;
 use crate::error::chain;
 
@@ -113,7 +113,7 @@ fn token(headers: &HeaderMap) -> Option<String> {
 }
 
 /// A push changes the app, a fetch reads it.
-fn may(actor: &Actor, relation: Relation, service: Service) -> Result<(), Denied> {
+pub(crate) fn may(actor: &Actor, relation: Relation, service: Service) -> Result<(), Denied> {
     let verb = match service {
         Service::Receive => Verb::Write,
         Service::Upload => Verb::Read,

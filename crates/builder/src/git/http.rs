@@ -11,45 +11,15 @@ use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, EXPIRES, PRAGM
 use http::{HeaderMap, HeaderValue, StatusCode};
 use ropewalk_store::{App, User};
 use serde::Deserialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::auth::{authorize, plain};
 use super::body::{Encoding, LINGER, bounded, feed};
-use super::process::{Running, Serving};
+use super::exchange::{self, BUSY, Course, Exchange, Service};
+use super::process::Running;
 use crate::context::{Builder, Context};
 use crate::error::chain;
 use crate::{Error, Result};
-
-/// Largest request of a fetch, in bytes: what it wants and has, as object ids.
-const MAX_FETCH_REQUEST: u64 = 64 << 20;
-/// What a push may send besides its pack, in bytes: the refs.
-const PUSH_SLACK: u64 = 16 << 20;
-
-/// The two ways of git.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Service {
-    /// Pushes.
-    Receive,
-    /// Fetches and clones.
-    Upload,
-}
-
-impl Service {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Receive => "receive-pack",
-            Self::Upload => "upload-pack",
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        match text {
-            "git-receive-pack" => Some(Self::Receive),
-            "git-upload-pack" => Some(Self::Upload),
-            _ => None,
-        }
-    }
-}
 
 pub(crate) fn routes(builder: Builder) -> Router {
     Router::new()
@@ -92,7 +62,7 @@ async fn receive_pack(
     Path(repo): Path<String>,
     request: Request,
 ) -> Response {
-    exchange(&builder.0, &repo, Service::Receive, request).await
+    answer_exchange(&builder.0, &repo, Service::Receive, request).await
 }
 
 async fn upload_pack(
@@ -100,7 +70,7 @@ async fn upload_pack(
     Path(repo): Path<String>,
     request: Request,
 ) -> Response {
-    exchange(&builder.0, &repo, Service::Upload, request).await
+    answer_exchange(&builder.0, &repo, Service::Upload, request).await
 }
 
 /// Credentials, access, and a place among the processes of git.
@@ -111,15 +81,8 @@ async fn begin(
     service: Service,
 ) -> Result<(App, User, OwnedSemaphorePermit), Response> {
     let (app, user) = authorize(context, headers, repo, service).await?;
-    let slots = match service {
-        Service::Receive => &context.push_slots,
-        Service::Upload => &context.fetch_slots,
-    };
-    let permit = Semaphore::try_acquire_owned(Arc::clone(slots)).map_err(|_| {
-        let mut response = plain(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "Too many pushes or fetches are under way on this host. Try again in a minute.",
-        );
+    let permit = exchange::place(context, service).ok_or_else(|| {
+        let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, BUSY);
         response
             .headers_mut()
             .insert(RETRY_AFTER, HeaderValue::from_static("60"));
@@ -164,7 +127,7 @@ async fn advertise(
 }
 
 /// A push's pack or a fetch's negotiation goes in, git's answer comes out, both as they come.
-async fn exchange(
+async fn answer_exchange(
     context: &Arc<Context>,
     repo: &str,
     service: Service,
@@ -197,35 +160,20 @@ async fn exchange(
     };
     let version = protocol(headers, service);
     let start = async {
-        let repo = context.repos.ensure(&context.git, app.id).await?;
-        let mut command = context.git.command(&repo);
-        command.args([service.name(), "--stateless-rpc"]).arg(&repo);
-        if let Some(version) = &version {
-            command.env("GIT_PROTOCOL", version);
-        }
-        let limits = &context.options.limits;
-        let (limit, most, serving) = match service {
-            Service::Receive => {
-                let in_use = context.repos.enter(app.id);
-                let entered = context.pushes.enter(app, user);
-                command.env("ROPEWALK_PUSH", &entered.secret);
-                let serving = Serving { entered, in_use };
-                (
-                    limits.receive,
-                    limits.push_bytes + PUSH_SLACK,
-                    Some(serving),
-                )
-            }
-            Service::Upload => (limits.fetch, MAX_FETCH_REQUEST, None),
-        };
-        let (running, input) = Running::start(
+        let Exchange {
+            running,
+            input,
+            most,
+        } = exchange::start(
             context,
-            service.name(),
-            &mut command,
-            limit,
-            serving,
+            app,
+            user,
+            service,
+            Course::Stateless,
+            version.as_deref(),
             permit,
-        )?;
+        )
+        .await?;
         if let Some(input) = input {
             let feeding = feed(request.into_body(), encoding, most, input);
             let (shutdown, over) = (context.shutdown.clone(), running.over.clone());

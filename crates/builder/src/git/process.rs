@@ -1,6 +1,6 @@
-//! A git that serves a client: its output becomes the response, and it ends when the client goes away.
+//! A git that serves a client: its output becomes the answer, and it ends when the client goes away.
 
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::command::spawn;
 use super::push::Entered;
 use super::repo::InUse;
+use crate::Result;
 use crate::context::Context;
 use crate::error::chain;
-use crate::{Error, Result};
 
 /// Time between SIGTERM, on which git removes what it received so far, and SIGKILL.
 const GRACE: Duration = Duration::from_secs(2);
@@ -47,7 +47,7 @@ pub(crate) struct Running {
     words: Option<JoinHandle<Vec<u8>>>,
     serving: Option<Serving>,
     _permit: OwnedSemaphorePermit,
-    /// Cancelled when the response has ended, however that came.
+    /// Cancelled when the answer has ended, however that came.
     pub(super) over: CancellationToken,
     _watch: DropGuard,
 }
@@ -132,7 +132,7 @@ impl Running {
     }
 
     /// The next piece of output; empty at its end.
-    async fn next(&mut self) -> std::io::Result<Bytes> {
+    pub(super) async fn next(&mut self) -> std::io::Result<Bytes> {
         let Some(output) = &mut self.output else {
             return Ok(Bytes::new());
         };
@@ -141,12 +141,11 @@ impl Running {
         Ok(buffer.freeze())
     }
 
-    /// Git closed its output: it has ended, or is about to.
-    async fn conclude(&mut self) {
-        let Some(mut child) = self.child.take() else {
-            return;
-        };
-        match child.wait().await {
+    /// Git closed its output: it has ended, or is about to. How it ended, if that can be known.
+    pub(super) async fn conclude(&mut self) -> Option<ExitStatus> {
+        let mut child = self.child.take()?;
+        let ended = child.wait().await;
+        match &ended {
             Ok(status) if !status.success() => {
                 let words = match self.words.take() {
                     Some(words) => words.await.unwrap_or_default(),
@@ -166,14 +165,14 @@ impl Running {
                 }
             }
             Err(error) => {
-                let error = Error::GitStart(error);
                 tracing::warn!(
                     verb = self.verb,
-                    error = chain(&error),
+                    error = chain(error),
                     "Could not wait for git."
                 );
             }
         }
+        ended.ok()
     }
 }
 

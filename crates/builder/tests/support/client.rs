@@ -74,8 +74,13 @@ impl Client {
 
     /// A push under way, in a process group of its own so that Ctrl-C can be played.
     pub fn start_push(&self, url: &str, name: &str) -> Child {
+        self.start_git(&["push", url, name])
+    }
+
+    /// The same for any command of git.
+    pub fn start_git(&self, arguments: &[&str]) -> Child {
         command(&self.work())
-            .args(["push", url, name])
+            .args(arguments)
             .process_group(0)
             .stdout(Stdio::null())
             .stderr(Stdio::null())

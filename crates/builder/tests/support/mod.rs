@@ -11,6 +11,7 @@ pub mod client;
 pub mod engine;
 pub mod releases;
 pub mod rootfs;
+pub mod ssh;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
