@@ -31,6 +31,7 @@ pub const OWNERS: &[(&str, &[&str])] = &[
     ("prometheus", &["telemetry"]),
     ("reqwest", &["client", "conformance", "e2e", "ropewalk"]),
     ("clap", &["ropewalk", "xtask"]),
+    ("russh", &["builder"]),
 ];
 
 /// `model` means and does not act: none of these.

@@ -13,8 +13,14 @@ pub(crate) async fn info(Shared(state): Shared<State>, actor: Actor) -> ApiResul
     let Some(ssh) = &state.ctx.ssh else {
         return Err(ApiError::not_found("ssh"));
     };
+    let domain = &state.ctx.urls.domain;
+    // SSH asks the system's resolver, and few of them know names below localhost.
+    let local = domain == "localhost" || domain.ends_with(".localhost");
     Ok(ok(&SshGit {
-        host: format!("git.{}", state.ctx.urls.domain),
+        host: match local {
+            true => "localhost".to_owned(),
+            false => format!("git.{domain}"),
+        },
         port: ssh.port,
         host_key: ssh.host_key.clone(),
     }))

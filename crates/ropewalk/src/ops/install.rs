@@ -36,6 +36,10 @@ pub(crate) struct Install {
     /// Its key, PEM
     #[arg(long, value_name = "FILE", requires = "cert")]
     key: Option<PathBuf>,
+    /// Git speaks SSH too, on this port, or on 2222; 22 is the host's own
+    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "2222",
+        value_parser = clap::value_parser!(u16).range(1..))]
+    ssh: Option<u16>,
 }
 
 impl Install {
@@ -65,7 +69,7 @@ impl Install {
         printer.line(&format!("-----> Installing {BINARY}"))?;
         install_binary(&below(BINARY))?;
         let tls = self.tls(&below)?;
-        for (name, text) in units::units(&domain, tls) {
+        for (name, text) in units::units(&domain, tls, self.ssh) {
             write(&below("/etc/systemd/system").join(name), &text)?;
         }
         Data::open(&below(DEFAULT_DATA))?;
@@ -103,6 +107,11 @@ impl Install {
         printer.line(&format!(
             "Ropewalk runs. Apps get names like {scheme}://APP.{domain}/."
         ))?;
+        if let Some(port) = self.ssh {
+            printer.line(&format!(
+                "Git speaks SSH on port {port}; the host's own firewall must let it in."
+            ))?;
+        }
         printer.line(&format!(
             "The administrator's token is in {DEFAULT_DATA}/admin-token. Log in with:"
         ))?;
@@ -181,6 +190,7 @@ mod tests {
             root: Some(root.clone()),
             cert: Some(pem.clone()),
             key: Some(pem.clone()),
+            ssh: Some(2222),
         };
         install().run().await?;
         // Again, over what is there: an upgrade.
@@ -203,6 +213,7 @@ mod tests {
             root: Some(folder.path().to_owned()),
             cert: None,
             key: None,
+            ssh: None,
         };
         assert!(install.run().await.is_err());
         assert_eq!(fs::read_dir(folder.path())?.count(), 0);

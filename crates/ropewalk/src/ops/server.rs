@@ -11,6 +11,7 @@ mod host;
 mod platform;
 mod prepare;
 mod rendezvous;
+mod ssh;
 mod travel;
 
 pub(crate) use host::feed_watchdog;
@@ -60,6 +61,9 @@ pub(crate) struct Server {
     /// The router also speaks TLS on its port, with certificates of the local authority
     #[arg(long, conflicts_with = "https")]
     local_tls: bool,
+    /// Git speaks SSH here too, besides HTTP
+    #[arg(long, value_name = "ADDR")]
+    ssh: Option<std::net::SocketAddr>,
     /// Builds get nothing of the host's certificates, proxies and package index settings
     #[arg(long)]
     no_inherit: bool,
@@ -325,6 +329,7 @@ impl Server {
             log_drains: parts.log_drains.clone(),
             tasks: tasks.clone(),
         };
+        let ssh = ssh::Door::open(data, self.ssh)?;
         let own_port = if self.https { 443 } else { 80 };
         let terminals = Terminals::new(parts.store.clone());
         let api = ropewalk_api::routes(Context {
@@ -339,7 +344,7 @@ impl Server {
                 port: (self.port != own_port).then_some(self.port),
                 rendezvous: self.rendezvous(),
             },
-            ssh: None,
+            ssh: ssh.as_ref().map(ssh::Door::shown),
             signing_key: SigningKey::derive(&std::fs::read(data.path("key"))?),
             default_stack: "debian-13".to_owned(),
             egress: self.egress(),
@@ -365,6 +370,9 @@ impl Server {
             },
             git_ready,
         };
+        if let Some(door) = ssh {
+            door.start(tasks, &parts.builder, hosts.git_ready.clone());
+        }
         tasks.spawn(
             "terminals",
             rendezvous::serve(

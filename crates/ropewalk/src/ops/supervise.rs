@@ -3,7 +3,7 @@
 //! The listening socket is held here and handed to each router as its standard input, so that while a router is
 //! replaced connections wait instead of being refused.
 
-use std::net::TcpListener;
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus, Stdio};
@@ -26,16 +26,22 @@ const HEALTHY_RUN: Duration = Duration::from_secs(30);
 /// For a child to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(40);
 
+/// Where git speaks SSH: 22 is the host's own.
+const SSH_PORTS: std::ops::RangeInclusive<u16> = 2222..=2299;
+
 #[derive(Debug, Args)]
 pub(crate) struct Supervise {
     #[command(flatten)]
     data: DataArg,
     /// Where clients connect
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
-    listen: std::net::SocketAddr,
+    listen: SocketAddr,
     /// Apps are APP.DOMAIN
     #[arg(long, default_value = "localhost")]
     domain: String,
+    /// Git speaks SSH too, on the first port from 2222 that is free
+    #[arg(long)]
+    ssh: bool,
 }
 
 impl Supervise {
@@ -54,6 +60,11 @@ impl Supervise {
         let program = std::env::current_exe()?;
         // Nobody issues certificates for names that mean this machine, so it does that itself.
         let local_tls = (self.domain == "localhost").then_some("--local-tls");
+        // One port for as long as this runs: git remotes name it.
+        let ssh = match self.ssh {
+            true => Some(free_port(self.listen.ip())?.to_string()),
+            false => None,
+        };
         let server = keep(
             "server",
             &stop,
@@ -62,6 +73,7 @@ impl Supervise {
                 command
                     .args(["--domain", &self.domain, "--port", &port.to_string()])
                     .args(local_tls)
+                    .args(ssh.iter().flat_map(|address| ["--ssh", address]))
                     .stdin(Stdio::null());
                 Ok(command)
             },
@@ -90,6 +102,14 @@ impl Supervise {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The first address from port 2222 on that nothing listens on.
+fn free_port(ip: IpAddr) -> Result<SocketAddr> {
+    SSH_PORTS
+        .map(|port| SocketAddr::new(ip, port))
+        .find(|address| TcpListener::bind(address).is_ok())
+        .with_context(|| format!("no port of {ip} from 2222 to 2299 is free for git over SSH"))
 }
 
 fn child(program: &Path, mode: &str, data: &Path) -> Command {
@@ -186,6 +206,16 @@ mod tests {
         };
         keep("child", &stop, make, folder.path().join("pid")).await;
         assert_eq!(tries.get(), 3);
+        Ok(())
+    }
+
+    #[test]
+    fn a_port_that_is_taken_is_passed_over() -> Result<()> {
+        let ip = IpAddr::from([127, 0, 0, 1]);
+        let first = TcpListener::bind(free_port(ip)?)?;
+        let second = free_port(ip)?;
+        assert_ne!(second.port(), first.local_addr()?.port());
+        assert!(SSH_PORTS.contains(&second.port()));
         Ok(())
     }
 

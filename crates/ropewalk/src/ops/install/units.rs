@@ -3,9 +3,10 @@
 use super::BINARY;
 use crate::ops::DEFAULT_DATA;
 
-/// Every unit's file name and text. `domain` must have been checked.
-pub(super) fn units(domain: &str, tls: bool) -> Vec<(&'static str, String)> {
+/// Every unit's file name and text. `domain` must have been checked. `ssh`: the port on which git speaks SSH.
+pub(super) fn units(domain: &str, tls: bool, ssh: Option<u16>) -> Vec<(&'static str, String)> {
     let https = if tls { " --https --port 443" } else { "" };
+    let ssh = ssh.map_or_else(String::new, |port| format!(" --ssh [::]:{port}"));
     let cert = if tls {
         " --cert /etc/ropewalk/cert.pem --key /etc/ropewalk/key.pem"
     } else {
@@ -26,7 +27,7 @@ pub(super) fn units(domain: &str, tls: bool) -> Vec<(&'static str, String)> {
                  Wants=docker.service network-online.target\n\n\
                  [Service]\n\
                  Type=notify\n\
-                 ExecStart={BINARY} server --data {DEFAULT_DATA} --domain {domain}{https}\n\
+                 ExecStart={BINARY} server --data {DEFAULT_DATA} --domain {domain}{https}{ssh}\n\
                  Environment=MALLOC_ARENA_MAX=2\n\
                  Restart=always\n\
                  RestartSec=1\n\
@@ -96,7 +97,7 @@ mod tests {
 
     #[test]
     fn sockets_are_held_by_systemd_and_the_router_restarts_at_once() {
-        let units = units("example.com", true);
+        let units = units("example.com", true, Some(2222));
         let router = text(&units, "ropewalk-router.service");
         assert!(router.contains("Sockets=ropewalk-http.socket ropewalk-https.socket\n"));
         assert!(router.contains("RestartSec=100ms\n"));
@@ -106,26 +107,26 @@ mod tests {
         let server = text(&units, "ropewalk-server.service");
         assert!(server.contains(
             "ExecStart=/usr/local/bin/ropewalk server --data /var/lib/ropewalk \
-             --domain example.com --https --port 443\n"
+             --domain example.com --https --port 443 --ssh [::]:2222\n"
         ));
         assert!(server.contains("\nOOMPolicy=continue\n"));
     }
 
     #[test]
     fn without_a_certificate_only_port_80_is_served() {
-        let units = units("example.com", false);
+        let units = units("example.com", false, None);
         assert_eq!(text(&units, "ropewalk-https.socket"), "");
         assert!(text(&units, "ropewalk-http.socket").contains("ListenStream=80\n"));
-        assert!(
-            units
+        assert!(units.iter().all(|(_, text)| {
+            !["https", "443", "--ssh"]
                 .iter()
-                .all(|(_, text)| !text.contains("https") && !text.contains("443"))
-        );
+                .any(|word| text.contains(word))
+        }));
     }
 
     #[test]
     fn every_line_is_a_section_a_setting_or_a_comment() {
-        for (name, text) in units("example.com", true) {
+        for (name, text) in units("example.com", true, Some(22)) {
             for line in text.lines().filter(|line| !line.is_empty()) {
                 let section = line.starts_with('[') && line.ends_with(']');
                 let setting = line
