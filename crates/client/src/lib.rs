@@ -22,6 +22,7 @@ mod domains;
 mod dynos;
 mod error;
 mod formation;
+mod keys;
 mod log_drains;
 pub mod logs;
 mod monitors;

@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 
 use crate::cmd::{
     absent, access, apps, authorizations, buildpacks, builds, certs, completions, config, context,
-    domains, drains, git, heroku, import, login, logs, maintenance, open, ps, releases, run,
+    domains, drains, git, heroku, import, keys, login, logs, maintenance, open, ps, releases, run,
     sessions, slugs, stack, users,
 };
 use crate::ops::OpsCommand;
@@ -152,6 +152,18 @@ pub(crate) enum ApiCommand {
     /// Add a git remote that leads to an app
     #[command(name = "git:remote")]
     GitRemote(git::RemoteArgs),
+    /// List your SSH keys
+    #[command(name = "keys")]
+    Keys(keys::ListArgs),
+    /// Add an SSH key, to push over SSH
+    #[command(name = "keys:add")]
+    KeysAdd(keys::AddArgs),
+    /// Remove an SSH key
+    #[command(name = "keys:remove")]
+    KeysRemove(keys::RemoveArgs),
+    /// Remove all your SSH keys
+    #[command(name = "keys:clear")]
+    KeysClear,
     /// Answer git's question for our git host's token
     #[command(name = "git:credentials", hide = true)]
     GitCredentials(git::CredentialsArgs),

@@ -25,10 +25,6 @@ const NOUNS: &[(&str, &str)] = &[
         "git:clone",
         "Clone with git: git clone GIT_URL (ropewalk apps:info shows it).",
     ),
-    (
-        "keys",
-        "Git goes over HTTP with your token; no SSH key is needed.",
-    ),
     ("kafka", ""),
     ("labs", ""),
     ("local", ""),

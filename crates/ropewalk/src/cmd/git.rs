@@ -4,6 +4,8 @@ use std::io::Read;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use ropewalk_client::types::SshGit;
+use ropewalk_client::{Client, Error};
 
 use crate::cmd::context::hosts::GitHost;
 use crate::cmd::context::{AppArgs, Context, remotes};
@@ -17,6 +19,9 @@ pub(crate) struct RemoteArgs {
     /// Name of the git remote to make or to move
     #[arg(short, long, value_name = "REMOTE", default_value = "ropewalk")]
     remote: String,
+    /// Push over SSH, by a key that ropewalk keys:add has added
+    #[arg(long)]
+    ssh_git: bool,
 }
 
 pub(crate) async fn remote(cx: &Context, args: RemoteArgs) -> anyhow::Result<ExitCode> {
@@ -30,13 +35,39 @@ pub(crate) async fn remote(cx: &Context, args: RemoteArgs) -> anyhow::Result<Exi
             .hint("Run git init first.")
             .into());
     }
-    let app = cx.client()?.app(&app).await?;
-    remotes::set(&args.remote, &app.git_url, &cx.git_host()?).await?;
-    cx.out.line(&format!(
-        "set git remote {} to {}",
-        args.remote, app.git_url
-    ))?;
+    let client = cx.client()?;
+    let app = client.app(&app).await?;
+    let url = match args.ssh_git {
+        true => {
+            let ssh = ssh_git(&client).await?;
+            let url = format!("ssh://git@{}:{}/{}.git", ssh.host, ssh.port, app.name);
+            remotes::set_url(&args.remote, &url).await?;
+            // So that whoever wants to can tell git's question about the host's key from a trap.
+            cx.out.remark(&format!(
+                "The host shows this key: [{}]:{} {}",
+                ssh.host, ssh.port, ssh.host_key
+            ))?;
+            url
+        }
+        false => {
+            remotes::set(&args.remote, &app.git_url, &cx.git_host()?).await?;
+            app.git_url
+        }
+    };
+    cx.out
+        .line(&format!("set git remote {} to {url}", args.remote))?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn ssh_git(client: &Client) -> anyhow::Result<SshGit> {
+    match client.ssh_git().await {
+        Err(Error::Api(error)) if error.status == 404 => {
+            Err(Failure::new("This server does not speak git over SSH.")
+                .hint("Push over HTTP: run the command without --ssh-git.")
+                .into())
+        }
+        answer => Ok(answer?),
+    }
 }
 
 #[derive(Debug, clap::Args)]

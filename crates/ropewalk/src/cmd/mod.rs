@@ -19,6 +19,7 @@ pub(crate) mod drains;
 pub(crate) mod git;
 pub(crate) mod heroku;
 pub(crate) mod import;
+pub(crate) mod keys;
 pub(crate) mod login;
 pub(crate) mod logs;
 pub(crate) mod maintenance;
@@ -72,6 +73,10 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::AppsRename(args) => apps::rename::run(cx, args).await,
         Command::AppsDestroy(args) => apps::destroy::run(cx, args).await,
         Command::GitRemote(args) => git::remote(cx, args).await,
+        Command::Keys(args) => keys::list(cx, args).await,
+        Command::KeysAdd(args) => keys::add(cx, args).await,
+        Command::KeysRemove(args) => keys::remove(cx, args).await,
+        Command::KeysClear => keys::clear(cx).await,
         Command::GitCredentials(args) => git::credentials(cx, &args),
         Command::Config(args) => config::list::run(cx, args).await,
         Command::ConfigGet(args) => config::get::run(cx, args).await,

@@ -10,6 +10,7 @@ mod config;
 mod dynos;
 mod fake;
 mod heroku;
+mod keys;
 mod login;
 mod others;
 mod releases;

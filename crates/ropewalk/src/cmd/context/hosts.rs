@@ -28,7 +28,8 @@ impl ApiHost {
 
     /// Of the API's base address.
     pub(crate) fn parse(url: &str) -> anyhow::Result<Self> {
-        let (scheme, name, port) = split(url).ok_or_else(|| {
+        let api = split(url).filter(|(scheme, ..)| scheme != "ssh");
+        let (scheme, name, port) = api.ok_or_else(|| {
             Failure::new(format!(
                 "`{url}` is not an address of the form http://host or https://host."
             ))
@@ -62,12 +63,21 @@ impl GitHost {
         authority(&self.name, self.port)
     }
 
-    /// The app that `remote_url` pushes to, when it is one of ours. Heroku's CLI writes every remote as HTTPS, and
-    /// `ropewalk heroku` tells git where that really leads.
+    /// The app that `remote_url` pushes to, when it is one of ours; over SSH the port may be any. Heroku's CLI writes
+    /// every remote as HTTPS, and `ropewalk heroku` tells git where that really leads.
     pub(crate) fn app_of(&self, remote_url: &str) -> Option<String> {
         let (scheme, name, port) = split(remote_url)?;
-        let ours = name == self.name && port == self.port;
-        if !ours || (scheme != self.scheme && scheme != "https") {
+        let is_ours = match scheme.as_str() {
+            // SSH's own resolver does not know names below localhost.
+            "ssh" => {
+                name == self.name || (name == "localhost" && self.name.ends_with(".localhost"))
+            }
+            _ => {
+                let ours = name == self.name && port == self.port;
+                ours && (scheme == self.scheme || scheme == "https")
+            }
+        };
+        if !is_ours {
             return None;
         }
         let path = remote_url.split_once("://")?.1.split_once('/')?.1;
@@ -81,13 +91,14 @@ fn authority(name: &str, port: Option<u16>) -> String {
     port.map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"))
 }
 
-/// Scheme, lower-case host and port (the scheme's own port is `None`) of an http(s) address.
+/// Scheme, lower-case host and port (the scheme's own port is `None`) of an http, https or ssh address.
 fn split(url: &str) -> Option<(String, String, Option<u16>)> {
     let (scheme, rest) = url.split_once("://")?;
     let scheme = scheme.to_ascii_lowercase();
     let usual = match scheme.as_str() {
         "http" => 80,
         "https" => 443,
+        "ssh" => 22,
         _ => return None,
     };
     let authority = rest.split(['/', '?', '#']).next()?;
@@ -126,6 +137,7 @@ mod tests {
             assert_eq!(ApiHost::parse(api).unwrap().git_host().base(), git, "{api}");
         }
         assert!(ApiHost::parse("api.localhost").is_err());
+        assert!(ApiHost::parse("ssh://api.localhost").is_err());
     }
 
     #[test]
@@ -140,6 +152,10 @@ mod tests {
                 Some("demo"),
             ),
             ("http://GIT.localhost:8080/demo.git", Some("demo")),
+            ("ssh://git@git.localhost:2222/demo.git", Some("demo")),
+            ("ssh://git@localhost:2222/demo.git", Some("demo")),
+            ("ssh://git.localhost/demo.git", Some("demo")),
+            ("ssh://git@example.com:2222/demo.git", None),
             ("http://git.localhost/demo.git", None),
             ("https://git.localhost:8080/demo.git", Some("demo")),
             ("http://git.localhost:8080/a/demo.git", None),

@@ -66,12 +66,7 @@ pub(crate) async fn in_repository() -> anyhow::Result<bool> {
 
 /// Adds or moves a remote, and lets git ask us for the token of its host.
 pub(crate) async fn set(name: &str, url: &str, host: &GitHost) -> anyhow::Result<()> {
-    let exists = git(&["config", "--get", &format!("remote.{name}.url")])
-        .await?
-        .status
-        .success();
-    let verb = if exists { "set-url" } else { "add" };
-    must(&["remote", verb, name, url]).await?;
+    set_url(name, url).await?;
     let helper = format!("credential.{}.helper", host.base());
     must(&[
         "config",
@@ -108,6 +103,16 @@ pub(crate) async fn settle(folder: &Path, written: &str, host: &GitHost) -> anyh
     let known = git_in(folder, &["config", "--local", "--get", &key]).await?;
     must_in(folder, &["config", "--replace-all", &key, written]).await?;
     Ok(!known.status.success())
+}
+
+/// Adds or moves a remote that needs no token.
+pub(crate) async fn set_url(name: &str, url: &str) -> anyhow::Result<()> {
+    let exists = git(&["config", "--get", &format!("remote.{name}.url")])
+        .await?
+        .status
+        .success();
+    let verb = if exists { "set-url" } else { "add" };
+    must(&["remote", verb, name, url]).await
 }
 
 /// Takes a remote away.
