@@ -187,6 +187,29 @@ async fn strangers_come_nowhere() {
         "{}",
         said.text
     );
+    // Six keys of nobody end the connection, five before the right one do not.
+    let right = door.make("right", "ed25519");
+    door.add(&rig, "right", right, "owner@example.com").await;
+    let wrong: Vec<String> = (1..=6).map(|n| format!("wrong{n}")).collect();
+    for name in &wrong {
+        door.make(name, "ed25519");
+    }
+    for (count, opens) in [(5, true), (6, false)] {
+        let mut shown = wrong[1..count].to_vec();
+        shown.push("right".to_owned());
+        let shown: Vec<String> = shown
+            .iter()
+            .flat_map(|name| ["-i".to_owned(), door.path(name).display().to_string()])
+            .collect();
+        let shown: Vec<&str> = shown.iter().map(String::as_str).collect();
+        let said = door.ssh("wrong1", &shown, &[]).await;
+        assert_eq!(
+            said.text.contains("Hi owner@example.com"),
+            opens,
+            "{count}: {}",
+            said.text
+        );
+    }
     // An account that has nothing to do with the app.
     door.key(&rig, "ed25519", "stranger@example.com").await;
     for arguments in [

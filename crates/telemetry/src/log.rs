@@ -8,8 +8,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 /// Environment variable that says what is logged: `info`, `ropewalk_api=debug,warn` ...
 pub const VARIABLE: &str = "ROPEWALK_LOG";
-/// Without the variable.
-const DEFAULT: &str = "info";
+/// Without the variable. What strangers send to the SSH port is no event of the platform.
+const DEFAULT: &str = "info,russh=off";
 
 /// How a log line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -58,9 +58,20 @@ impl Door {
     /// A key of that kind, under the kind's name, added to an account.
     pub async fn key(&self, rig: &Rig, kind: &str, email: &'static str) -> Uuid {
         let public_key = self.make(kind, kind);
+        self.add(rig, kind, public_key, email).await
+    }
+
+    /// Adds a key that was made under that name to an account.
+    pub async fn add(
+        &self,
+        rig: &Rig,
+        name: &str,
+        public_key: String,
+        email: &'static str,
+    ) -> Uuid {
         let listed = std::process::Command::new("ssh-keygen")
             .args(["-l", "-f"])
-            .arg(self.path(&format!("{kind}.pub")))
+            .arg(self.path(&format!("{name}.pub")))
             .output()
             .unwrap();
         let listed = String::from_utf8(listed.stdout).unwrap();
@@ -144,7 +155,7 @@ impl Door {
         .collect()
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 }

@@ -22,6 +22,8 @@ use crate::context::Context;
 const MAX_CONNECTIONS: usize = 32;
 /// From a connection's first byte until a key was shown that is somebody's.
 const LOG_IN: Duration = Duration::from_secs(20);
+/// Refusals after which a client may try no more: six keys of nobody, and the question what there is to try.
+const MAX_REFUSALS: usize = 7;
 /// A connection on which no command runs is kept this long.
 const IDLE: Duration = Duration::from_secs(300);
 /// Between signs of life that clients are asked for, also while a build says nothing.
@@ -94,7 +96,7 @@ fn config(key: &HostKey) -> Config {
             key: Cow::Borrowed(KINDS),
             ..Preferred::DEFAULT
         },
-        max_auth_attempts: super::session::MAX_TRIES,
+        max_auth_attempts: MAX_REFUSALS,
         inactivity_timeout: Some(STUCK),
         keepalive_interval: Some(KEEPALIVE),
         keepalive_max: MISSED,
