@@ -70,6 +70,8 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError::Refused`] when the key is somebody's already, or the account has 100.
     pub fn add_ssh_key(&self, new: &NewSshKey, now: Timestamp) -> Result<SshKey> {
+        // An account that was deleted meanwhile gets none: whoever has its address next would have the key.
+        self.find_user(&new.user.to_string())?;
         if self.ssh_keys(new.user)?.len() >= MOST {
             return Err(StoreError::Refused(format!(
                 "An account has at most {MOST} SSH keys."

@@ -290,6 +290,7 @@ async fn an_ssh_key_is_one_accounts_and_goes_with_it() {
             assert_eq!(tx.ssh_keys(user(2))?.len(), 99);
             tx.delete_user(user(2), now())?;
             assert_eq!(tx.ssh_key_owner("SHA256:2")?, None);
+            assert!(tx.add_ssh_key(&key(2, user(2)), now()).is_err());
             assert_eq!(tx.ssh_keys(user(2))?, []);
             Ok(())
         })

@@ -53,6 +53,8 @@ pub(crate) async fn create(
         .ctx
         .store
         .write(move |tx| {
+            // It may have been destroyed meanwhile.
+            tx.app(app.id)?;
             let user = match tx.find_user(&asked.user) {
                 Err(StoreError::NotFound(_)) => {
                     return Err(StoreError::Refused(format!(
