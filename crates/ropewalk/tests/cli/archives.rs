@@ -233,8 +233,8 @@ fn origin() -> Fake {
         .on(&format!("GET /blob/{OTHER}"), 200, json!("archive"))
 }
 
-/// Ours, where the app is not there yet.
-fn here() -> Fake {
+/// Ours, where the app is not there yet, and the slug's archive is answered so.
+fn here_that_answers(status: u16, body: Value) -> Fake {
     let fake = Fake::new();
     let copy = app("copy", fake.port);
     let announced = slug(&fake, ID, "put");
@@ -245,20 +245,12 @@ fn here() -> Fake {
         .on("PATCH /apps/copy/config-vars", 200, json!({}))
         .on("PUT /apps/copy/buildpack-installations", 200, json!([]))
         .on("POST /apps/copy/slugs", 201, announced)
-        .on(&format!("PUT /blob/{ID}"), 200, Value::Null)
+        .on(&format!("PUT /blob/{ID}"), status, body)
         .on("POST /apps/copy/releases", 201, release(2, "Import", true))
         .on(
             "GET /apps/copy/available-dyno-sizes",
             200,
             json!([{"name": "Standard-1X"}, {"name": "Standard-2X"}]),
-        )
-        .on(
-            "GET /apps/copy/formation",
-            200,
-            json!([
-                formation("web", 1, "Standard-1X"),
-                formation("worker", 0, "Standard-1X")
-            ]),
         )
         .on("PATCH /apps/copy/formation", 200, json!([]))
         .on(
@@ -266,6 +258,21 @@ fn here() -> Fake {
             422,
             json!({"id": "invalid_params", "message": "It is taken."}),
         )
+}
+
+fn as_released(fake: Fake) -> Fake {
+    fake.on(
+        "GET /apps/copy/formation",
+        200,
+        json!([
+            formation("web", 1, "Standard-1X"),
+            formation("worker", 0, "Standard-1X")
+        ]),
+    )
+}
+
+fn here() -> Fake {
+    as_released(here_that_answers(200, Value::Null))
 }
 
 fn import(here: &Fake, origin: &Fake, more: &[&str]) -> crate::fake::Ran {
@@ -341,7 +348,7 @@ fn an_app_is_copied_and_what_is_not_is_told() {
 
 #[test]
 fn a_second_run_changes_only_what_differs() {
-    let (origin, here) = (origin(), here());
+    let (origin, here) = (origin(), here_that_answers(200, Value::Null));
     let mut copy = app("copy", here.port);
     copy["maintenance"] = true.into();
     let done = release(2, &format!("Import shop v7 {}", &OTHER[..8]), true);
@@ -370,9 +377,8 @@ fn a_second_run_changes_only_what_differs() {
 
 #[test]
 fn code_that_could_not_be_copied_is_a_failure_and_the_rest_is_copied() {
-    let (origin, here) = (origin(), here());
     let refused = json!({"id": "invalid_params", "message": "The archive is damaged."});
-    let here = here.on(&format!("PUT /blob/{ID}"), 422, refused);
+    let (origin, here) = (origin(), as_released(here_that_answers(422, refused)));
     let ran = import(&here, &origin, &[]);
     assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
     assert!(
