@@ -240,6 +240,23 @@ pub(crate) fn run(world: &World) -> Outcome {
     Ok(())
 }
 
+pub(crate) fn run_inside(world: &World) -> Outcome {
+    let app = world.app.as_str();
+    let web = world.rig.dynos(app).into_iter().map(|(name, _)| name);
+    let Some(web) = web.into_iter().find(|name| name.starts_with("web.")) else {
+        return Err("there is no web dyno".to_owned());
+    };
+    let ran = good(
+        world,
+        &["run:inside", &web, "-a", app, "--", "echo in $DYNO"],
+    )?;
+    check(
+        ran.stdout.contains(&format!("in {web}")),
+        "it ran elsewhere",
+        &ran,
+    )
+}
+
 pub(crate) fn run_detached(world: &World) -> Outcome {
     let ran = good(
         world,
@@ -392,10 +409,12 @@ pub(crate) fn keys_add(world: &World) -> Outcome {
     let file = world.rig.data.join("key.pub");
     let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEMpGrvYgxZKXhgLX6XfSrbDdqTpYjvs8nLcLGWRBvTG dev@example.com\n";
     std::fs::write(&file, key).unwrap();
-    let ran = world.run(&["keys:add", file.to_str().unwrap()]);
+    let ran = good(world, &["keys:add", file.to_str().unwrap()])?;
+    check(ran.all().contains("done"), "it is not taken", &ran)?;
+    let ran = good(world, &["keys"])?;
     check(
-        ran.code == 2 && ran.all().contains("not_found"),
-        "it is not refused",
+        ran.stdout.contains("dev@example.com"),
+        "it is not told",
         &ran,
     )
 }

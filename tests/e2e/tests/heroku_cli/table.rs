@@ -59,6 +59,14 @@ const fn works(command: &'static str, steps: &'static [Step]) -> Row {
     }
 }
 
+const fn helper(command: &'static str, steps: &'static [Step]) -> Row {
+    Row {
+        command,
+        verdict: Verdict::Helper,
+        steps: Steps::Typed(steps),
+    }
+}
+
 const fn not_yet(command: &'static str, steps: &'static [Step]) -> Row {
     Row {
         command,
@@ -281,14 +289,7 @@ pub(crate) const ROWS: &[Row] = &[
     by_hand("logs", by_hand::logs_resume_after_the_server_was_killed),
     by_hand("run", by_hand::run),
     by_hand("run:detached", by_hand::run_detached),
-    not_yet(
-        "run:inside",
-        &[bad(
-            "run:inside web.1 -a {app} -- echo hi",
-            2,
-            &["Commands cannot be run inside a running dyno yet"],
-        )],
-    ),
+    by_hand("run:inside", by_hand::run_inside),
     works(
         "domains",
         &[good(
@@ -412,21 +413,29 @@ pub(crate) const ROWS: &[Row] = &[
         )],
     ),
     works("drains", &[good("drains -a {app}", &[])]),
-    not_yet(
+    works(
         "drains:add",
-        &[bad(
-            "drains:add https://drain.example.com/x -a {app}",
-            2,
-            &["Error ID: not_found"],
-        )],
+        &[
+            good(
+                "drains:add https://drain.example.com/x -a {app}",
+                &["Successfully added drain https://drain.example.com/x"],
+            ),
+            good("drains -a {app}", &["https://drain.example.com/x (d."]),
+        ],
     ),
-    not_yet(
+    works(
         "drains:remove",
-        &[bad(
-            "drains:remove https://drain.example.com/x -a {app}",
-            2,
-            &["Error ID: not_found"],
-        )],
+        &[
+            good(
+                "drains:remove https://drain.example.com/x -a {app}",
+                &["Successfully removed drain https://drain.example.com/x"],
+            ),
+            bad(
+                "drains:remove https://drain.example.com/x -a {app}",
+                2,
+                &["Error ID: not_found"],
+            ),
+        ],
     ),
     works(
         "features",
@@ -507,16 +516,15 @@ pub(crate) const ROWS: &[Row] = &[
     by_hand("access:add", by_hand::access),
     by_hand("certs:add", by_hand::certs),
     works("keys", &[good("keys", &["You have no SSH keys."])]),
-    by_hand_not_yet("keys:add", by_hand::keys_add),
-    not_yet(
+    by_hand("keys:add", by_hand::keys_add),
+    works(
         "keys:remove",
-        &[bad(
+        &[good(
             "keys:remove dev@example.com",
-            1,
-            &["No SSH keys on account"],
+            &["Removing dev@example.com SSH key... done"],
         )],
     ),
-    not_yet("keys:clear", &[good("keys:clear", &[])]),
+    works("keys:clear", &[good("keys:clear", &["done"])]),
     works(
         "authorizations",
         &[good(
@@ -527,7 +535,7 @@ pub(crate) const ROWS: &[Row] = &[
     by_hand("authorizations:create", by_hand::authorizations),
     works("sessions", &[good("sessions", &["No OAuth sessions."])]),
     works("regions", &[good("regions", &["us This server"])]),
-    not_yet(
+    helper(
         "ps:autoscale:enable",
         &[
             bad(
@@ -539,19 +547,17 @@ pub(crate) const ROWS: &[Row] = &[
                 "ps:type web=performance-m -a {app}",
                 &["web Performance-M 1"],
             ),
-            bad(
+            good(
                 "ps:autoscale:enable --min 1 --max 2 --p95 100 -a {app}",
-                2,
-                &["Autoscaling is not available here."],
+                &["Enabling dyno autoscaling... done"],
             ),
         ],
     ),
-    not_yet(
+    helper(
         "ps:autoscale:disable",
-        &[bad(
+        &[good(
             "ps:autoscale:disable -a {app}",
-            1,
-            &["{app} does not have autoscale enabled"],
+            &["Disabling dyno autoscaling... done"],
         )],
     ),
     never(
@@ -647,11 +653,10 @@ pub(crate) const ROWS: &[Row] = &[
         "spaces",
         &[bad("spaces", 2, &["You do not have access to any spaces."])],
     ),
-    Row {
-        command: "webhooks",
-        verdict: Verdict::Helper,
-        steps: Steps::Typed(&[good("webhooks -a {app}", &["{app} has no webhooks"])]),
-    },
+    helper(
+        "webhooks",
+        &[good("webhooks -a {app}", &["{app} has no webhooks"])],
+    ),
     not_yet(
         "webhooks:add",
         &[bad(
@@ -782,12 +787,4 @@ pub(crate) fn verdict(command: &str) -> Option<Verdict> {
             .max_by_key(|(family, _)| family.len())
             .map(|(_, verdict)| *verdict)
     })
-}
-
-const fn by_hand_not_yet(command: &'static str, steps: fn(&World) -> Result<(), String>) -> Row {
-    Row {
-        command,
-        verdict: Verdict::NotYet,
-        steps: Steps::ByHand(steps),
-    }
 }

@@ -80,8 +80,9 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
     let action = (!args.no_notify).then(|| cx.out.action(&what));
     let dyno = client.run_inside(&app, &args.dyno, &wanted).await?;
     let connection = client.attach(attach_url(&dyno)?).await?;
+    let signals = session::Signals::listen()?;
     if let Some(action) = action {
         action.end(&paint.good("up"))?;
     }
-    session::run(connection, tty).await
+    session::run(connection, signals, tty).await
 }

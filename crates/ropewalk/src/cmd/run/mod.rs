@@ -149,10 +149,11 @@ pub(crate) async fn attached(cx: &Context, args: Args) -> anyhow::Result<ExitCod
     let action = (!args.no_notify).then(|| cx.out.action(&what));
     let dyno = client.create_dyno(&app, &wanted).await?;
     let connection = client.attach(attach_url(&dyno)?).await?;
+    let signals = session::Signals::listen()?;
     if let Some(action) = action {
         action.end(&format!("{}, {}", paint.good("up"), paint.dyno(&dyno.name)))?;
     }
-    session::run(connection, tty).await
+    session::run(connection, signals, tty).await
 }
 
 fn attach_url(dyno: &Dyno) -> Result<&str, Failure> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ropewalk_client::attach::{FromDyno, Receiver, Sender, ToDyno};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::SendTimeoutError;
 
@@ -20,9 +20,29 @@ const PING_EVERY: Duration = Duration::from_secs(25);
 /// For a signal to be on its way.
 const HAND_OVER: Duration = Duration::from_secs(2);
 
+/// The signals that are the dyno's from when this is made on: made before the user is told that the dyno is there.
+pub(super) struct Signals {
+    resized: Signal,
+    interrupted: Signal,
+    terminated: Signal,
+    hung_up: Signal,
+}
+
+impl Signals {
+    pub(super) fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            resized: signal(SignalKind::window_change())?,
+            interrupted: signal(SignalKind::interrupt())?,
+            terminated: signal(SignalKind::terminate())?,
+            hung_up: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// Runs until the dyno's command ends, and passes its exit code on.
 pub(super) async fn run(
     (mut sender, mut receiver): (Sender, Receiver),
+    signals: Signals,
     tty: bool,
 ) -> anyhow::Result<ExitCode> {
     let raw = if tty { Some(Raw::start()?) } else { None };
@@ -45,9 +65,7 @@ pub(super) async fn run(
         }
     });
     let outcome = tokio::select! {
-        // Signals first: from the first output on, none may end this program itself.
-        biased;
-        failure = watch_signals(to_dyno, tty) => Err(failure.into()),
+        failure = watch_signals(signals, to_dyno, tty) => Err(failure.into()),
         outcome = receive(&mut receiver) => outcome,
     };
     for task in [input, sending] {
@@ -103,17 +121,7 @@ async fn read_input(to_dyno: mpsc::Sender<ToDyno>) {
 
 /// On a terminal Ctrl-C is a key like any other; without one it is a signal to pass on. Ends only when a signal
 /// cannot be passed on, because input that the dyno does not take is in its way.
-async fn watch_signals(to_dyno: mpsc::Sender<ToDyno>, tty: bool) -> Failure {
-    let listeners = (
-        signal(SignalKind::window_change()),
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-        signal(SignalKind::hangup()),
-    );
-    let (Ok(mut resized), Ok(mut interrupted), Ok(mut terminated), Ok(mut hung_up)) = listeners
-    else {
-        return pending().await;
-    };
+async fn watch_signals(mut signals: Signals, to_dyno: mpsc::Sender<ToDyno>, tty: bool) -> Failure {
     // The size may have changed since the dyno was asked for.
     let mut message = terminal::size()
         .filter(|_| tty)
@@ -130,12 +138,12 @@ async fn watch_signals(to_dyno: mpsc::Sender<ToDyno>, tty: bool) -> Failure {
             }
         }
         message = tokio::select! {
-            _ = resized.recv() => terminal::size()
+            _ = signals.resized.recv() => terminal::size()
                 .filter(|_| tty)
                 .map(|(rows, columns)| ToDyno::Resize { rows, columns }),
-            _ = interrupted.recv() => Some(ToDyno::Signal("INT".to_owned())),
-            _ = terminated.recv() => Some(ToDyno::Signal("TERM".to_owned())),
-            _ = hung_up.recv() => Some(ToDyno::Signal("HUP".to_owned())),
+            _ = signals.interrupted.recv() => Some(ToDyno::Signal("INT".to_owned())),
+            _ = signals.terminated.recv() => Some(ToDyno::Signal("TERM".to_owned())),
+            _ = signals.hung_up.recv() => Some(ToDyno::Signal("HUP".to_owned())),
         };
     }
 }
