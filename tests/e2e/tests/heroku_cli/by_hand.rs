@@ -236,7 +236,8 @@ pub(crate) fn run(world: &World) -> Outcome {
         .rig
         .wait("the one-off dyno", limit, |rig| one_offs(rig) == 1);
     world.rig.interrupt(&mut gone);
-    world.rig.wait("it to go", limit, none);
+    // A client that went before it attached is waited for, for a minute.
+    world.rig.wait("it to go", Duration::from_secs(100), none);
     Ok(())
 }
 
