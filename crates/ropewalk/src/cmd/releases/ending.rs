@@ -6,7 +6,10 @@ use ropewalk_client::Client;
 use ropewalk_client::types::Release;
 use ropewalk_client::types::release::ReleaseStatus;
 
+use crate::cmd::context::Context;
+use crate::cmd::releases::show_output;
 use crate::ui::Failure;
+use crate::ui::action::Action;
 
 /// Longest wait for web dynos to pass: the longest boot, twice.
 const BOOT: Duration = Duration::from_secs(150);
@@ -53,6 +56,34 @@ pub(crate) fn failed(version: u64, reason: Option<&str>) -> Failure {
     });
     Failure::new(format!("Release v{version} failed{why}."))
         .hint("The release before it still serves. See ropewalk releases and ropewalk logs.")
+}
+
+/// Shows what becomes of a release that was just made: its command's output, then whether it serves.
+///
+/// # Errors
+/// It does not serve.
+pub(crate) async fn see_through(
+    cx: &Context,
+    client: &Client,
+    app: &str,
+    made: &Release,
+    action: Action,
+) -> anyhow::Result<()> {
+    let version = format!("v{}", made.version);
+    let action = match &made.output_stream_url {
+        Some(url) => {
+            action.end(&format!("{version}, running its release command"))?;
+            show_output(cx, client, url).await?;
+            cx.out.action(&format!("Waiting for {version} to serve"))
+        }
+        None => action,
+    };
+    let ended = ending(client, app, made).await?;
+    if let Some(failure) = ended.failure(made.version) {
+        return Err(failure.into());
+    }
+    action.done_with(&version)?;
+    Ok(())
 }
 
 /// Waits until `release` has ended, but not for ever.

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use ropewalk_client::types::release::ReleaseCreate;
 
 use crate::cmd::context::{AppArgs, Context};
-use crate::cmd::releases::ending::ending;
-use crate::cmd::releases::{release, show_output};
+use crate::cmd::releases::ending::see_through;
+use crate::cmd::releases::release;
 use crate::ui::Failure;
 
 #[derive(Debug, clap::Args)]
@@ -44,19 +44,6 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
         ..ReleaseCreate::default()
     };
     let made = client.create_release(&app, &wanted).await?;
-    let version = format!("v{}", made.version);
-    let action = match &made.output_stream_url {
-        Some(url) => {
-            action.end(&format!("{version}, running its release command"))?;
-            show_output(cx, &client, url).await?;
-            cx.out.action(&format!("Waiting for {version} to serve"))
-        }
-        None => action,
-    };
-    let ended = ending(&client, &app, &made).await?;
-    if let Some(failure) = ended.failure(made.version) {
-        return Err(failure.into());
-    }
-    action.done_with(&version)?;
+    see_through(cx, &client, &app, &made, action).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -7,8 +7,8 @@ use ropewalk_client::types::Release;
 use ropewalk_client::types::release::ReleaseCreate;
 
 use crate::cmd::context::{AppArgs, Context};
-use crate::cmd::releases::ending::ending;
-use crate::cmd::releases::{show_output, version};
+use crate::cmd::releases::ending::see_through;
+use crate::cmd::releases::version;
 use crate::ui::Failure;
 
 #[derive(Debug, clap::Args)]
@@ -37,20 +37,7 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
         ..ReleaseCreate::default()
     };
     let release = client.create_release(&app, &wanted).await?;
-    let made = format!("v{}", release.version);
-    let action = match &release.output_stream_url {
-        Some(url) => {
-            action.end(&format!("{made}, running its release command"))?;
-            show_output(cx, &client, url).await?;
-            cx.out.action(&format!("Waiting for {made} to serve"))
-        }
-        None => action,
-    };
-    let ended = ending(&client, &app, &release).await?;
-    if let Some(failure) = ended.failure(release.version) {
-        return Err(failure.into());
-    }
-    action.done_with(&made)?;
+    see_through(cx, &client, &app, &release, action).await?;
     cx.out.remark("Rollback affects code and config vars; it doesn't add or remove data.\nTo undo, run ropewalk rollback again with the version you came from.")?;
     Ok(ExitCode::SUCCESS)
 }
