@@ -5,9 +5,11 @@
 
 mod address;
 pub(crate) mod archive;
+pub(crate) mod base;
 pub(crate) mod beneath;
 mod buildpacks;
 pub(crate) mod cache;
+mod changes;
 mod checkout;
 pub(crate) mod disk;
 mod env_dir;
@@ -42,7 +44,7 @@ use uuid::Uuid;
 use self::address::Address;
 use self::buildpacks::Buildpack;
 use self::cache::Lent;
-use self::checkout::{Objects, checkout};
+use self::checkout::Objects;
 use self::failure::Failure;
 use self::log::BuildLog;
 use self::order::{ArchiveOrder, Order, Source};
@@ -51,7 +53,7 @@ use self::process_types::ProcessTypes;
 use self::queue::{Claim, Place};
 use self::recipe::Recipe;
 use self::results::Results;
-use self::site::Site;
+use self::site::{Ground, Site};
 use crate::context::Builder;
 use crate::context::Context;
 use crate::error::chain;
@@ -173,7 +175,7 @@ async fn straight_line(
 ) -> Result<(), Failure> {
     let place = wait_for_place(context, log).await?;
     phases.end("queue");
-    disk::check(context).await?;
+    make_room(context).await?;
     let recipe = Recipe::look_up(context, order).await?;
     begin(context, order, &recipe, log, site).await?;
     put_source_and_cache(context, order, &recipe, log, site).await?;
@@ -217,6 +219,17 @@ async fn wait_for_place(
     }
 }
 
+/// There is enough free on the disk, if need be after what only saves time was thrown away.
+async fn make_room(context: &Context) -> Result<(), Failure> {
+    match disk::check(context).await {
+        Err(Failure::OutOfDisk { .. } | Failure::OutOfInodes { .. }) => {
+            base::purge_all(context).await?;
+            disk::check(context).await
+        }
+        checked => checked,
+    }
+}
+
 /// The build's row and folder; from here on its output is kept.
 async fn begin(
     context: &Context,
@@ -242,7 +255,10 @@ async fn begin(
         )
         .await;
     }
-    site.open()?;
+    site.open(match &order.source {
+        Source::Push { .. } => Ground::View,
+        Source::Archive(_) => Ground::Files,
+    })?;
     let (env, config) = (site.env(), recipe.config.clone());
     tokio::task::spawn_blocking(move || env_dir::write(&env, &config)).await??;
     Ok(())
@@ -254,7 +270,7 @@ async fn put_source_and_cache(
     order: &Order,
     recipe: &Recipe,
     log: &mut BuildLog,
-    site: &Site,
+    site: &mut Site,
 ) -> Result<(), Failure> {
     let app = recipe.app.id;
     let limits = &context.options.limits;
@@ -262,24 +278,30 @@ async fn put_source_and_cache(
         files: limits.cache_files,
         bytes: limits.cache_bytes,
     };
-    let (kept, lent) = (cache::path(context, app), site.cache());
+    let (kept, lent) = (cache::path(context, app), site.ground.join("cache"));
     let lend = async {
         let lend = tokio::task::spawn_blocking(move || cache::lend(&kept, &lent, most));
         Ok::<_, Failure>(lend.await??)
     };
-    let source = async {
-        match &order.source {
-            Source::Push { deploy, quarantine } => {
-                let objects = Objects::new(context.repos.path(app), quarantine.clone());
-                let (index, tree) = (site.folder.join("index"), site.app());
-                let lines = checkout(context, &objects, &deploy.commit, &index, &tree).await?;
-                log.line("Compressing source files... done.").await;
-                Ok(lines)
-            }
-            Source::Archive(archive) => archive::put(context, archive, site, log).await,
+    let (lines, lent) = match &order.source {
+        Source::Push { deploy, quarantine } => {
+            let objects = Objects::new(context.repos.path(app), quarantine.clone());
+            let base = async {
+                let tree = checkout::look(context, &objects, &deploy.commit).await?;
+                let aside = site.folder.join("aside");
+                base::bring(context, &objects, app, site.id, &tree, &aside).await
+            };
+            let (base, lent) = tokio::try_join!(base, lend)?;
+            site.mount(&base).await?;
+            let tree = site.app();
+            let lines = tokio::task::spawn_blocking(move || checkout::ignore(&tree)).await??;
+            log.line("Compressing source files... done.").await;
+            (lines, lent)
+        }
+        Source::Archive(archive) => {
+            tokio::try_join!(archive::put(context, archive, site, log), lend)?
         }
     };
-    let (lines, lent) = tokio::try_join!(source, lend)?;
     log.line("Building source:\n").await;
     for line in lines {
         log.detail(&line).await;
@@ -406,11 +428,18 @@ async fn discover(
 }
 
 /// The next build begins with what this one cached. Failing at it costs time, not the deploy.
-async fn keep_cache(context: &Context, order: &Order, site: &Site) {
-    let (from, kept) = (site.cache(), cache::path(context, order.app.id));
-    let moved = tokio::task::spawn_blocking(move || cache::keep(&from, &kept)).await;
-    if let Err(error) = moved.map_err(Error::Task).flatten() {
-        tracing::warn!(app = %order.app.id, error = chain(&error), "Could not keep a build cache.");
+async fn keep_cache(context: &Context, order: &Order, site: &mut Site) {
+    let app = order.app.id;
+    let kept = cache::path(context, app);
+    let keep = async {
+        // The cache leaves the view before it moves.
+        site.unmount().await?;
+        let from = site.ground.join("cache");
+        let moved = tokio::task::spawn_blocking(move || cache::keep(&from, &kept));
+        moved.await.map_err(Error::Task).flatten()
+    };
+    if let Err(error) = keep.await {
+        tracing::warn!(%app, error = chain(&error), "Could not keep a build cache.");
     }
 }
 

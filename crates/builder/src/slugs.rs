@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::build::archive::extract;
 use crate::build::log::BuildLog;
 use crate::build::pack;
-use crate::build::site::Site;
+use crate::build::site::{Ground, Site};
 use crate::context::{Builder, Context};
 use crate::uploads::{Refused, Upload, parse_checksum, receive};
 use crate::{Error, Result};
@@ -36,8 +36,8 @@ impl Builder {
         let slot = context.upload_slot()?;
         let work = async move {
             let _slot = slot;
-            let site = Site::new(&context, BuildId(Uuid::new_v4()));
-            let taken = take(&context, &expected, &site, upload).await;
+            let mut site = Site::new(&context, BuildId(Uuid::new_v4()));
+            let taken = take(&context, &expected, &mut site, upload).await;
             site.clean_up().await;
             taken
         };
@@ -57,10 +57,10 @@ pub(crate) async fn forget(context: &Context) -> Result<usize> {
 async fn take(
     context: &Arc<Context>,
     expected: &ExpectedSlug,
-    site: &Site,
+    site: &mut Site,
     upload: Upload,
 ) -> Result<(), Refused> {
-    site.open()?;
+    site.open(Ground::Files)?;
     let path = site.folder.join("archive");
     let received = receive(context, upload, &path).await?;
     let wanted = expected.checksum.as_deref().and_then(parse_checksum);

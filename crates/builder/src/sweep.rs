@@ -6,6 +6,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use ropewalk_model::AppId;
+use ropewalk_slug::view::unmount_below;
 use ropewalk_slug::{remove_tree, staging};
 
 use crate::build::cache;
@@ -14,7 +15,9 @@ use crate::context::Context;
 use crate::{Error, Result, slugs, sources};
 
 /// Folders of the data directory that are ours to fill.
-const FOLDERS: [&str; 6] = ["repos", "slugs", "builds", "cache", "hooks", "sources"];
+const FOLDERS: [&str; 7] = [
+    "repos", "slugs", "builds", "cache", "bases", "hooks", "sources",
+];
 
 /// How much was left behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,7 +31,7 @@ pub struct Swept {
     pub repositories: usize,
     /// Slug images that no slug names.
     pub slugs: usize,
-    /// Repositories and caches of apps that are no more.
+    /// Repositories, caches and bases of apps that are no more.
     pub apps: usize,
     /// Source archives that are too old, or were cut off, and slugs that waited too long for theirs.
     pub sources: usize,
@@ -49,8 +52,10 @@ pub(crate) async fn sweep(context: &Context) -> Result<Swept> {
         .await?;
     let containers = containers(context).await?;
     let data = &context.options.data;
+    unmount_below(&data.join("builds")).await?;
     let folders = all_in(&data.join("builds"), |_| true).await?
-        + all_in(&data.join("cache"), |name| name.starts_with('.')).await?;
+        + all_in(&data.join("cache"), |name| name.starts_with('.')).await?
+        + all_in(&data.join("bases"), |name| name.starts_with('.')).await?;
     let swept = Swept {
         builds,
         containers,

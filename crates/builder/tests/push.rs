@@ -104,6 +104,119 @@ async fn a_push_to_main_becomes_a_release() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_build_sees_the_tree_that_was_pushed_whatever_was_built_before() {
+    let rig = Rig::new().await;
+    let client = Client::new().await;
+    // What a build sees, and then does its worst to.
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    rig.engine.play(move |job| {
+        tell.send(listed(&job.tree.join("app"))).unwrap();
+        std::fs::write(job.tree.join("app/app.js"), "built").unwrap();
+        std::fs::create_dir_all(job.tree.join("app/node_modules/x")).unwrap();
+        std::fs::remove_file(job.tree.join("app/Procfile")).unwrap();
+        std::fs::write(job.tree.join("app/Procfile"), "web: built\n").unwrap();
+        job.node();
+        async { exit(0) }
+    });
+    let mut pushed = async |what: &str| {
+        client.commit(what).await;
+        let said = client.push(&rig.url(), &["+main"]).await;
+        assert!(said.ok, "{what}: {}", said.text);
+        assert_eq!(told.try_recv().unwrap(), listed(&client.work()), "{what}");
+    };
+    let work = client.work();
+    client.write("lib/deep/er/file", "one");
+    client.write("a name\twith \"odd\" \u{e4}", "odd");
+    client.write("run.sh", "#!/bin/sh\n");
+    std::os::unix::fs::symlink("lib", work.join("link")).unwrap();
+    // Which files are kept from build to build.
+    let bases = rig.data().join(format!("bases/{}", rig.app));
+    let kept = || std::fs::read_to_string(bases.join("at")).unwrap()[..36].to_owned();
+    pushed("first").await;
+    let first = kept();
+    pushed("nothing").await;
+
+    client.write("app.js", "console.log(2)\n");
+    client.write("lib/other", "two");
+    std::fs::remove_dir_all(work.join("lib/deep")).unwrap();
+    pushed("changed, added and removed").await;
+
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(work.join("run.sh"), executable).unwrap();
+    pushed("a mode").await;
+
+    // A link becomes a folder, a folder a link to outside, a file a folder.
+    std::fs::remove_file(work.join("link")).unwrap();
+    client.write("link/inner", "three");
+    std::fs::remove_dir_all(work.join("lib")).unwrap();
+    std::os::unix::fs::symlink("/etc", work.join("lib")).unwrap();
+    std::fs::remove_file(work.join("run.sh")).unwrap();
+    client.write("run.sh/file", "four");
+    pushed("kinds").await;
+
+    std::fs::remove_file(work.join("lib")).unwrap();
+    client.write("lib/passwd", "mine");
+    pushed("a folder where a link to outside was").await;
+    assert!(
+        !std::fs::read_to_string("/etc/passwd")
+            .unwrap()
+            .contains("mine")
+    );
+
+    assert_eq!(kept(), first);
+    client.write(".gitattributes", "*.txt text eol=crlf\n");
+    client.write("plain.txt", "line\r\n");
+    pushed("how git writes files").await;
+    assert_ne!(kept(), first);
+
+    client.git(&["reset", "-q", "--hard", "HEAD~5"]).await;
+    pushed("back").await;
+    client.git(&["checkout", "-q", "--orphan", "fresh"]).await;
+    client.git(&["branch", "-q", "-M", "fresh", "main"]).await;
+    pushed("another history").await;
+
+    // As after a build that was killed while it wrote.
+    std::fs::remove_file(bases.join("at")).unwrap();
+    std::fs::write(bases.join(kept_folder(&bases)).join("app/half"), "x").unwrap();
+    pushed("after a crash").await;
+    rig.builder.purge_cache(rig.app).await.unwrap();
+    assert!(!bases.exists());
+    pushed("after a purge").await;
+}
+
+fn kept_folder(bases: &std::path::Path) -> std::ffi::OsString {
+    let mut entries = std::fs::read_dir(bases).unwrap();
+    entries.next().unwrap().unwrap().file_name()
+}
+
+/// Path to kind, mode and content of everything in a folder but git's own.
+fn listed(folder: &std::path::Path) -> std::collections::BTreeMap<String, String> {
+    let mut found = std::collections::BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(&next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.ends_with(".git") {
+                continue;
+            }
+            let meta = path.symlink_metadata().unwrap();
+            let executable = std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o100;
+            let what = match meta.is_dir() {
+                true => {
+                    folders.push(path.clone());
+                    "folder".to_owned()
+                }
+                false if meta.is_symlink() => format!("link {:?}", path.read_link().unwrap()),
+                false => format!("{executable} {}", std::fs::read_to_string(&path).unwrap()),
+            };
+            let name = path.strip_prefix(folder).unwrap().to_str().unwrap();
+            found.insert(name.to_owned(), what);
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failed_build_rejects_the_push_and_changes_nothing() {
     let rig = Rig::new().await;
     let client = Client::new().await;
@@ -144,11 +257,9 @@ async fn a_failed_build_rejects_the_push_and_changes_nothing() {
         build.failure.as_deref(),
         Some("failed to compile Node.js app")
     );
-    assert_eq!(
-        (rig.builds_left(), count(&rig.data().join("slugs"))),
-        (0, 0)
-    );
+    assert_eq!(count(&rig.data().join("slugs")), 0);
     assert_eq!(rig.quarantines(), 0);
+    until(5, "nothing of the build is left", || rig.builds_left() == 0).await;
 
     // The next push works.
     rig.engine.play(async |job| {

@@ -9,12 +9,14 @@ mod command;
 pub mod digest;
 mod error;
 pub mod image;
+mod mount;
 pub mod mountinfo;
 pub mod mounts;
 pub mod staging;
 pub mod travel;
 pub mod tree;
 pub mod unpack;
+pub mod view;
 
 pub use command::remove_tree;
 pub use digest::{Digest, HashWriter};
@@ -23,6 +25,7 @@ pub use image::{Image, pack};
 pub use mounts::{Mounts, Observed, Present, Swept};
 pub use travel::{GzipHasher, Travel, write_tgz};
 pub use tree::{Limits, TreeFacts, prepare};
+pub use view::View;
 
 /// User and group that own every file of a slug and run every dyno.
 pub const DYNO_ID: u32 = 20_000;

@@ -11,26 +11,19 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use ropewalk_model::DynoId;
 use tokio::sync::Mutex;
 
-use crate::command::run;
-use crate::mountinfo::{self, Mount};
+use crate::mount::{self, mounted};
+use crate::mountinfo;
 use crate::{DYNO_ID, Digest, Error, Result, remove_tree};
-
-/// Longest wait for one mount or unmount; they take milliseconds.
-const MOUNT_LIMIT: Duration = Duration::from_secs(30);
-/// How often one mount point is unmounted when several mounts lie on each other.
-const LAYERS: usize = 16;
 
 /// The mounts below one folder. Clones share their lock; two `Mounts` on one folder must not be in use at once.
 #[derive(Debug, Clone)]
@@ -88,16 +81,11 @@ impl Mounts {
     pub async fn slug(&self, digest: &Digest, image: &Path) -> Result<PathBuf> {
         let _turn = self.turn.lock().await;
         let point = self.slug_path(digest);
-        if self.mounted(&point)?.is_some() {
+        if mounted(&point)?.is_some() {
             return Ok(point);
         }
         create_folder(&point)?;
-        let mut arguments: Vec<OsString> = ["-t", "squashfs", "-o", "loop,ro,nosuid,nodev", "--"]
-            .map(Into::into)
-            .into();
-        arguments.push(image.into());
-        arguments.push(point.clone().into());
-        run("mount", arguments, MOUNT_LIMIT).await?;
+        mount::image(image, &point).await?;
         Ok(point)
     }
 
@@ -108,13 +96,13 @@ impl Mounts {
         let folder = self.dyno_path(dyno);
         let merged = folder.join("merged");
         let lower = self.slug_path(digest);
-        if let Some(mount) = self.mounted(&merged)? {
+        if let Some(mount) = mounted(&merged)? {
             return match mount.option("lowerdir").map(Path::new) == Some(lower.as_path()) {
                 true => Ok(merged),
                 false => Err(Error::OtherSlug { path: merged }),
             };
         }
-        if self.mounted(&lower)?.is_none() {
+        if mounted(&lower)?.is_none() {
             // An overlay over the empty mount point would start an app without its files.
             let source = io::Error::other("the slug is not mounted");
             return Err(Error::io("use", &lower)(source));
@@ -126,19 +114,7 @@ impl Mounts {
         }
         let upper = folder.join("upper");
         chown(&upper, Some(DYNO_ID), Some(DYNO_ID)).map_err(Error::io("own", &upper))?;
-        // `volatile`: nothing here outlives a crash of the host, so nobody waits for the disk. `index=off`: the
-        // upper folder is used once only.
-        let options = format!(
-            "nosuid,nodev,volatile,index=off,lowerdir={},upperdir={},workdir={}",
-            lower.display(),
-            upper.display(),
-            folder.join("work").display()
-        );
-        let mut arguments: Vec<OsString> = ["-t", "overlay", "-o"].map(Into::into).into();
-        arguments.push(options.into());
-        arguments.extend(["--", "overlay"].map(OsString::from));
-        arguments.push(merged.clone().into());
-        run("mount", arguments, MOUNT_LIMIT).await?;
+        mount::overlay(&lower, &upper, &folder.join("work"), &merged).await?;
         Ok(merged)
     }
 
@@ -148,7 +124,7 @@ impl Mounts {
         let folder = self.dyno_path(dyno);
         let gone = {
             let _turn = self.turn.lock().await;
-            self.unmount(&folder.join("merged")).await?;
+            mount::unmount(&folder.join("merged")).await?;
             self.set_aside(&folder)?
         };
         // Deleting may take long and needs no turn.
@@ -162,7 +138,7 @@ impl Mounts {
     pub async fn remove_slug(&self, digest: &Digest) -> Result<()> {
         let _turn = self.turn.lock().await;
         let point = self.slug_path(digest);
-        self.unmount(&point).await?;
+        mount::unmount(&point).await?;
         match fs::remove_dir(&point) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(Error::io("remove", point)(error))
@@ -252,28 +228,6 @@ impl Mounts {
     fn dyno_of(&self, point: &Path) -> Option<DynoId> {
         let name = point.strip_prefix(self.root.join("dyno")).ok()?;
         name.to_str()?.strip_suffix("/merged")?.parse().ok()
-    }
-
-    /// The topmost mount at exactly this point.
-    fn mounted(&self, point: &Path) -> Result<Option<Mount>> {
-        let mut mounts = mountinfo::below(point)?;
-        mounts.retain(|mount| mount.point == point);
-        Ok(mounts.pop())
-    }
-
-    async fn unmount(&self, point: &Path) -> Result<()> {
-        for _ in 0..LAYERS {
-            if self.mounted(point)?.is_none() {
-                return Ok(());
-            }
-            let plain = run("umount", [point.as_os_str()], MOUNT_LIMIT).await;
-            if plain.is_err() && self.mounted(point)?.is_some() {
-                let lazy = [OsString::from("--lazy"), point.into()];
-                run("umount", lazy, MOUNT_LIMIT).await?;
-            }
-        }
-        let source = io::Error::other("too many mounts lie on each other");
-        Err(Error::io("unmount", point)(source))
     }
 
     async fn delete(&self, folder: &Path) -> Result<()> {

@@ -5,7 +5,7 @@
 //! build that writes into one changes nothing. The rest are hard links, so that 45,000 files cost links and no
 //! copies; package managers replace files rather than write into them, and one that does not changes the kept one too.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -16,6 +16,7 @@ use ropewalk_slug::{DYNO_ID, remove_tree};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
+use super::base;
 use super::beneath::is_folder;
 use crate::context::Context;
 use crate::{Error, Result};
@@ -45,18 +46,14 @@ pub(crate) fn path(context: &Context, app: AppId) -> PathBuf {
     context.options.data.join("cache").join(app.to_string())
 }
 
-/// Apps of which something is kept.
-pub(crate) fn apps(context: &Context) -> Result<Vec<AppId>> {
+/// Apps of which a cache or a base is kept.
+pub(crate) fn apps(context: &Context) -> Result<BTreeSet<AppId>> {
     let folder = context.options.data.join("cache");
-    let mut apps = Vec::new();
+    let mut apps = BTreeSet::from_iter(base::apps(context)?);
     for entry in fs::read_dir(&folder).map_err(Error::io("list", &folder))? {
         let entry = entry.map_err(Error::io("list", &folder))?;
-        apps.extend(
-            entry
-                .file_name()
-                .to_str()
-                .and_then(|name| name.parse::<AppId>().ok()),
-        );
+        let name = entry.file_name();
+        apps.extend(name.to_str().and_then(|name| name.parse::<AppId>().ok()));
     }
     Ok(apps)
 }
@@ -98,8 +95,9 @@ pub(crate) fn keep(from: &Path, kept: &Path) -> Result<()> {
     }
 }
 
-/// Throws the cache away, in one step first so that no build gets half of it.
+/// Throws the cache away, in one step first so that no build gets half of it, and the base with it.
 pub(crate) async fn purge(context: &Context, app: AppId) -> Result<()> {
+    base::purge(context, app).await?;
     let kept = path(context, app);
     let aside = kept.with_file_name(format!(".purged-{}", uuid::Uuid::new_v4()));
     match fs::rename(&kept, &aside) {

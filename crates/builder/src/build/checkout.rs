@@ -1,10 +1,12 @@
 //! The pushed tree as files, taken from the objects that git still holds in quarantine.
 //!
-//! Git writes the files, without filters, hooks or network; what it is asked to write was looked at first. The files
-//! are given to the build's user afterwards.
+//! Git writes them, without filters, hooks or network; what it is asked to write was looked at first. Where they are
+//! written, and which of them are there already, is the base's matter.
 
+use std::collections::HashSet;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, lchown};
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -13,10 +15,11 @@ use ropewalk_slug::DYNO_ID;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
+use super::changes::Changes;
 use super::failure::Failure;
 use super::slugignore;
 use crate::context::Context;
-use crate::git::command::{run, spawn};
+use crate::git::command::{run, run_with, spawn};
 use crate::git::refs::is_object_id;
 use crate::options::Limits;
 use crate::{Error, Result};
@@ -43,7 +46,7 @@ impl Objects {
         Self { repo, quarantine }
     }
 
-    fn command(&self, context: &Context) -> Command {
+    pub(crate) fn command(&self, context: &Context) -> Command {
         let mut command = context.git.command(&self.repo);
         if let Some(quarantine) = &self.quarantine {
             command.env("GIT_OBJECT_DIRECTORY", quarantine).env(
@@ -53,35 +56,100 @@ impl Objects {
         }
         command
     }
+
+    /// The id of a commit's tree.
+    async fn tree(&self, context: &Context, commit: &str) -> Result<String> {
+        let mut command = self.command(context);
+        command.args(["rev-parse", "--verify", "--quiet"]);
+        command.arg(format!("{commit}^{{tree}}"));
+        let output = run(&mut command, "rev-parse", LIMIT).await?;
+        Ok(String::from_utf8_lossy(&output).trim().to_owned())
+    }
 }
 
-/// Writes the commit's tree into `tree`, which is an empty folder, without what `.slugignore` names. Returns lines
-/// for the log.
-pub(crate) async fn checkout(
+/// Looks at a commit before a byte of it is written. Returns the id of its tree.
+pub(crate) async fn look(
     context: &Context,
     objects: &Objects,
     commit: &str,
-    index: &Path,
-    tree: &Path,
-) -> Result<Vec<String>, Failure> {
+) -> Result<String, Failure> {
     if !is_object_id(commit) {
         return Err(Failure::Source(vec!["That is not a commit.".to_owned()]));
     }
     look_at(context, objects, commit).await?;
-    write(context, objects, commit, index, tree).await?;
-    let tree = tree.to_owned();
-    tokio::task::spawn_blocking(move || finish(&tree)).await?
+    Ok(objects.tree(context, commit).await?)
 }
 
-/// A fresh tree without what `.slugignore` names, the build's user owning it. Returns lines for the log. Blocking.
+/// Writes a tree into `folder/app`, the build's user owning it. The folder must not be there.
+pub(crate) async fn write(
+    context: &Context,
+    objects: &Objects,
+    tree: &str,
+    folder: &Path,
+) -> Result<()> {
+    let app = folder.join("app");
+    fs::create_dir_all(&app).map_err(Error::io("make", &app))?;
+    let git = Worktree::new(context, objects, folder);
+    git.run("read-tree", &[tree], Stdio::null()).await?;
+    git.run("checkout-index", &["--all", "--quiet"], Stdio::null())
+        .await?;
+    git.finish()?;
+    let give = move || {
+        give_one(&app)?;
+        give_away(&app)
+    };
+    tokio::task::spawn_blocking(give).await?
+}
+
+/// Removes from `folder/app` what is to go and writes what is to come, the build's user owning it.
+pub(crate) async fn move_on(
+    context: &Context,
+    objects: &Objects,
+    changes: Changes,
+    folder: &Path,
+) -> Result<()> {
+    let app = folder.join("app");
+    let changes = {
+        let app = app.clone();
+        let remove = move || remove(&app, &changes).map(|()| changes);
+        tokio::task::spawn_blocking(remove).await??
+    };
+    if changes.written.is_empty() {
+        return Ok(());
+    }
+    let git = Worktree::new(context, objects, folder);
+    // An index that holds nothing else.
+    let list = folder.join("changed");
+    fs::write(&list, &changes.index).map_err(Error::io("write", &list))?;
+    let input = fs::File::open(&list).map_err(Error::io("open", &list))?;
+    git.run("update-index", &["-z", "--index-info"], input.into())
+        .await?;
+    let arguments = ["--all", "--force", "--quiet"];
+    git.run("checkout-index", &arguments, Stdio::null()).await?;
+    git.finish()?;
+    let give = move || {
+        give(&app, &changes)?;
+        fs::remove_file(&list).map_err(Error::io("remove", &list))
+    };
+    tokio::task::spawn_blocking(give).await?
+}
+
+/// A fresh tree of files without what `.slugignore` names, the build's user owning it. Returns lines for the log.
+/// Blocking.
 pub(crate) fn finish(tree: &Path) -> Result<Vec<String>, Failure> {
+    let lines = ignore(tree)?;
+    give_away(tree)?;
+    Ok(lines)
+}
+
+/// Removes what `.slugignore` names from a tree that no buildpack has seen. Returns lines for the log. Blocking.
+pub(crate) fn ignore(tree: &Path) -> Result<Vec<String>, Failure> {
     let (removed, mut lines) = slugignore::apply(tree)?;
     if removed > 0 {
         lines.push(format!(
             "Removed {removed} files and folders named in .slugignore."
         ));
     }
-    give_away(tree)?;
     Ok(lines)
 }
 
@@ -201,50 +269,101 @@ impl Listed {
     }
 }
 
-async fn write(
-    context: &Context,
-    objects: &Objects,
-    commit: &str,
-    index: &Path,
-    tree: &Path,
-) -> Result<()> {
-    let mut command = objects.command(context);
-    command
-        .env("GIT_INDEX_FILE", index)
-        .args(["read-tree", commit]);
-    run(&mut command, "read-tree", LIMIT).await?;
-    let mut command = objects.command(context);
-    command
-        .env("GIT_INDEX_FILE", index)
-        .env("GIT_WORK_TREE", tree)
-        .current_dir(tree)
-        .args(["checkout-index", "--all", "--quiet"]);
-    run(&mut command, "checkout-index", LIMIT).await.map(|_| ())
+/// A git that writes into `folder/app`, from an index of its own beside it.
+struct Worktree<'a> {
+    context: &'a Context,
+    objects: &'a Objects,
+    app: PathBuf,
+    index: PathBuf,
 }
 
-/// Makes the build's user own everything, with the two modes that git knows. Nobody else writes to it yet.
+impl<'a> Worktree<'a> {
+    fn new(context: &'a Context, objects: &'a Objects, folder: &Path) -> Self {
+        Self {
+            context,
+            objects,
+            app: folder.join("app"),
+            index: folder.join("index"),
+        }
+    }
+
+    async fn run(&self, verb: &'static str, arguments: &[&str], input: Stdio) -> Result<()> {
+        let mut command = self.objects.command(self.context);
+        command
+            .env("GIT_INDEX_FILE", &self.index)
+            .env("GIT_WORK_TREE", &self.app)
+            .current_dir(&self.app)
+            .arg(verb)
+            .args(arguments);
+        run_with(&mut command, verb, input, LIMIT).await.map(|_| ())
+    }
+
+    /// The next one begins with an empty index.
+    fn finish(self) -> Result<()> {
+        fs::remove_file(&self.index).map_err(Error::io("remove", &self.index))
+    }
+}
+
+/// Removes what is to go, and folders that have nothing left: git knows no empty ones. All of it lies where the old
+/// tree has folders, so no link leads elsewhere. Blocking.
+fn remove(app: &Path, changes: &Changes) -> Result<()> {
+    for name in &changes.removed {
+        let path = app.join(name);
+        fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+        for folder in path.ancestors().skip(1).take_while(|folder| *folder != app) {
+            match fs::remove_dir(folder) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => break,
+                Err(error) => return Err(Error::io("remove", folder)(error)),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What git wrote as ours, and the folders it made for it, become the build's user's. Blocking.
+fn give(app: &Path, changes: &Changes) -> Result<()> {
+    let mut folders = HashSet::new();
+    for name in &changes.written {
+        let path = app.join(name);
+        give_one(&path)?;
+        for folder in path.ancestors().skip(1).take_while(|folder| *folder != app) {
+            if !folders.insert(folder.to_owned()) {
+                break;
+            }
+            give_one(folder)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the build's user own everything. Nobody else writes to it yet.
 fn give_away(tree: &Path) -> Result<()> {
     let mut paths = vec![tree.to_owned()];
     while let Some(folder) = paths.pop() {
         for entry in fs::read_dir(&folder).map_err(Error::io("list", &folder))? {
-            let entry = entry.map_err(Error::io("list", &folder))?;
-            let path = entry.path();
-            let meta = entry.metadata().map_err(Error::io("look at", &path))?;
-            lchown(&path, Some(DYNO_ID), Some(DYNO_ID)).map_err(Error::io("give away", &path))?;
-            let executable = meta.permissions().mode() & 0o100 != 0;
-            if meta.is_dir() || meta.is_file() {
-                let mode = if executable { 0o755 } else { 0o644 };
-                if meta.permissions().mode() & 0o7777 != mode {
-                    fs::set_permissions(&path, fs::Permissions::from_mode(mode))
-                        .map_err(Error::io("change the mode of", &path))?;
-                }
-            }
-            if meta.is_dir() {
+            let path = entry.map_err(Error::io("list", &folder))?.path();
+            if give_one(&path)? {
                 paths.push(path);
             }
         }
     }
     Ok(())
+}
+
+/// Owner, and one of the two modes that git knows. Returns whether it is a folder.
+fn give_one(path: &Path) -> Result<bool> {
+    let meta = fs::symlink_metadata(path).map_err(Error::io("look at", path))?;
+    if (meta.uid(), meta.gid()) != (DYNO_ID, DYNO_ID) {
+        lchown(path, Some(DYNO_ID), Some(DYNO_ID)).map_err(Error::io("give away", path))?;
+    }
+    let executable = meta.mode() & 0o100 != 0;
+    let mode = if executable { 0o755 } else { 0o644 };
+    if !meta.is_symlink() && meta.mode() & 0o7777 != mode {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))
+            .map_err(Error::io("change the mode of", path))?;
+    }
+    Ok(meta.is_dir())
 }
 
 #[cfg(test)]

@@ -102,6 +102,12 @@ impl Queue {
         })
     }
 
+    /// Does something that takes no time, unless the app is being built; no build of it begins meanwhile.
+    pub(crate) fn unless_building<T>(&self, app: AppId, work: impl FnOnce() -> T) -> Option<T> {
+        let apps = lock(&self.apps);
+        (!apps.contains_key(&app)).then(work)
+    }
+
     /// Whoever builds it need not go on.
     pub(crate) fn app_is_gone(&self, app: AppId) {
         if let Some(holder) = lock(&self.apps).get(&app) {

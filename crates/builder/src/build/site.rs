@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! builds/<build>/        closed to everybody but the server
-//!   index                git's
+//!   upper/ work/         what is written over the base
+//!   aside/               an old base
 //!   env/                 ENV_DIR, mounted read-only
 //!   dyno-home/           mounted at /app, empty: some buildpacks install through the path that dynos will have
 //!   login                what a buildpack's address says about who asks, while it is fetched
@@ -11,15 +12,16 @@
 //!   tree/                mounted at /tmp/build, the build's user owns it
 //!     app/ cache/ home/ result/
 //! ```
+//! Of a push, `tree` is a view of the base; an archive's files are written into it themselves.
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, chown};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ropewalk_model::BuildId;
-use ropewalk_slug::{DYNO_ID, remove_tree};
+use ropewalk_slug::{DYNO_ID, View, remove_tree};
 
 use super::sandbox::Sandbox;
 use crate::context::Context;
@@ -38,39 +40,59 @@ pub(crate) struct Site {
     pub(crate) sandbox: Sandbox,
     /// The build has a row.
     pub(crate) recorded: bool,
+    /// Where things are put before the build begins, and what it wrote lies when it has ended.
+    pub(crate) ground: PathBuf,
+    /// The tree is mounted.
+    view: Option<View>,
+}
+
+/// What lies in a build's tree before the build begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ground {
+    /// Files that are written into it.
+    Files,
+    /// The base, which [`Site::mount`] puts under it.
+    View,
 }
 
 impl Site {
     /// Creates nothing yet.
     pub(crate) fn new(context: &Arc<Context>, id: BuildId) -> Self {
+        let folder = context.options.data.join("builds").join(id.to_string());
         Self {
             context: Arc::clone(context),
             id,
-            folder: context.options.data.join("builds").join(id.to_string()),
+            ground: folder.join("tree"),
+            folder,
             sandbox: Sandbox::new(context),
             recorded: false,
+            view: None,
         }
     }
 
-    pub(crate) fn open(&self) -> Result<()> {
+    pub(crate) fn open(&mut self, ground: Ground) -> Result<()> {
+        if ground == Ground::View {
+            self.ground = self.folder.join("upper");
+        }
         let mut closed = fs::DirBuilder::new();
         closed.mode(0o700);
         closed
             .create(&self.folder)
             .map_err(Error::io("make", &self.folder))?;
-        let tree = self.tree();
+        let tree = &self.ground;
         // `env` is where ENV_DIR will be mounted.
         let folders = [
             self.dyno_home(),
             self.tmp(),
             self.var_tmp(),
             tree.clone(),
-            self.app(),
             tree.join("home"),
             tree.join("result"),
             tree.join("env"),
         ];
-        for folder in &folders {
+        // A base has the app's folder itself.
+        let app = (ground == Ground::Files).then(|| self.app());
+        for folder in folders.iter().chain(&app) {
             fs::DirBuilder::new()
                 .mode(0o755)
                 .create(folder)
@@ -78,6 +100,20 @@ impl Site {
             chown(folder, Some(DYNO_ID), Some(DYNO_ID)).map_err(Error::io("give away", folder))?;
         }
         Ok(())
+    }
+
+    /// Puts a base under what has been written, and shows both as the tree.
+    pub(crate) async fn mount(&mut self, base: &Path) -> Result<()> {
+        self.view = Some(View::open(base, &self.folder).await?);
+        Ok(())
+    }
+
+    /// The tree is not needed any more, only what was written.
+    pub(crate) async fn unmount(&mut self) -> Result<()> {
+        match self.view.take() {
+            Some(view) => Ok(view.close().await?),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn tree(&self) -> PathBuf {
@@ -104,10 +140,6 @@ impl Site {
         self.folder.join("var-tmp")
     }
 
-    pub(crate) fn cache(&self) -> PathBuf {
-        self.folder.join("tree/cache")
-    }
-
     pub(crate) fn env(&self) -> PathBuf {
         self.folder.join("env")
     }
@@ -119,9 +151,15 @@ impl Site {
             id,
             folder,
             mut sandbox,
+            view,
             ..
         } = self;
         sandbox.clear().await;
+        if let Some(view) = view
+            && let Err(error) = view.close().await
+        {
+            tracing::warn!(build = %id, error = chain(&error), "Could not unmount a build's tree; the next start will.");
+        }
         let remove = async move {
             for _ in 0..REMOVALS {
                 match remove_tree(&folder).await {

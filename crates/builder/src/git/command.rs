@@ -148,8 +148,18 @@ pub(crate) async fn run(
     verb: &'static str,
     limit: Duration,
 ) -> Result<Vec<u8>> {
+    run_with(command, verb, Stdio::null(), limit).await
+}
+
+/// As [`run`], git reading `input`.
+pub(crate) async fn run_with(
+    command: &mut Command,
+    verb: &'static str,
+    input: Stdio,
+    limit: Duration,
+) -> Result<Vec<u8>> {
     command
-        .stdin(Stdio::null())
+        .stdin(input)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let child = spawn(command)?;
@@ -163,7 +173,7 @@ pub(crate) async fn run(
     finished(verb, output)
 }
 
-fn finished(verb: &'static str, output: Output) -> Result<Vec<u8>> {
+pub(crate) fn finished(verb: &'static str, output: Output) -> Result<Vec<u8>> {
     if output.status.success() {
         return Ok(output.stdout);
     }
