@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use ropewalk_model::AppId;
 use ropewalk_slug::view::unmount_below;
 use ropewalk_slug::{remove_tree, staging};
+use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 
 use crate::build::cache;
 use crate::build::sandbox::{KIND, LABEL_KIND};
@@ -18,6 +19,9 @@ use crate::{Error, Result, slugs, sources};
 const FOLDERS: [&str; 7] = [
     "repos", "slugs", "builds", "cache", "bases", "hooks", "sources",
 ];
+
+/// The ones that hold a tree of many files for each app or build.
+const SPREAD: [&str; 3] = ["builds", "cache", "bases"];
 
 /// How much was left behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,8 +45,23 @@ pub(crate) fn make_folders(data: &Path) -> Result<()> {
     for name in FOLDERS {
         let path = data.join(name);
         fs::create_dir_all(&path).map_err(Error::io("make", &path))?;
+        if SPREAD.contains(&name) {
+            spread(&path);
+        }
     }
     Ok(())
+}
+
+/// Tells ext4 that the folders in this one have nothing to do with each other, so that a new tree of many files does
+/// not lie where another was just removed. A file system that knows no such thing does without.
+fn spread(folder: &Path) {
+    let told = fs::File::open(folder).and_then(|folder| {
+        let flags = ioctl_getflags(&folder)?;
+        Ok(ioctl_setflags(&folder, flags | IFlags::TOPDIR)?)
+    });
+    if let Err(error) = told {
+        tracing::debug!(folder = %folder.display(), %error, "No hint for the file system.");
+    }
 }
 
 pub(crate) async fn sweep(context: &Context) -> Result<Swept> {

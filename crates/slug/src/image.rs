@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::command::run_nicely;
 use crate::staging::Staged;
-use crate::tree::{Limits, measure};
+use crate::tree::TreeFacts;
 use crate::{DYNO_ID, Digest, Error, FIXED_TIME, Result};
 
 /// A slug above this is refused, in bytes of its image.
@@ -33,21 +33,17 @@ pub struct Image {
     pub files: u64,
 }
 
-/// Packs a prepared tree into `out`, which appears whole or not at all. The same tree gives the same bytes:
-/// owner, times and order are fixed, extended attributes and hard links are not kept.
+/// Packs a prepared tree, `facts` being what [`crate::prepare`] said of it, into `out`, which appears whole or not at
+/// all. The same tree gives the same bytes: owner, times and order are fixed, extended attributes and hard links are
+/// not kept.
 ///
 /// Nobody may write to the tree meanwhile.
-pub async fn pack(root: &Path, out: &Path) -> Result<Image> {
+pub async fn pack(root: &Path, facts: TreeFacts, out: &Path) -> Result<Image> {
     let root = tokio::fs::canonicalize(root)
         .await
         .map_err(Error::io("open", root))?;
     let staged = Staged::beside(&std::path::absolute(out).map_err(Error::io("open", out))?);
-    let measured = {
-        let root = root.clone();
-        tokio::task::spawn_blocking(move || measure(&root, Limits::SLUG))
-    };
     run_nicely("mksquashfs", arguments(&root, staged.path()), PACK_LIMIT).await?;
-    let facts = measured.await??;
     tokio::task::spawn_blocking(move || {
         let digest = Digest::of_file(staged.path())?;
         let size = std::fs::metadata(staged.path())
@@ -106,6 +102,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::tree::{Limits, prepare};
 
     /// 300 files; made in the order that `step` gives.
     fn make(root: &Path, step: usize) {
@@ -117,6 +114,11 @@ mod tests {
         }
     }
 
+    async fn prepare_and_pack(root: &Path, out: &Path) -> Image {
+        let facts = prepare(root, Limits::SLUG).unwrap();
+        pack(root, facts, out).await.unwrap()
+    }
+
     #[tokio::test]
     async fn the_same_tree_gives_the_same_digest() {
         let folder = tempfile::tempdir().unwrap();
@@ -125,20 +127,20 @@ mod tests {
             let root = folder.path().join(name);
             make(&root, step);
             let out = folder.path().join(format!("{name}.squashfs"));
-            images.push(pack(&root, &out).await.unwrap());
+            images.push(prepare_and_pack(&root, &out).await);
         }
         let linked = folder.path().join("two/d0/f0");
         fs::remove_file(&linked).unwrap();
         fs::hard_link(folder.path().join("one/d0/f0"), &linked).unwrap();
         let out = folder.path().join("three.squashfs");
-        images.push(pack(&folder.path().join("two"), &out).await.unwrap());
+        images.push(prepare_and_pack(&folder.path().join("two"), &out).await);
 
         assert_eq!(images[0], images[1]);
         assert_eq!(images[0], images[2]);
         assert_eq!(images[0].files, 300);
         assert_eq!(Digest::of_file(&out).unwrap(), images[0].digest);
         fs::write(folder.path().join("one/d0/f0"), "other").unwrap();
-        let other = pack(&folder.path().join("one"), &out).await.unwrap();
+        let other = prepare_and_pack(&folder.path().join("one"), &out).await;
         assert_ne!(other.digest, images[0].digest);
     }
 
@@ -152,7 +154,8 @@ mod tests {
     async fn a_failure_leaves_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("out");
-        let error = pack(&folder.path().join("none"), &out).await.unwrap_err();
+        let none = folder.path().join("none");
+        let error = pack(&none, TreeFacts::default(), &out).await.unwrap_err();
         assert!(error.to_string().starts_with("cannot open"), "{error}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }

@@ -23,8 +23,8 @@ use crate::{Error, Result};
 
 /// Files up to this many bytes are copied, not linked.
 const SMALL: u64 = 64 << 10;
-/// Most copies: they cost four times what links do, a quarter of a second for this many.
-const MAX_COPIES: usize = 8192;
+/// Most copies, for they cost several times what links do: enough for notes, and not for all of a language's runtime.
+const MAX_COPIES: usize = 512;
 
 /// What a cache may hold.
 #[derive(Debug, Clone, Copy)]

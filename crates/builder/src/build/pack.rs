@@ -32,9 +32,9 @@ pub(crate) async fn pack(
         let tree = tree.clone();
         tokio::task::spawn_blocking(move || prepare(&tree, Limits::SLUG))
     };
-    prepared.await??;
+    let facts = prepared.await??;
     let unpublished = site.folder.join("slug.squashfs");
-    let image = ropewalk_slug::pack(&tree, &unpublished).await?;
+    let image = ropewalk_slug::pack(&tree, facts, &unpublished).await?;
     if image.size > HARD_LIMIT {
         return Err(Failure::TooLarge { bytes: image.size });
     }
