@@ -52,6 +52,8 @@ struct Inner {
     dir: PathBuf,
     /// Those that are being written. The value becomes true at the end, and is touched at each write.
     live: Mutex<HashMap<Uuid, watch::Receiver<bool>>>,
+    /// Touched whenever one begins.
+    begun: watch::Sender<()>,
 }
 
 impl fmt::Debug for Outputs {
@@ -101,6 +103,7 @@ impl Outputs {
         Ok(Self(Arc::new(Inner {
             dir,
             live: Mutex::default(),
+            begun: watch::Sender::new(()),
         })))
     }
 
@@ -116,6 +119,7 @@ impl Outputs {
         let file = File::create_new(&path).map_err(fail)?;
         let (ended, live) = watch::channel(false);
         self.0.live().insert(id, live);
+        self.0.begun.send_replace(());
         Ok(OutputWriter {
             id,
             file: Some(file),
@@ -123,6 +127,16 @@ impl Outputs {
             ended,
             outputs: self.clone(),
         })
+    }
+
+    /// Waits until an output of this id is there.
+    pub async fn begun(&self, id: Uuid) {
+        let mut begun = self.0.begun.subscribe();
+        let path = self.0.path(id);
+        while !path.exists() {
+            // The sender lives as long as this.
+            let _ = begun.changed().await;
+        }
     }
 
     /// The whole output: what is there, then what comes, to the end.

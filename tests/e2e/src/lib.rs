@@ -278,6 +278,11 @@ impl Rig {
 
     /// A request to the API: status and body.
     pub fn api(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        self.api_as(&self.token, method, path, body)
+    }
+
+    /// The same by another token.
+    pub fn api_as(&self, token: &str, method: &str, path: &str, body: &str) -> (u16, String) {
         use std::io::{Read, Write};
         let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream
@@ -285,10 +290,9 @@ impl Rig {
             .unwrap();
         write!(
             stream,
-            "{method} {path} HTTP/1.0\r\nHost: api.localhost\r\nAuthorization: Bearer {}\r\n\
+            "{method} {path} HTTP/1.0\r\nHost: api.localhost\r\nAuthorization: Bearer {token}\r\n\
              Accept: application/vnd.heroku+json; version=3\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\n\r\n{body}",
-            self.token,
             body.len()
         )
         .unwrap();

@@ -1,13 +1,19 @@
 //! `/ropewalk/outputs/:token`: the output of a build or release command, live. The address alone authorises, for a
 //! day, and as long as the token it was given to may see the app.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::State as Shared;
 use axum::response::Response;
 use futures_util::StreamExt;
 use http::{HeaderValue, header};
 use ropewalk_logs::OutputError;
+use ropewalk_model::ReleaseId;
+use ropewalk_model::release::ReleaseStatus;
+use ropewalk_store::StoreError;
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::context::Context;
@@ -17,6 +23,8 @@ use crate::state::State;
 use crate::transport::error::{ApiError, ApiResult};
 
 const KIND: &str = "output";
+/// How long a reader waits for a release command to begin. Clients give up after 60 s without a byte.
+const BEGINS_WITHIN: Duration = Duration::from_secs(30);
 /// An address is good for this time, in seconds; the next answer has another.
 const LIFE: i64 = 86_400;
 
@@ -47,7 +55,13 @@ pub(crate) async fn stream(Shared(state): Shared<State>, Path(token): Path<Strin
     if grant.age() > LIFE || !grant.holds(&state.ctx.store, Need::See).await? {
         return Err(gone());
     }
-    match state.ctx.outputs.read(id).await {
+    let outputs = &state.ctx.outputs;
+    let mut found = outputs.read(id).await;
+    if matches!(found, Err(OutputError::NotFound(_))) && is_to_come(&state, grant, id).await? {
+        let _ = timeout(BEGINS_WITHIN, outputs.begun(id)).await;
+        found = outputs.read(id).await;
+    }
+    match found {
         Ok(stream) => {
             let lost = Box::pin(grant.lost(state.ctx.store.clone(), Need::See));
             let mut response = Response::new(Body::from_stream(stream.take_until(lost)));
@@ -61,5 +75,20 @@ pub(crate) async fn stream(Shared(state): Shared<State>, Path(token): Path<Strin
         }
         Err(OutputError::NotFound(_)) => Err(gone()),
         Err(error) => Err(ApiError::internal(&error)),
+    }
+}
+
+/// Whether it is of a release that is not decided: its command may be about to start, for clients ask at once.
+async fn is_to_come(state: &State, grant: Grant, id: Uuid) -> ApiResult<bool> {
+    let (app, id) = (grant.app(), ReleaseId(id));
+    let release = state
+        .ctx
+        .store
+        .read(move |view| view.release_by_id(app, id))
+        .await;
+    match release {
+        Ok(release) => Ok(release.status == ReleaseStatus::Pending),
+        Err(StoreError::NotFound(_)) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }

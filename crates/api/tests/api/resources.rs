@@ -539,11 +539,12 @@ async fn outputs_are_read_by_their_address_alone() {
             .body(axum::body::Body::empty());
         rig.send(request.unwrap()).await
     };
-    bare(&path).await.refused(404, "not_found");
-    let mut writer = rig.ctx.outputs.create(release.id.0).unwrap();
-    writer.write(b"migrating\n");
+    // Clients ask before the command has begun.
     let reading = bare(&path);
     let writing = async {
+        tokio::task::yield_now().await;
+        let mut writer = rig.ctx.outputs.create(release.id.0).unwrap();
+        writer.write(b"migrating\n");
         tokio::task::yield_now().await;
         writer.write(b"done\n");
         drop(writer);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use e2e::terminal::Terminal;
-use e2e::{Ran, Rig};
+use e2e::{Ran, Repo, Rig};
 
 use crate::world::{World, flat};
 
@@ -29,6 +29,29 @@ fn good(world: &World, args: &[&str]) -> Result<Ran, String> {
         &ran,
     )?;
     Ok(ran)
+}
+
+/// The same for another account than the administrator's.
+fn good_as(world: &World, token: &str, args: &[&str]) -> Result<Ran, String> {
+    let mut command = world.heroku(args);
+    let ran = Ran::of(command.env("ROPEWALK_TOKEN", token).output().unwrap());
+    check(
+        ran.code == 0,
+        &format!("heroku {} failed", args.join(" ")),
+        &ran,
+    )?;
+    Ok(ran)
+}
+
+/// An account of that address, by the token of its first login.
+fn account(world: &World, email: &str) -> Result<String, String> {
+    let body = serde_json::json!({ "email": email }).to_string();
+    let (status, answer) = world.rig.api("POST", "/ropewalk/users", &body);
+    let made: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
+    match made["login_token"].as_str() {
+        Some(token) if status == 201 => Ok(token.to_owned()),
+        _ => Err(format!("no account was made: {status} {answer}")),
+    }
 }
 
 /// With nothing in its environment that this suite has put there for other tests' pushes.
@@ -147,6 +170,51 @@ pub(crate) fn config_edit(world: &World) -> Outcome {
     let ran = good(world, &["config:get", "EDITED", "-a", &world.app])?;
     check(code == 0 && ran.stdout == "yes\n", "it was not set", &ran)?;
     good(world, &["config:unset", "EDITED", "-a", &world.app]).map(drop)
+}
+
+/// A release command that runs once more.
+pub(crate) fn releases_retry(world: &World) -> Outcome {
+    let ran = world.run(&["releases:retry", "-a", &world.app]);
+    let refused =
+        flat(&ran.all()).contains("App must have a release-phase command to use this command.");
+    check(ran.code == 2 && refused, "nothing was retried", &ran)?;
+    let app = world.rig.create("retry");
+    let repo = Repo::example("hello");
+    let procfile = "web: node server.js\nrelease: echo moved the tables\n";
+    world
+        .rig
+        .push(repo.change(&[("Procfile", procfile)]), &app)
+        .good();
+    let ran = good(world, &["releases:retry", "-a", &app])?;
+    let said = flat(&ran.all());
+    let done = said.contains(&format!("Retrying v2 on {app}... done, v3"));
+    check(
+        done && said.contains("moved the tables"),
+        "no command ran",
+        &ran,
+    )?;
+    let ran = good(world, &["releases:info", "v3", "-a", &app])?;
+    check(
+        ran.stdout.contains("Retry of v2: Deploy "),
+        "another release",
+        &ran,
+    )?;
+    good(world, &["apps:destroy", "-a", &app, "-c", &app]).map(drop)
+}
+
+pub(crate) fn diff(world: &World) -> Outcome {
+    let ran = good(world, &["apps:diff", &world.app, &world.app])?;
+    check(
+        !ran.stdout.contains("config"),
+        "it differs from itself",
+        &ran,
+    )?;
+    let other = world.rig.create("other");
+    good(world, &["config:set", "ONLY=here", "-a", &other])?;
+    let ran = good(world, &["apps:diff", &world.app, &other])?;
+    let found = flat(&ran.stdout).contains("config (ONLY) here");
+    check(found, "a difference is missing", &ran)?;
+    good(world, &["apps:destroy", "-a", &other, "-c", &other]).map(drop)
 }
 
 /// 1 MiB, by what every stack has.
@@ -307,10 +375,49 @@ pub(crate) fn authorizations(world: &World) -> Outcome {
         "it is not told, or the token is",
         &ran,
     )?;
+    let ran = good(world, &["authorizations:update", id, "-d", "another tour"])?;
+    check(
+        ran.stdout.contains("another tour"),
+        "it is not described anew",
+        &ran,
+    )?;
+    let ran = good(world, &["authorizations:rotate", id])?;
+    let new = ran
+        .stdout
+        .lines()
+        .find_map(|line| line.strip_prefix("Token:"))
+        .unwrap_or_default()
+        .trim();
+    let answers = [token, new].map(|token| world.rig.api_as(token, "GET", "/account", "").0);
+    check(answers == [401, 200], "the old token serves on", &ran)?;
     let ran = good(world, &["authorizations:revoke", id])?;
     check(
         flat(&ran.all()).contains("done"),
         "it was not revoked",
+        &ran,
+    )
+}
+
+/// By a token that was not made by logging in, for one must not pull the rug away under oneself.
+pub(crate) fn sessions_destroy(world: &World) -> Outcome {
+    let login = account(world, &format!("{}-session@example.com", world.app))?;
+    let (_, answer) = world.rig.api_as(
+        &login,
+        "POST",
+        "/oauth/authorizations",
+        "{\"scope\":[\"global\"]}",
+    );
+    let made: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
+    let token = made["access_token"]["token"].as_str().unwrap_or_default();
+    let ran = good_as(world, token, &["sessions", "--json"])?;
+    let list: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap_or_default();
+    let id = list[0]["id"].as_str().unwrap_or_default();
+    good_as(world, token, &["sessions:destroy", id])?;
+    let ran = good_as(world, token, &["sessions"])?;
+    let ended = world.rig.api_as(&login, "GET", "/account", "").0 == 401;
+    check(
+        ended && ran.all().contains("No OAuth sessions."),
+        "it goes on",
         &ran,
     )
 }
@@ -404,6 +511,24 @@ pub(crate) fn access(world: &World) -> Outcome {
         "it is removed twice",
         &ran,
     )
+}
+
+/// Whoever was let in may go; the owner stays.
+pub(crate) fn leave(world: &World) -> Outcome {
+    let app = world.app.as_str();
+    let ran = world.run(&["apps:leave", "-a", app]);
+    check(
+        ran.code == 2 && flat(&ran.all()).contains("The owner of an app cannot be removed."),
+        "the owner went",
+        &ran,
+    )?;
+    let email = format!("{app}-guest@example.com");
+    let token = account(world, &email)?;
+    good(world, &["access:add", &email, "-a", app])?;
+    good_as(world, &token, &["apps:info", "-a", app])?;
+    good_as(world, &token, &["apps:leave", "-a", app])?;
+    let ran = good(world, &["access", "-a", app])?;
+    check(!ran.stdout.contains(&email), "it is still in", &ran)
 }
 
 pub(crate) fn keys_add(world: &World) -> Outcome {

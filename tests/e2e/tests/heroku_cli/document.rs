@@ -26,10 +26,11 @@ pub(crate) fn check(manifest: &Value) {
     }
 }
 
-/// One line for each family of commands, a column for each verdict; then the reasons of those that never will.
+/// One line for each family of commands, a column for each verdict; then the reasons, where there are any.
 fn table(manifest: &Value) -> String {
     let mut families: BTreeMap<&str, [Vec<&str>; 4]> = BTreeMap::new();
-    let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut never: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut awaits: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let mut unknown = Vec::new();
     for command in commands(manifest) {
         let family = command.split(':').next().unwrap_or(command);
@@ -38,8 +39,12 @@ fn table(manifest: &Value) -> String {
             Some(Verdict::Works) => 0,
             Some(Verdict::Helper) => 1,
             Some(Verdict::NotYet) => 2,
+            Some(Verdict::Awaits(what)) => {
+                awaits.entry(what).or_default().push(command);
+                2
+            }
             Some(Verdict::Never(why)) => {
-                reasons.entry(why).or_default().push(command);
+                never.entry(why).or_default().push(command);
                 3
             }
             None => {
@@ -60,9 +65,11 @@ fn table(manifest: &Value) -> String {
         let cells: Vec<String> = columns.iter().map(|list| list.join(", ")).collect();
         text += &format!("| {} |\n", cells.join(" | ").replace("  ", " "));
     }
-    text += "\nNever, because\n";
-    for (why, commands) in reasons {
-        text += &format!("- {why}: {}\n", commands.join(", "));
+    for (verdict, reasons) in [("Not yet", awaits), ("Never", never)] {
+        text += &format!("\n{verdict}, because\n");
+        for (why, commands) in reasons {
+            text += &format!("- {why}: {}\n", commands.join(", "));
+        }
     }
     text
 }

@@ -15,6 +15,8 @@ pub(crate) enum Verdict {
     /// Only with the helper: the CLI asks a host of Heroku's, which the helper stands in for.
     Helper,
     NotYet,
+    /// Not yet, for want of something bigger than the command.
+    Awaits(&'static str),
     /// With the reason.
     Never(&'static str),
 }
@@ -75,6 +77,14 @@ const fn not_yet(command: &'static str, steps: &'static [Step]) -> Row {
     }
 }
 
+const fn awaits(command: &'static str, what: &'static str, steps: &'static [Step]) -> Row {
+    Row {
+        command,
+        verdict: Verdict::Awaits(what),
+        steps: Steps::Typed(steps),
+    }
+}
+
 const fn by_hand(command: &'static str, steps: fn(&World) -> Result<(), String>) -> Row {
     Row {
         command,
@@ -93,6 +103,8 @@ const fn never(command: &'static str, why: &'static str, steps: &'static [Step])
 
 const HEROKUS_HOST: &str =
     "it asks a host that is written into the CLI; the helper refuses it, and no token leaves";
+const TEAMS: &str =
+    "there are no teams: an app has one owner, and collaborators who may all do the same";
 const LOCAL: &str = "the CLI does not ask the server for it";
 
 /// Run from top to bottom, on one app.
@@ -278,14 +290,15 @@ pub(crate) const ROWS: &[Row] = &[
             bad("rollback v1000 -a {app}", 2, &["Error ID: not_found"]),
         ],
     ),
-    not_yet(
-        "releases:retry",
-        &[bad(
-            "releases:retry -a {app}",
-            2,
-            &["App must have a release-phase command to use this command."],
-        )],
-    ),
+    by_hand("releases:retry", by_hand::releases_retry),
+    Row {
+        command: "apps:diff",
+        verdict: Verdict::Awaits(
+            "it compares config vars, buildpacks and stacks, but not code: a slug has no checksum before it was first \
+             downloaded",
+        ),
+        steps: Steps::ByHand(by_hand::diff),
+    },
     by_hand("logs", by_hand::logs_resume_after_the_server_was_killed),
     by_hand("run", by_hand::run),
     by_hand("run:detached", by_hand::run_detached),
@@ -475,6 +488,38 @@ pub(crate) const ROWS: &[Row] = &[
         )],
     ),
     works(
+        "labs:info",
+        &[
+            good(
+                "labs:info preboot -a {app}",
+                &["=== preboot", "Enabled: true"],
+            ),
+            bad("labs:info telepathy -a {app}", 2, &["Error ID: not_found"]),
+        ],
+    ),
+    works(
+        "labs:enable",
+        &[
+            good(
+                "labs:enable preboot -a {app}",
+                &["Enabling preboot for {app}... done"],
+            ),
+            bad(
+                "labs:enable telepathy -a {app}",
+                2,
+                &["Error ID: not_found"],
+            ),
+        ],
+    ),
+    works(
+        "labs:disable",
+        &[bad(
+            "labs:disable preboot -a {app}",
+            2,
+            &["preboot cannot be switched off"],
+        )],
+    ),
+    works(
         "maintenance:on",
         &[good(
             "maintenance:on -a {app}",
@@ -514,6 +559,16 @@ pub(crate) const ROWS: &[Row] = &[
         &[good("access -a {app}", &["admin@localhost owner"])],
     ),
     by_hand("access:add", by_hand::access),
+    awaits(
+        "access:update",
+        TEAMS,
+        &[bad(
+            "access:update other@example.com -p deploy -a {app}",
+            2,
+            &["is not owned by a team"],
+        )],
+    ),
+    by_hand("apps:leave", by_hand::leave),
     by_hand("certs:add", by_hand::certs),
     works("keys", &[good("keys", &["You have no SSH keys."])]),
     by_hand("keys:add", by_hand::keys_add),
@@ -534,6 +589,7 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     by_hand("authorizations:create", by_hand::authorizations),
     works("sessions", &[good("sessions", &["No OAuth sessions."])]),
+    by_hand("sessions:destroy", by_hand::sessions_destroy),
     works("regions", &[good("regions", &["us This server"])]),
     helper(
         "ps:autoscale:enable",
@@ -622,6 +678,15 @@ pub(crate) const ROWS: &[Row] = &[
             &["Two-factor authentication is not enabled"],
         )],
     ),
+    never(
+        "auth:2fa:disable",
+        "the CLI has it no more; `ropewalk auth:2fa:disable` does it",
+        &[bad(
+            "auth:2fa:disable",
+            2,
+            &["this command has been removed"],
+        )],
+    ),
     works("addons", &[good("addons -a {app}", &["No add-ons"])]),
     not_yet(
         "addons:create",
@@ -689,16 +754,31 @@ pub(crate) const ROWS: &[Row] = &[
             &["Error ID: not_found"],
         )],
     ),
-    not_yet(
+    awaits(
         "apps:lock",
-        &[bad("apps:lock -a {app}", 2, &["Error ID: not_found"])],
-    ),
-    not_yet(
-        "apps:leave",
+        TEAMS,
         &[bad(
-            "apps:leave -a {app}",
+            "apps:lock -a {app}",
             2,
-            &["The owner of an app cannot be removed."],
+            &["Teams are not available here."],
+        )],
+    ),
+    awaits(
+        "apps:unlock",
+        TEAMS,
+        &[bad(
+            "apps:unlock -a {app}",
+            2,
+            &["Teams are not available here."],
+        )],
+    ),
+    awaits(
+        "apps:join",
+        TEAMS,
+        &[bad(
+            "apps:join -a {app}",
+            2,
+            &["Teams are not available here."],
         )],
     ),
     not_yet(
@@ -728,21 +808,17 @@ pub(crate) const SMOKE: &[&str] = &[
 /// Commands without a row: the longest beginning that fits decides.
 pub(crate) const FAMILIES: &[(&str, Verdict)] = &[
     ("access:remove", Verdict::Works),
-    ("access:", Verdict::NotYet),
     (
         "accounts",
         Verdict::Never("the CLI keeps Heroku's accounts in them"),
     ),
     ("addons:", Verdict::NotYet),
-    ("apps:diff", Verdict::NotYet),
-    ("apps:join", Verdict::NotYet),
-    ("apps:unlock", Verdict::NotYet),
-    ("auth:2fa:disable", Verdict::NotYet),
     ("auth:logout", Verdict::Never("`ropewalk logout` does it")),
     // Tested together with their creation.
     ("authorizations:info", Verdict::Works),
     ("authorizations:revoke", Verdict::Works),
-    ("authorizations:", Verdict::NotYet),
+    ("authorizations:rotate", Verdict::Works),
+    ("authorizations:update", Verdict::Works),
     ("autocomplete", Verdict::Never(LOCAL)),
     ("certs:info", Verdict::Works),
     ("certs:remove", Verdict::Works),
@@ -754,7 +830,6 @@ pub(crate) const FAMILIES: &[(&str, Verdict)] = &[
     ("container:", Verdict::NotYet),
     ("data:", Verdict::NotYet),
     ("domains:update", Verdict::Works),
-    ("labs:", Verdict::NotYet),
     ("local", Verdict::Never(LOCAL)),
     ("mcp:start", Verdict::Never(LOCAL)),
     ("members", Verdict::NotYet),
@@ -770,7 +845,6 @@ pub(crate) const FAMILIES: &[(&str, Verdict)] = &[
     ("redis:", Verdict::NotYet),
     ("repl", Verdict::Never(LOCAL)),
     ("reviewapps:", Verdict::NotYet),
-    ("sessions:", Verdict::NotYet),
     ("spaces:", Verdict::NotYet),
     ("telemetry:", Verdict::NotYet),
     ("version:info", Verdict::Never(LOCAL)),
