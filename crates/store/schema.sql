@@ -73,7 +73,7 @@ CREATE TABLE dynos (
     env             BLOB,
     created_at      TEXT NOT NULL,
     updated_at      TEXT NOT NULL
-) STRICT;
+, one_off INTEGER NOT NULL DEFAULT 0 CHECK (one_off IN (0, 1)), time_to_live INTEGER) STRICT;
 
 CREATE TABLE expected_slugs (
     id                    TEXT PRIMARY KEY,

@@ -1,7 +1,6 @@
 //! What the API needs from the rest of the platform. The server implements it over the scheduler.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use ropewalk_api_types::attach::{FromDyno, ToDyno};
@@ -53,7 +52,8 @@ pub struct RunRequest {
     pub app: AppId,
     /// Shell line as it was typed: a first word that names a process type is still to be put in.
     pub command: String,
-    pub size: DynoSize,
+    /// That of the process type where none is said.
+    pub size: Option<DynoSize>,
     /// `run` unless the user said otherwise; the first half of the dyno's name.
     pub process_type: ProcessType,
     /// For this dyno only, on top of the config vars.
@@ -62,8 +62,8 @@ pub struct RunRequest {
     pub attach: bool,
     /// A terminal rather than pipes; only with `attach`.
     pub tty: bool,
-    /// Stopped after this time.
-    pub time_to_live: Option<Duration>,
+    /// Stopped after so many seconds.
+    pub time_to_live: Option<u32>,
 }
 
 impl std::fmt::Debug for RunRequest {

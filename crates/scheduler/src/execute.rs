@@ -127,7 +127,9 @@ async fn create_dyno(
         size: create.size,
         command: create.command.clone(),
         crashes: create.crashes,
+        one_off: false,
         attached: false,
+        time_to_live: None,
         env: Default::default(),
     };
     let written = shared

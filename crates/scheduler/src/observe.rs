@@ -10,7 +10,7 @@ use ropewalk_store::{App, Domain, Dyno, Release, Result as StoreResult, View};
 use crate::SchedulerError;
 use crate::ages::Ages;
 use crate::launch::{KIND_DYNO, LABEL_DYNO, LABEL_KIND};
-use crate::plan::{Desired, Seat, Seen, Spec, Wanted};
+use crate::plan::{Desired, Seat, Seen, Spec, Wanted, is_web};
 use crate::reconcile::Shared;
 
 /// One look at everything.
@@ -145,13 +145,13 @@ fn see(
             (_, None) => Seat::Absent,
         },
     };
-    let waits_for_port = dyno.state == DynoState::Starting && dyno.name.process_type.is_web();
+    let waits_for_port = dyno.state == DynoState::Starting && is_web(&dyno);
     let listening = container
         .and_then(|container| container.pid)
         .filter(|_| waits_for_port)
         .and_then(|pid| listen::listening(pid).ok())
         .unwrap_or_default();
-    let drained = !dyno.name.process_type.is_web() || shared.routes.is_drained(dyno.id);
+    let drained = !is_web(&dyno) || shared.routes.is_drained(dyno.id);
     let busy = busy.contains(&dyno.id);
     Seen {
         dyno,

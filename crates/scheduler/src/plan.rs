@@ -18,6 +18,8 @@ use ropewalk_model::dyno::{BOOT_TIMEOUT, PORT, STOP_GRACE};
 use ropewalk_model::{AppId, DynoId, DynoName, DynoSize, DynoState, ProcessType};
 use ropewalk_store::Dyno;
 
+pub(crate) use dyno::is_web;
+
 /// What bounds the plans.
 #[derive(Debug, Clone)]
 pub struct Policy {
@@ -176,7 +178,7 @@ pub fn plan(desired: &Desired, seen: &[Seen], policy: &Policy, now: Timestamp) -
     let mut plan = Plan::default();
     for one in seen {
         if one.busy {
-            dyno::step_busy(one, &mut plan);
+            dyno::step_busy(one, now, &mut plan);
         } else {
             dyno::step(one, desired, policy, now, &mut plan);
         }

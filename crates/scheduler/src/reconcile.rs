@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 use crate::ages::Clock;
 use crate::observe::{Memory, World};
 use crate::output::{self, Readers, Start};
-use crate::plan::{Action, Policy, Seat, plan};
+use crate::plan::{Action, Policy, Seat, is_web, plan};
 use crate::routes::Routes;
 use crate::runs::Runs;
 use crate::{SchedulerError, execute, observe, sweep};
@@ -398,7 +398,7 @@ fn follow_outputs(shared: &Shared, world: &World) {
 fn is_booting(one: &crate::plan::Seen) -> bool {
     !one.busy
         && one.dyno.state == ropewalk_model::DynoState::Starting
-        && one.dyno.name.process_type.is_web()
+        && is_web(&one.dyno)
         && matches!(one.seat, Seat::Running { .. })
 }
 

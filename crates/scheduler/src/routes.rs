@@ -24,7 +24,7 @@ use tokio_util::codec::{Framed, LinesCodec};
 use tokio_util::sync::CancellationToken;
 
 use crate::observe::{AppWorld, World};
-use crate::plan::Seat;
+use crate::plan::{Seat, is_web};
 
 /// Between two signs of life.
 const PING: Duration = Duration::from_secs(5);
@@ -369,7 +369,7 @@ fn table(platform: &Platform, world: &World) -> Table {
 
 fn route(app: &AppWorld, world: &World) -> AppRoute {
     let serving = app.seen.iter().filter(|one| {
-        one.dyno.name.process_type.is_web()
+        is_web(&one.dyno)
             && one.dyno.release_version == app.desired.current.version
             && one.dyno.state == DynoState::Up
             && matches!(one.seat, Seat::Running { .. })
@@ -404,8 +404,7 @@ fn when_empty(app: &AppWorld) -> WhenEmpty {
         .map_or(0, |wanted| wanted.quantity);
     let web = || {
         app.seen.iter().filter(|one| {
-            one.dyno.name.process_type.is_web()
-                && one.dyno.release_version == app.desired.current.version
+            is_web(&one.dyno) && one.dyno.release_version == app.desired.current.version
         })
     };
     if app.blank {

@@ -35,11 +35,16 @@ pub struct NewRun {
     pub app: AppId,
     /// A shell line; a first word that names a process type stands for that type's command.
     pub command: String,
-    pub size: DynoSize,
+    /// The first half of the dyno's name.
+    pub process_type: ProcessType,
+    /// That of the process type where none is said.
+    pub size: Option<DynoSize>,
     pub env: BTreeMap<String, String>,
     pub attach: bool,
     /// A terminal rather than pipes.
     pub tty: bool,
+    /// Seconds that it may run.
+    pub time_to_live: Option<u32>,
 }
 
 #[derive(Debug, Clone)]
@@ -97,11 +102,17 @@ impl Scheduler {
     /// Starts a one-off dyno on the app's current release.
     ///
     /// # Errors
-    /// [`SchedulerError::Refused`] with a text for the user: nothing deployed, command too long, too many.
+    /// [`SchedulerError::Refused`] with a text for the user: nothing deployed, command too long, too many, a type that
+    /// is not for one-offs.
     pub async fn start_run(&self, run: NewRun) -> Result<Started, SchedulerError> {
         if run.command.trim().is_empty() || run.command.len() > MAX_COMMAND {
             let text = format!("A command of 1 to {MAX_COMMAND} bytes is needed.");
             return Err(SchedulerError::Refused(text));
+        }
+        if run.process_type == ProcessType::release() {
+            let text = "Dynos of type release are release commands, which run with a release: \
+                        `ropewalk releases:retry` runs the last one again.";
+            return Err(SchedulerError::Refused(text.to_owned()));
         }
         let id = DynoId(Uuid::new_v4());
         let (attach, tty) = (run.attach, run.tty);
@@ -190,18 +201,14 @@ fn insert(
         return Ok(Err(SchedulerError::Refused(text)));
     };
     let others = tx.dynos(app.id)?;
-    if others
-        .iter()
-        .filter(|dyno| dyno.name.process_type == ProcessType::run())
-        .count()
-        >= MAX_RUNS
-    {
+    if others.iter().filter(|dyno| dyno.one_off).count() >= MAX_RUNS {
         let text = format!(
             "{} has {MAX_RUNS} one-off dynos already; stop one first.",
             app.name
         );
         return Ok(Err(SchedulerError::Refused(text)));
     }
+    // Numbers that no formation reaches.
     let used: Vec<u32> = others.iter().map(|dyno| dyno.name.number).collect();
     let Some(number) = (0..100)
         .map(|_| rand::random_range(1_000..10_000))
@@ -211,19 +218,26 @@ fn insert(
             "No free dyno name was found; try again.".to_owned(),
         )));
     };
+    let rows = tx.formation(app.id)?;
+    let of_type = rows
+        .iter()
+        .find(|row| row.process_type == run.process_type)
+        .map(|row| row.size);
     let command = resolve(&run.command, &tx.slug(slug)?.process_types);
     let new = NewDyno {
         id,
         app: app.id,
         name: DynoName {
-            process_type: ProcessType::run(),
+            process_type: run.process_type,
             number,
         },
         release_version: release.version,
-        size: run.size,
+        size: run.size.or(of_type).unwrap_or(DynoSize::DEFAULT),
         command,
         crashes: 0,
+        one_off: true,
         attached: run.attach,
+        time_to_live: run.time_to_live,
         env: run.env,
     };
     tx.create_dyno(&new, observe::now())?;

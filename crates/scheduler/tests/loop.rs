@@ -15,8 +15,8 @@ use jiff::{SignedDuration, Timestamp};
 use ropewalk_api_types::attach::{FromDyno, ToDyno};
 use ropewalk_engine::fake::Behaviour;
 use ropewalk_engine::{ContainerId, ContainerSpec, Engine, Exit, OutputStream, Status};
-use ropewalk_model::DynoSize;
 use ropewalk_model::release::ReleaseStatus;
+use ropewalk_model::{DynoSize, ProcessType};
 use ropewalk_scheduler::{Attachment, NewInside, NewRun, SchedulerError};
 use support::until;
 
@@ -104,10 +104,12 @@ async fn a_container_that_was_started_before_is_the_dynos() {
     let run = NewRun {
         app,
         command: "migrate".to_owned(),
-        size: DynoSize::DEFAULT,
+        process_type: ProcessType::run(),
+        size: Some(DynoSize::DEFAULT),
         env: BTreeMap::new(),
         attach: false,
         tty: false,
+        time_to_live: None,
     };
     let dyno = server.scheduler.start_run(run).await.unwrap().dyno;
     let spec = ContainerSpec {

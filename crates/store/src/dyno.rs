@@ -24,8 +24,12 @@ pub struct Dyno {
     /// Crashes in a row.
     pub crashes: u32,
     pub retire: Option<Retire>,
+    /// Somebody's command, of whatever process type: the formation knows nothing of it.
+    pub one_off: bool,
     /// A one-off whose output goes to a terminal and not to the log.
     pub attached: bool,
+    /// Seconds that a one-off may run.
+    pub time_to_live: Option<u32>,
     pub created_at: Timestamp,
     /// When it entered its state.
     pub updated_at: Timestamp,
@@ -58,7 +62,10 @@ pub struct NewDyno {
     pub size: DynoSize,
     pub command: String,
     pub crashes: u32,
+    pub one_off: bool,
     pub attached: bool,
+    /// Seconds that a one-off may run.
+    pub time_to_live: Option<u32>,
     /// Extra variables of a one-off dyno.
     pub env: BTreeMap<String, String>,
 }
@@ -89,7 +96,9 @@ fn dyno(row: &Row<'_>) -> Result<Dyno> {
                 });
             }
         },
+        one_off: row.get("one_off")?,
         attached: row.get("attached")?,
+        time_to_live: row.get("time_to_live")?,
         created_at: parse(row, "created_at")?,
         updated_at: parse(row, "updated_at")?,
     })
@@ -149,8 +158,8 @@ impl Tx<'_> {
         };
         self.conn.execute(
             "INSERT INTO dynos (id, app_id, type, number, release_version, size, command, state, crashes,
-                                attached, env, created_at, updated_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'starting', ?8, ?9, ?10, ?11, ?11)",
+                                one_off, attached, time_to_live, env, created_at, updated_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'starting', ?8, ?9, ?10, ?11, ?12, ?13, ?13)",
             params![
                 new.id.to_string(),
                 new.app.to_string(),
@@ -160,7 +169,9 @@ impl Tx<'_> {
                 new.size.name,
                 new.command,
                 new.crashes,
+                new.one_off,
                 new.attached,
+                new.time_to_live,
                 env,
                 time(now)
             ],
@@ -196,7 +207,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Asks for dynos to be ended: all of an app (`None`), of a type, or one by name. Returns how many.
+    /// Asks for dynos to be ended: all of an app (`None`), of a type, or one by name. Returns how many. One-offs and
+    /// release commands end by their name, or by a type that no formation has.
     pub fn retire_dynos(
         &self,
         app: AppId,
@@ -207,7 +219,8 @@ impl Tx<'_> {
         Ok(self.conn.execute(
             "UPDATE dynos SET retire = ?4
              WHERE app_id = ?1 AND (?2 IS NULL OR type = ?2) AND (?3 IS NULL OR number = ?3)
-               AND (?2 IS NOT NULL OR type NOT IN ('run', 'release'))",
+               AND (?3 IS NOT NULL OR ?2 IN ('run', 'release')
+                    OR (one_off = 0 AND type NOT IN ('run', 'release')))",
             params![
                 app.to_string(),
                 process_type.map(|name| name.as_str()),

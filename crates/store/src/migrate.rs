@@ -11,6 +11,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0005_certificates.sql"),
     include_str!("../migrations/0007_monitors.sql"),
     include_str!("../migrations/0006_ssh_keys.sql"),
+    include_str!("../migrations/0008_one_offs.sql"),
 ];
 
 /// Schema version of this build.

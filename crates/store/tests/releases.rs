@@ -350,7 +350,9 @@ async fn a_dyno_takes_the_place_of_another_once_and_not_of_one_that_is_to_end() 
         size: DynoSize::DEFAULT,
         command: "true".to_owned(),
         crashes,
+        one_off: false,
         attached: false,
+        time_to_live: None,
         env: BTreeMap::new(),
     };
     let (first, second, third) = (new(0), new(3), new(4));

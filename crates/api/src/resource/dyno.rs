@@ -1,12 +1,11 @@
 //! `/apps/:app/dynos`: what runs, one-off dynos, restarting and stopping.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
 
 use axum::extract::State as Shared;
 use ropewalk_api_types::dyno::DynoCreate;
 use ropewalk_api_types::{Dyno, ReleaseRef};
-use ropewalk_model::{DynoSize, ProcessType};
+use ropewalk_model::ProcessType;
 use ropewalk_store as store;
 use ropewalk_store::{Retire, View};
 
@@ -29,6 +28,8 @@ const ATTRIBUTES: [Attribute<Dyno>; 3] = [
 ];
 /// Variables that one request may give a one-off dyno, names and values, in bytes.
 const MAX_ENV: usize = 64 << 10;
+/// Longest that a one-off dyno may be asked to be ended after, in seconds: a day.
+const MAX_LIFE: u32 = 86_400;
 /// Longest command, in bytes.
 const MAX_COMMAND: usize = 64 << 10;
 
@@ -229,8 +230,8 @@ fn request(app: &store::App, mut asked: DynoCreate) -> ApiResult<RunRequest> {
         app: app.id,
         command,
         size: match asked.size.as_deref() {
-            Some(name) => dyno_size::find(name)?,
-            None => DynoSize::DEFAULT,
+            Some(name) => Some(dyno_size::find(name)?),
+            None => None,
         },
         process_type: match asked.process_type.as_deref() {
             Some(name) => {
@@ -241,8 +242,15 @@ fn request(app: &store::App, mut asked: DynoCreate) -> ApiResult<RunRequest> {
         tty: attach && !asked.force_no_tty.unwrap_or(false),
         attach,
         env,
-        time_to_live: asked.time_to_live.map(Duration::from_secs),
+        time_to_live: asked.time_to_live.map(time_to_live).transpose()?,
     })
+}
+
+fn time_to_live(seconds: u64) -> ApiResult<u32> {
+    u32::try_from(seconds)
+        .ok()
+        .filter(|seconds| (1..=MAX_LIFE).contains(seconds))
+        .ok_or_else(|| ApiError::invalid(format!("`time_to_live` is 1 to {MAX_LIFE} seconds.")))
 }
 
 /// `POST /apps/:app/dynos/:dyno`: runs a command inside a dyno. It takes the right that a one-off dyno takes.
@@ -318,8 +326,12 @@ pub(crate) async fn restart_one(
     Path((app, dyno)): Path<(String, String)>,
 ) -> ApiResult {
     let app = app::find(&state, &actor, &app, Verb::Write).await?;
-    let name = find(&state, &app, &dyno).await?.name;
-    let how = restart(&state, &app, &name.process_type).await?;
+    let row = find(&state, &app, &dyno).await?;
+    let how = match row.one_off {
+        true => Retire::Stop,
+        false => restart(&state, &app, &row.name.process_type).await?,
+    };
+    let name = row.name;
     retire(
         &state,
         &actor,

@@ -223,7 +223,16 @@ async fn one_off_dynos_are_asked_for_as_clients_do() {
     assert!(run.command.starts_with("rake x ; echo"));
     assert_eq!(run.env["COLUMNS"], "101");
     assert!(run.attach && !run.tty);
-    assert_eq!(run.time_to_live, Some(std::time::Duration::from_secs(60)));
+    assert_eq!(run.time_to_live, Some(60));
+    for bad in [0, 86_401, 1_u64 << 40] {
+        rig.call(
+            "POST",
+            path,
+            json!({"command": "date", "time_to_live": bad}),
+        )
+        .await
+        .refused(422, "invalid_params");
+    }
 
     let on_a_terminal =
         json!({"attach": true, "command": "bash", "env": {"COLUMNS": 101, "LINES": 33}});

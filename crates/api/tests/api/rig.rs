@@ -350,7 +350,9 @@ fn new_dyno(app: AppId, name: DynoName, release_version: u32) -> NewDyno {
         size: ropewalk_model::DynoSize::DEFAULT,
         command: "node web.js".into(),
         crashes: 0,
+        one_off: false,
         attached: false,
+        time_to_live: None,
         env: BTreeMap::new(),
     }
 }
@@ -524,8 +526,9 @@ impl Platform for FakePlatform {
                     };
                     let version = tx.app(app)?.current_version;
                     let new = NewDyno {
-                        size: request.size,
+                        size: request.size.unwrap_or(ropewalk_model::DynoSize::DEFAULT),
                         command: request.command,
+                        one_off: true,
                         attached: request.attach,
                         ..new_dyno(app, name, version)
                     };

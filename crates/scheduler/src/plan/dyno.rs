@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use ropewalk_engine::Exit;
 use ropewalk_model::DynoState;
@@ -45,6 +47,8 @@ pub(super) fn step(
         (DynoState::Up | DynoState::Idle, Seat::Running { since }) => {
             if dyno.name.process_type.as_str() == "release" {
                 release_deadline(dyno, since, policy, now, plan);
+            } else if has_expired(one, now, plan) {
+                plan.push(mark(dyno, DynoState::Down, "its time to live is over"));
             }
         }
         (DynoState::Crashed, Seat::Absent) => {
@@ -72,16 +76,28 @@ pub(super) fn step(
 }
 
 /// Of a dyno that is held, all that can be asked is its end, and only of one that its terminal holds.
-pub(super) fn step_busy(one: &Seen, plan: &mut Plan) {
+pub(super) fn step_busy(one: &Seen, now: Timestamp, plan: &mut Plan) {
     let dyno = &one.dyno;
-    if dyno.attached && dyno.retire == Some(Retire::Stop) {
+    if dyno.attached && (dyno.retire == Some(Retire::Stop) || has_expired(one, now, plan)) {
         plan.push(Action::Interrupt { dyno: dyno.id });
     }
 }
 
+/// Whether a one-off has run as long as it may; if not, looks again when it has.
+fn has_expired(one: &Seen, now: Timestamp, plan: &mut Plan) -> bool {
+    let (Some(seconds), Seat::Running { since }) = (one.dyno.time_to_live, one.seat) else {
+        return false;
+    };
+    let until = after(since, Duration::from_secs(seconds.into()));
+    if now < until {
+        plan.wake(until);
+    }
+    now >= until
+}
+
 fn starting(one: &Seen, since: Timestamp, policy: &Policy, now: Timestamp, plan: &mut Plan) {
     let dyno = &one.dyno;
-    if !dyno.name.process_type.is_web() || serves(&one.listening) {
+    if !is_web(dyno) || serves(&one.listening) {
         return plan.push(Action::Mark {
             dyno: dyno.id,
             state: DynoState::Up,
@@ -122,7 +138,7 @@ fn boot_timeout_text(seconds: u64, listening: &[SocketAddr]) -> String {
 fn ended(dyno: &Dyno, exit: Exit, policy: &Policy, now: Timestamp, plan: &mut Plan) {
     match dyno.name.process_type.as_str() {
         "release" if exit.code == 0 => plan.push(mark(dyno, DynoState::Down, "passed")),
-        "run" => plan.push(mark(dyno, DynoState::Down, &exit_text(exit))),
+        _ if dyno.one_off => plan.push(mark(dyno, DynoState::Down, &exit_text(exit))),
         _ => plan.push(crash(dyno, &exit_text(exit), policy, now)),
     }
 }
@@ -182,7 +198,12 @@ fn crash(dyno: &Dyno, reason: &str, policy: &Policy, now: Timestamp) -> Action {
 }
 
 pub(super) fn is_formation(dyno: &Dyno) -> bool {
-    !dyno.name.process_type.is_one_off()
+    !dyno.one_off && !dyno.name.process_type.is_one_off()
+}
+
+/// One that is to get requests. A one-off of the type gets none, whatever it listens on.
+pub(crate) fn is_web(dyno: &Dyno) -> bool {
+    !dyno.one_off && dyno.name.process_type.is_web()
 }
 
 fn is_phase_of_candidate(dyno: &Dyno, desired: &Desired) -> bool {

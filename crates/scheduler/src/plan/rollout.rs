@@ -64,7 +64,7 @@ impl Rollout<'_> {
         for one in self.seen {
             let version = one.dyno.release_version;
             let kept = match one.dyno.name.process_type.as_str() {
-                "run" => true,
+                _ if one.dyno.one_off => true,
                 "release" => Some(version) == candidate,
                 _ => version == self.desired.current.version || Some(version) == candidate,
             };
@@ -212,7 +212,8 @@ impl Rollout<'_> {
             .seen
             .iter()
             .filter(|one| {
-                one.dyno.name == name
+                is_formation(&one.dyno)
+                    && one.dyno.name == name
                     && one.dyno.release_version == spec.version
                     && one.dyno.state != DynoState::Down
             })

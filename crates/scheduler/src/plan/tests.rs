@@ -130,7 +130,9 @@ impl World {
             reason: None,
             crashes: create.crashes,
             retire: None,
+            one_off: false,
             attached: false,
+            time_to_live: None,
             created_at: self.now,
             updated_at: self.now,
         };
@@ -426,7 +428,7 @@ fn an_attached_one_off_is_interrupted_when_it_is_to_stop_and_left_alone_otherwis
     let mut world = World::new(spec(2, &["web"]), vec![wanted("web", 1)]);
     world.turn();
     let one = &mut world.dynos[0];
-    one.dyno.name.process_type = ProcessType::run();
+    one.dyno.one_off = true;
     one.dyno.attached = true;
     one.dyno.state = DynoState::Up;
     one.busy = true;
@@ -440,6 +442,67 @@ fn an_attached_one_off_is_interrupted_when_it_is_to_stop_and_left_alone_otherwis
     // Any other action that holds a dyno brings it to its end by itself.
     world.dynos[0].dyno.attached = false;
     assert_eq!(world.plan().actions, []);
+}
+
+#[test]
+fn a_one_off_of_a_formations_type_is_none_of_its_business() {
+    let mut world = World::new(spec(2, &["web"]), vec![wanted("web", 1)]);
+    world.turn();
+    world.bind_all();
+    world.settle();
+    let mut one_off = world.dynos[0].clone();
+    one_off.dyno.id = DynoId(Uuid::from_u128(4_821));
+    one_off.dyno.name.number = 4_821;
+    one_off.dyno.one_off = true;
+    one_off.dyno.state = DynoState::Starting;
+    one_off.listening.clear();
+    let id = one_off.dyno.id;
+    world.dynos.push(one_off);
+    // It waits for no port, and neither scaling nor a release ends it.
+    world.desired.formation = vec![wanted("web", 0)];
+    world.desired.current = spec(3, &["web"]);
+    world.settle();
+    assert_eq!(world.names(), ["web.4821 v2 up"]);
+    // Its end is no crash.
+    let exit = Exit {
+        code: 1,
+        out_of_memory: false,
+    };
+    world.find(id).unwrap().seat = Seat::Ended { exit };
+    world.settle();
+    assert!(world.dynos.is_empty());
+}
+
+#[test]
+fn a_one_off_that_has_run_as_long_as_it_may_is_stopped() {
+    let mut world = World::new(spec(2, &["web"]), vec![wanted("web", 1)]);
+    world.turn();
+    world.desired.formation.clear();
+    let since = world.now;
+    let one = &mut world.dynos[0];
+    let id = one.dyno.id;
+    one.dyno.one_off = true;
+    one.dyno.time_to_live = Some(60);
+    one.dyno.state = DynoState::Up;
+    one.seat = Seat::Running { since };
+    let end = since.checked_add(SignedDuration::from_secs(60)).unwrap();
+    for (attached, busy) in [(false, false), (true, true)] {
+        let one = &mut world.dynos[0];
+        (one.dyno.attached, one.busy) = (attached, busy);
+        world.now = since;
+        world.pass(59);
+        let plan = world.plan();
+        assert_eq!((plan.actions, plan.wake_at), (vec![], Some(end)));
+        world.pass(1);
+        let actions = world.plan().actions;
+        match busy {
+            true => assert_eq!(actions, [Action::Interrupt { dyno: id }]),
+            false => assert!(
+                matches!(&actions[..], [Action::Mark { dyno, state: DynoState::Down, .. }] if *dyno == id),
+                "{actions:?}"
+            ),
+        }
+    }
 }
 
 #[test]

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use ropewalk_engine::fake::FakeEngine;
 use ropewalk_logs::{Logs, Outputs};
+use ropewalk_model::formation::MAX_QUANTITY;
 use ropewalk_model::{AppName, InstanceId, ReleaseId, SlugId, UserId};
 use ropewalk_slug::Mounts;
-use ropewalk_store::{Key, NewApp, NewRelease, NewSlug, Store};
+use ropewalk_store::{FormationChange, Key, NewApp, NewRelease, NewSlug, Store};
 
 use super::*;
 use crate::reconcile::one_pass;
@@ -57,19 +58,24 @@ impl Rig {
     }
 
     async fn start(&self, command: &str) -> Started {
-        let run = NewRun {
-            app: APP,
-            command: command.to_owned(),
-            size: DynoSize::DEFAULT,
-            env: BTreeMap::new(),
-            attach: true,
-            tty: false,
-        };
-        self.scheduler.start_run(run).await.unwrap()
+        self.scheduler.start_run(run(command, "run")).await.unwrap()
     }
 
     async fn pass(&self) {
         one_pass(&self.scheduler.shared).await.unwrap();
+    }
+}
+
+fn run(command: &str, process_type: &str) -> NewRun {
+    NewRun {
+        app: APP,
+        command: command.to_owned(),
+        process_type: ProcessType::parse(process_type).unwrap(),
+        size: None,
+        env: BTreeMap::new(),
+        attach: true,
+        tty: false,
+        time_to_live: None,
     }
 }
 
@@ -166,6 +172,61 @@ async fn a_dyno_that_was_stopped_before_its_terminal_came_is_not_started() {
         .unwrap();
     let secret = started.secret.unwrap();
     assert!(rig.scheduler.attach(&secret).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_one_off_of_a_type_has_its_name_and_size_and_not_its_fate() {
+    let rig = Rig::new().await;
+    let celery = ProcessType::parse("celery").unwrap();
+    let (store, change) = (
+        &rig.scheduler.shared.store,
+        FormationChange {
+            process_type: celery.clone(),
+            quantity: None,
+            size: DynoSize::find("Standard-2X"),
+        },
+    );
+    store
+        .write(move |tx| tx.scale(APP, &[change], Timestamp::now()))
+        .await
+        .unwrap();
+    let start = |process_type, size| {
+        let wanted = NewRun {
+            size,
+            ..run("bash", process_type)
+        };
+        rig.scheduler.start_run(wanted)
+    };
+    let dyno = start("celery", None).await.unwrap().dyno;
+    assert!(dyno.one_off && dyno.name.process_type == celery && dyno.name.number > MAX_QUANTITY);
+    assert_eq!(dyno.size.name, "Standard-2X");
+    let dyno = start("celery", Some(DynoSize::DEFAULT)).await.unwrap().dyno;
+    assert_eq!(dyno.size, DynoSize::DEFAULT);
+    assert_eq!(
+        start("run", None).await.unwrap().dyno.size,
+        DynoSize::DEFAULT
+    );
+    let refused = start("release", None).await.unwrap_err();
+    assert!(matches!(refused, SchedulerError::Refused(_)), "{refused}");
+    // A restart of the type, or of all, leaves them alone; one of its name does not.
+    let (name, store) = (dyno.name, &rig.scheduler.shared.store);
+    let retired = store
+        .write(move |tx| {
+            Ok([
+                tx.retire_dynos(APP, None, None, Retire::Replace)?,
+                tx.retire_dynos(APP, Some(&name.process_type), None, Retire::Replace)?,
+                tx.retire_dynos(
+                    APP,
+                    Some(&name.process_type),
+                    Some(name.number),
+                    Retire::Stop,
+                )?,
+                tx.retire_dynos(APP, Some(&ProcessType::run()), None, Retire::Stop)?,
+            ])
+        })
+        .await
+        .unwrap();
+    assert_eq!(retired, [0, 0, 1, 1]);
 }
 
 #[tokio::test]

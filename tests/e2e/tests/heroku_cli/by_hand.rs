@@ -261,6 +261,40 @@ pub(crate) fn run(world: &World) -> Outcome {
         &ran,
     )?;
 
+    // Of a process type: its name, beside the dynos that are scaled.
+    let ran = good(
+        world,
+        &[
+            "run",
+            "-a",
+            app,
+            "--type",
+            "worker",
+            "--",
+            "echo I am $DYNO",
+        ],
+    )?;
+    check(ran.stdout.contains("I am worker."), "another type", &ran)?;
+    let ran = world.run(&["run", "-a", app, "--type", "release", "--", "true"]);
+    check(
+        ran.code == 2 && flat(&ran.all()).contains("releases:retry"),
+        "a release command of one's own",
+        &ran,
+    )?;
+    let body = r#"{"command":"sleep 1000","type":"web","time_to_live":2}"#;
+    let (status, answer) = world.rig.api("POST", &format!("/apps/{app}/dynos"), body);
+    let made: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
+    let name = made["name"].as_str().unwrap_or_default().to_owned();
+    if status != 201 || !name.starts_with("web.") {
+        return Err(format!("no dyno with a time to live: {status} {answer}"));
+    }
+    let there = |rig: &Rig| rig.dynos(app).iter().any(|(other, _)| *other == name);
+    world
+        .rig
+        .wait("its time to be over", Duration::from_secs(60), |rig| {
+            !there(rig)
+        });
+
     // At a terminal: its size, Ctrl-C for what runs in it, and its end.
     let mut terminal = Terminal::run(
         &world.heroku(&["run", "-a", app, "-x", "--", "bash"]),

@@ -22,8 +22,8 @@ pub(crate) struct Args {
     /// Size of the dyno
     #[arg(short, long, value_name = "SIZE")]
     size: Option<String>,
-    /// Heroku's; one-off dynos here are of type run, and the server says so
-    #[arg(long = "type", value_name = "TYPE", hide = true)]
+    /// Process type that names the dyno, and gives its size
+    #[arg(long = "type", value_name = "TYPE")]
     process_type: Option<String>,
     /// Environment variables for this dyno: KEY=VALUE, several with ; between them or by several flags
     #[arg(short, long, value_name = "KEY=VALUE")]
@@ -54,8 +54,8 @@ pub(crate) struct DetachedArgs {
     /// Size of the dyno
     #[arg(short, long, value_name = "SIZE")]
     size: Option<String>,
-    /// Heroku's; one-off dynos here are of type run, and the server says so
-    #[arg(long = "type", value_name = "TYPE", hide = true)]
+    /// Process type that names the dyno, and gives its size
+    #[arg(long = "type", value_name = "TYPE")]
     process_type: Option<String>,
     /// Environment variables for this dyno: KEY=VALUE, several with ; between them or by several flags
     #[arg(short, long, value_name = "KEY=VALUE")]

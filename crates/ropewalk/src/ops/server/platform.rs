@@ -54,21 +54,15 @@ impl Platform for Ports {
 
     fn run(&self, request: RunRequest) -> BoxFuture<'_, Result<RunStarted, RunError>> {
         async move {
-            if request.process_type.as_str() != "run" {
-                let text = "One-off dynos are of type run; scale the formation for other types.";
-                return Err(RunError::Refused(text.to_owned()));
-            }
-            if request.time_to_live.is_some() {
-                let text = "time_to_live is not supported; stop the dyno instead.";
-                return Err(RunError::Refused(text.to_owned()));
-            }
             let run = NewRun {
                 app: request.app,
                 command: request.command,
+                process_type: request.process_type,
                 size: request.size,
                 env: request.env,
                 attach: request.attach,
                 tty: request.tty,
+                time_to_live: request.time_to_live,
             };
             match self.scheduler.start_run(run).await {
                 Ok(started) => Ok(RunStarted {
