@@ -10,6 +10,7 @@ pub mod engine;
 pub mod load;
 pub mod repo;
 pub mod terminal;
+pub mod tls;
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -25,6 +26,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 pub use engine::Engine;
 pub use load::Load;
 pub use repo::Repo;
+pub use tls::Tls;
 
 /// The program under test: what `cargo xtask test` built.
 pub fn binary() -> PathBuf {
@@ -45,9 +47,14 @@ pub struct Rig {
     pub data: PathBuf,
     pub port: u16,
     pub token: String,
+    /// Apps are below this name.
+    pub domain: String,
+    /// Where it speaks TLS besides, if it is a platform of HTTPS.
+    pub tls: Option<Tls>,
     /// The engine it is on, unless that is the host's.
     engine: Option<Arc<Engine>>,
-    supervise: Child,
+    /// The supervisor, or server and router where there is none.
+    processes: Vec<Child>,
 }
 
 /// What a program that was run came to.
@@ -97,15 +104,21 @@ impl Ran {
 impl Rig {
     /// Starts a platform on the host's engine and waits until it can run dynos.
     pub fn start() -> Self {
-        Self::begin(None)
+        Self::begin(None, None)
+    }
+
+    /// A platform of a domain, with HTTPS by a certificate of its own, as `install --domain` makes it. Clients take it
+    /// to be on port 443; whoever tests must bring them there. Nobody starts its processes again.
+    pub fn secure(domain: &str) -> Self {
+        Self::begin(None, Some(domain))
     }
 
     /// The same on an engine of the test's own.
     pub fn on(engine: &Arc<Engine>) -> Self {
-        Self::begin(Some(engine.clone()))
+        Self::begin(Some(engine.clone()), None)
     }
 
-    fn begin(engine: Option<Arc<Engine>>) -> Self {
+    fn begin(engine: Option<Arc<Engine>>, domain: Option<&str>) -> Self {
         assert!(
             binary().exists(),
             "{} is missing: run `cargo xtask test`",
@@ -125,24 +138,26 @@ impl Rig {
             .arg("--cache")
             .arg(cache);
         Ran::of(stack.output().unwrap()).good();
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let supervise = Self::supervise(engine.as_deref(), &data, port);
+        let port = free_port();
+        let tls = domain.map(|domain| Tls::of(&data.join("site"), domain, free_port()));
+        let processes = match (&tls, domain) {
+            (Some(tls), Some(domain)) => Self::serve(&data, port, tls, domain),
+            _ => vec![Self::supervise(engine.as_deref(), &data, port)],
+        };
         let mut rig = Self {
             data,
             port,
             token: String::new(),
+            domain: domain.unwrap_or("localhost").to_owned(),
+            tls,
             engine,
-            supervise,
+            processes,
         };
         rig.wait(
             "the platform to be ready",
             Duration::from_secs(120),
             |rig| {
-                rig.get_host("api.localhost", "/ropewalk/health")
+                rig.get_host(&rig.host("api"), "/ropewalk/health")
                     .is_some_and(|(status, _)| status == 200)
             },
         );
@@ -154,16 +169,41 @@ impl Rig {
     }
 
     fn supervise(engine: Option<&Engine>, data: &Path, port: u16) -> Child {
+        let listen = format!("127.0.0.1:{port}");
+        Self::process(engine, data, "supervise", &["--listen", &listen])
+    }
+
+    fn serve(data: &Path, port: u16, tls: &Tls, domain: &str) -> Vec<Child> {
+        let (listen, tls_listen) = (
+            format!("127.0.0.1:{port}"),
+            format!("127.0.0.1:{}", tls.port),
+        );
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let (cert, key) = (text(&tls.cert), text(&tls.key));
+        let router = ["--listen", &listen, "--tls-listen", &tls_listen];
+        let own = ["--cert", &cert, "--key", &key];
+        vec![
+            Self::process(
+                None,
+                data,
+                "server",
+                &["--domain", domain, "--port", "443", "--https"],
+            ),
+            Self::process(None, data, "router", &[router, own].concat()),
+        ]
+    }
+
+    fn process(engine: Option<&Engine>, data: &Path, mode: &str, args: &[&str]) -> Child {
         let log = File::options()
             .create(true)
             .append(true)
             .open(data.join("ropewalk.log"))
             .unwrap();
         at(engine, binary())
-            .arg("supervise")
+            .arg(mode)
             .arg("--data")
             .arg(data)
-            .args(["--listen", &format!("127.0.0.1:{port}")])
+            .args(args)
             .env("ROPEWALK_LOG", "info")
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -172,8 +212,16 @@ impl Rig {
             .unwrap()
     }
 
+    /// The host below the domain.
+    pub fn host(&self, label: &str) -> String {
+        format!("{label}.{}", self.domain)
+    }
+
     pub fn url(&self, label: &str) -> String {
-        format!("http://{label}.localhost:{}", self.port)
+        match self.tls {
+            Some(_) => format!("https://{}", self.host(label)),
+            None => format!("http://{}:{}", self.host(label), self.port),
+        }
     }
 
     /// A command of the CLI, to be run in `folder`.
@@ -255,7 +303,7 @@ impl Rig {
 
     /// `GET` of an app's path: status and body.
     pub fn get(&self, app: &str, path: &str) -> (u16, String) {
-        self.get_host(&format!("{app}.localhost"), path)
+        self.get_host(&self.host(app), path)
             .unwrap_or((0, "no answer".to_owned()))
     }
 
@@ -290,9 +338,10 @@ impl Rig {
             .unwrap();
         write!(
             stream,
-            "{method} {path} HTTP/1.0\r\nHost: api.localhost\r\nAuthorization: Bearer {token}\r\n\
+            "{method} {path} HTTP/1.0\r\nHost: {}\r\nAuthorization: Bearer {token}\r\n\
              Accept: application/vnd.heroku+json; version=3\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\n\r\n{body}",
+            self.host("api"),
             body.len()
         )
         .unwrap();
@@ -371,19 +420,23 @@ impl Rig {
 
     /// kill -9 of the supervisor; nobody starts it again.
     pub fn kill_supervisor(&mut self) {
-        self.supervise.kill().unwrap();
-        self.supervise.wait().unwrap();
+        self.processes[0].kill().unwrap();
+        self.processes[0].wait().unwrap();
     }
 
     /// Starts a supervisor in the place of one that was killed.
     pub fn supervise_again(&mut self) {
-        self.supervise = Self::supervise(self.engine.as_deref(), &self.data, self.port);
+        self.processes = vec![Self::supervise(
+            self.engine.as_deref(),
+            &self.data,
+            self.port,
+        )];
     }
 
     /// Waits until the server answers (again).
     pub fn wait_ready(&self) {
         self.wait("the server to be ready", Duration::from_secs(30), |rig| {
-            rig.get_host("api.localhost", "/ropewalk/health")
+            rig.get_host(&rig.host("api"), "/ropewalk/health")
                 .is_some_and(|(status, _)| status == 200)
         });
     }
@@ -442,6 +495,11 @@ impl Rig {
     }
 }
 
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
 /// A program that talks to that engine, or to the host's.
 fn at(engine: Option<&Engine>, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
@@ -456,10 +514,14 @@ impl Drop for Rig {
         if std::thread::panicking() {
             eprintln!("--- the platform's log\n{}", self.log());
         }
-        if let Some(pid) = Pid::from_raw(self.supervise.id().cast_signed()) {
-            let _ = kill_process(pid, Signal::TERM);
+        for process in &self.processes {
+            if let Some(pid) = Pid::from_raw(process.id().cast_signed()) {
+                let _ = kill_process(pid, Signal::TERM);
+            }
         }
-        let _ = self.supervise.wait();
+        for process in &mut self.processes {
+            let _ = process.wait();
+        }
         self.end_leftovers();
         if let Some(engine) = &self.engine {
             engine.revive();

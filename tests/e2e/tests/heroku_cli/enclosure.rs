@@ -1,5 +1,5 @@
-//! A network that holds nothing but loopback and the platform's port, and a name server that knows no name and
-//! writes down every one it is asked for.
+//! A network that holds nothing but loopback and the platform's port, and a name server that knows the platform's
+//! names at most and writes down every one it is asked for.
 
 use std::fs::File;
 use std::io::Read;
@@ -29,8 +29,9 @@ read -r end
 "#;
 
 impl Enclosure {
-    /// One from which only `port` of the host's loopback is reached.
-    pub(crate) fn around(port: u16) -> Self {
+    /// One from which only the port `outside` of the host's loopback is reached, as `inside`; and where `zone` and all
+    /// below it is loopback, if one is given.
+    pub(crate) fn around(inside: u16, outside: u16, zone: Option<&str>) -> Self {
         let files = tempfile::tempdir().unwrap();
         std::fs::write(files.path().join("resolv.conf"), "nameserver 127.0.0.1\n").unwrap();
         std::fs::write(files.path().join("nsswitch.conf"), "hosts: files dns\n").unwrap();
@@ -49,16 +50,16 @@ impl Enclosure {
             let kind = Some(LinkNameSpaceType::Network);
             move_into_link_name_space(network.as_fd(), kind).unwrap();
             let names = UdpSocket::bind("127.0.0.1:53").unwrap();
-            (TcpListener::bind(("127.0.0.1", port)).unwrap(), names)
+            (TcpListener::bind(("127.0.0.1", inside)).unwrap(), names)
         })
         .join()
         .unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let written = asked.clone();
-        std::thread::spawn(move || answer(&names, &written));
+        let (written, zone) = (asked.clone(), zone.map(str::to_owned));
+        std::thread::spawn(move || answer(&names, zone.as_deref(), &written));
         std::thread::spawn(move || {
             for inside in listener.incoming().flatten() {
-                std::thread::spawn(move || forward(inside, port));
+                std::thread::spawn(move || forward(inside, outside));
             }
         });
         Self {
@@ -109,34 +110,56 @@ fn copy(mut from: TcpStream, mut to: TcpStream) {
     let _ = to.shutdown(Shutdown::Write);
 }
 
-/// Knows no name (NXDOMAIN), and remembers each.
-fn answer(socket: &UdpSocket, asked: &Mutex<Vec<String>>) {
+/// Knows no name (NXDOMAIN) but those of the zone, and remembers each.
+fn answer(socket: &UdpSocket, zone: Option<&str>, asked: &Mutex<Vec<String>>) {
     let mut packet = [0u8; 512];
     while let Ok((length, from)) = socket.recv_from(&mut packet) {
         let Some(question) = packet.get(12..length) else {
             continue;
         };
-        asked.lock().unwrap().push(name(question));
-        let mut reply = packet[..length].to_vec();
-        // A response, recursion available, no such name; the question is sent back, and nothing behind it.
+        let (name, behind) = name(question);
+        let known = zone.is_some_and(|zone| is_below(&name, zone));
+        asked.lock().unwrap().push(name);
+        // The question is sent back, without what clients put behind it.
+        let end = length - behind.len() + 4;
+        let Some(mut reply) = packet.get(..end).map(<[u8]>::to_vec) else {
+            continue;
+        };
+        // A response, recursion available, and perhaps: no such name.
         reply[2] |= 0x80;
-        reply[3] = 0x83;
+        reply[3] = if known { 0x80 } else { 0x83 };
         reply[6..12].fill(0);
+        if known && behind.starts_with(&ADDRESS) {
+            reply[7] = 1;
+            // The name is the question's; for one second; four bytes.
+            reply.extend([0xc0, 12]);
+            reply.extend(ADDRESS);
+            reply.extend([0, 0, 0, 1, 0, 4, 127, 0, 0, 1]);
+        }
         let _ = socket.send_to(&reply, from);
     }
 }
 
-/// The labels at the start of a question, with dots between them.
-fn name(mut question: &[u8]) -> String {
+/// Type A, class IN.
+const ADDRESS: [u8; 4] = [0, 1, 0, 1];
+
+pub(crate) fn is_below(name: &str, zone: &str) -> bool {
+    name.strip_suffix(zone)
+        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// The labels at the start of a question, with dots between them; and what stands behind.
+fn name(mut question: &[u8]) -> (String, &[u8]) {
     let mut labels = Vec::new();
     while let Some((&length, rest)) = question.split_first() {
         let length = usize::from(length);
         if length == 0 || rest.len() < length {
+            question = rest;
             break;
         }
         let (label, behind) = rest.split_at(length);
         labels.push(String::from_utf8_lossy(label).into_owned());
         question = behind;
     }
-    labels.join(".")
+    (labels.join("."), question)
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // support code of tests
 
 mod by_hand;
+mod direct;
 mod document;
 mod enclosure;
 mod install;
@@ -31,6 +32,23 @@ fn the_cli_works_as_its_table_says_and_asks_nobody_else() {
 fn the_document_says_what_the_table_says() {
     let folders = install::cli(install::PINNED);
     document::check(&install::manifest(&folders));
+}
+
+/// Without a helper, on a domain like any other.
+#[test]
+fn the_cli_works_by_what_env_says() {
+    let world = World::secure(install::cli(install::PINNED), "rope.example.test");
+    direct::tour(&world, "b");
+    direct::helped(&world);
+    let refused = Ran::of(world.after_env("c", &["env"]).output().unwrap());
+    assert!(refused.stderr.contains("Mode c wants"), "{refused:?}");
+}
+
+/// And on one that lets the CLI find the API by itself.
+#[test]
+fn the_cli_works_by_a_domain_that_holds_the_word_localhost() {
+    let world = World::secure(install::cli(install::PINNED), "rope-localhost.example.test");
+    direct::tour(&world, "c");
 }
 
 /// The newest version, with a few rows, if it is another one.

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use e2e::{Ran, Repo, Rig};
 
-use crate::enclosure::Enclosure;
+use crate::enclosure::{Enclosure, is_below};
 use crate::table::{Row, Step, Steps};
 
 pub(crate) struct World {
@@ -19,8 +19,21 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(folders: Vec<PathBuf>) -> Self {
         let rig = Rig::start();
+        let enclosure = Enclosure::around(rig.port, rig.port, None);
+        Self::of(rig, enclosure, folders)
+    }
+
+    /// A platform of HTTPS on a domain that only this world knows, on port 443.
+    pub(crate) fn secure(folders: Vec<PathBuf>, domain: &str) -> Self {
+        let rig = Rig::secure(domain);
+        let port = rig.tls.as_ref().unwrap().port;
+        let enclosure = Enclosure::around(443, port, Some(domain));
+        Self::of(rig, enclosure, folders)
+    }
+
+    fn of(rig: Rig, enclosure: Enclosure, folders: Vec<PathBuf>) -> Self {
         Self {
-            enclosure: Enclosure::around(rig.port),
+            enclosure,
             app: format!("tour-{}", hex::encode(rand::random::<[u8; 3]>())),
             repo: Repo::example("hello"),
             rig,
@@ -57,8 +70,9 @@ impl World {
             .arg(program)
             .env("PATH", std::env::join_paths(folders).unwrap())
             .env("TERM", "dumb")
-            // The certificate of terminals is the installation's own.
-            .env("ROPEWALK_CA", self.rig.data.join("tls/ca.pem"))
+            .env("ROPEWALK_CA", self.authority())
+            // It would win over the authority that git is told for our host.
+            .env_remove("GIT_SSL_CAINFO")
             .env_remove("HEROKU_HOST")
             .env_remove("HEROKU_API_KEY")
             .env_remove("HEROKU_APP");
@@ -70,6 +84,29 @@ impl World {
         let mut command = self.inside("ropewalk");
         command.args(["heroku", "--"]).args(args);
         command
+    }
+
+    /// The same without a helper: `eval "$(ropewalk env --mode MODE)"`, and then any program.
+    pub(crate) fn after_env(&self, mode: &str, program: &[&str]) -> Command {
+        let mut command = self.inside("sh");
+        command
+            .args([
+                "-c",
+                r#"eval "$(ropewalk env --mode "$0")"; exec "$@""#,
+                mode,
+            ])
+            .args(program);
+        // git is to find its credentials and the authority by what `env` says.
+        command.env_remove("GIT_CONFIG_COUNT");
+        command
+    }
+
+    /// The installation's own authority, or the one that the test made.
+    fn authority(&self) -> PathBuf {
+        match &self.rig.tls {
+            Some(tls) => tls.ca.clone(),
+            None => self.rig.data.join("tls/ca.pem"),
+        }
     }
 
     pub(crate) fn run(&self, args: &[&str]) -> Ran {
@@ -101,7 +138,7 @@ impl World {
 
     /// Foreign names that were looked up since the last call.
     pub(crate) fn names_asked(&self) -> Vec<String> {
-        let ours = |name: &String| name == "localhost" || name.ends_with(".localhost");
+        let ours = |name: &String| is_below(name, &self.rig.domain);
         let mut names = self.enclosure.asked();
         names.retain(|name| !ours(name));
         names.dedup();

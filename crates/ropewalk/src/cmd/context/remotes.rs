@@ -85,9 +85,15 @@ pub(crate) async fn urls(folder: &Path) -> anyhow::Result<Vec<(String, String)>>
         .collect())
 }
 
-/// For remotes of `folder` below `written`, which is an address of HTTPS: the way to `host`, and the helper that has
-/// its token, before any other. Whether the way was not known yet.
-pub(crate) async fn settle(folder: &Path, written: &str, host: &GitHost) -> anyhow::Result<bool> {
+/// For remotes of `folder` below `written`, which is an address of HTTPS: the way to `host`, the helper that has its
+/// token, before any other, and the authority of its certificate where it is not one of the system's. Whether the way
+/// was not known yet.
+pub(crate) async fn settle(
+    folder: &Path,
+    written: &str,
+    host: &GitHost,
+    ca: Option<&Path>,
+) -> anyhow::Result<bool> {
     let base = host.base();
     let helper = format!("credential.{base}.helper");
     // An empty helper forgets those of the person's own settings, `heroku git:credentials` among them: outside of
@@ -95,6 +101,9 @@ pub(crate) async fn settle(folder: &Path, written: &str, host: &GitHost) -> anyh
     must_in(folder, &["config", "--replace-all", &helper, ""]).await?;
     let ours = "!ropewalk git:credentials";
     must_in(folder, &["config", "--add", &helper, ours]).await?;
+    if let Some((key, path)) = authority(host, ca) {
+        must_in(folder, &["config", "--replace-all", &key, &path]).await?;
+    }
     let actual = format!("{base}/");
     if actual == written {
         return Ok(false);
@@ -103,6 +112,13 @@ pub(crate) async fn settle(folder: &Path, written: &str, host: &GitHost) -> anyh
     let known = git_in(folder, &["config", "--local", "--get", &key]).await?;
     must_in(folder, &["config", "--replace-all", &key, written]).await?;
     Ok(!known.status.success())
+}
+
+/// git's setting by which it takes the host's certificate, where that is a private authority's.
+pub(crate) fn authority(host: &GitHost, ca: Option<&Path>) -> Option<(String, String)> {
+    let ca = ca.filter(|_| host.scheme == "https")?;
+    let key = format!("http.{}/.sslCAInfo", host.base());
+    Some((key, ca.to_string_lossy().into_owned()))
 }
 
 /// Adds or moves a remote that needs no token.

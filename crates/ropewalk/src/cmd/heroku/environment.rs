@@ -6,9 +6,8 @@ use crate::cmd::context::hosts::{ApiHost, GitHost};
 use crate::cmd::heroku::{Variable, Variables, owned};
 
 /// Variables that would send requests, or tokens, elsewhere than the ones we set.
-const TAKEN_AWAY: [&str; 16] = [
+const ASTRAY: [&str; 9] = [
     "HEROKU_API_TOKEN",
-    "HEROKU_HEADERS",
     "HEROKU_PARTICLEBOARD_HEADERS",
     "HEROKU_CLOUD",
     "HEROKU_DATA_CONTROL_PLANE",
@@ -16,6 +15,12 @@ const TAKEN_AWAY: [&str; 16] = [
     "HEROKU_REDIS_HOST",
     "IS_DEV_ENVIRONMENT",
     "IS_HEROKU_TEST_ENV",
+    "SSO_URL",
+];
+
+/// And those that would lead past the helper.
+const PAST_THE_HELPER: [&str; 7] = [
+    "HEROKU_HEADERS",
     // The proxy decision is made by the host name, ours and Heroku's alike.
     "NO_PROXY",
     "no_proxy",
@@ -24,7 +29,6 @@ const TAKEN_AWAY: [&str; 16] = [
     // Of no use behind the helper, and complained about.
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
-    "SSO_URL",
 ];
 
 /// What the environment behind the helper is made of.
@@ -55,7 +59,8 @@ pub(super) fn by_helper(of: &Helper<'_>) -> Variables {
     }
     let mut variables = common(&base, of.git, of.ca);
     variables.extend(set.into_iter().map(|(name, value)| (name, Some(value))));
-    variables.extend(TAKEN_AWAY.map(|name| (name, None)));
+    let gone = ASTRAY.iter().chain(&PAST_THE_HELPER);
+    variables.extend(gone.map(|name| (*name, None)));
     owned(variables)
 }
 
@@ -64,7 +69,7 @@ pub(super) fn by_helper(of: &Helper<'_>) -> Variables {
 pub(crate) enum Mode {
     /// Any name: the CLI is told a user `localhost` in front of it
     B,
-    /// A domain that holds the word `localhost`, on port 443: container commands work too
+    /// A domain that holds the word `localhost`, on port 443: the CLI finds every host by itself
     C,
 }
 
@@ -111,6 +116,7 @@ pub(super) fn direct(
     ] {
         variables.push((name, Some(value)));
     }
+    variables.extend(ASTRAY.map(|name| (name, None)));
     Ok(variables)
 }
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use crate::cmd::context::{Context, not_logged_in};
 use crate::cmd::heroku::environment::{self, Mode};
+use crate::cmd::heroku::{git, owned};
 use crate::ui::Failure;
 
 #[derive(Debug, clap::Args)]
@@ -14,16 +15,17 @@ pub(crate) struct Args {
     mode: Mode,
 }
 
-/// Prints `export NAME='value'` lines, the token among them: that is what they are for.
+/// Prints `export NAME='value'` and `unset NAME` lines, the token among them: that is what they are for.
 pub(crate) fn run(cx: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     let token = cx.token()?.ok_or_else(not_logged_in)?;
     let ca = cx.env.ca.as_deref().or(cx.settings.ca.as_deref());
-    let variables =
-        environment::direct(args.mode, &cx.api_host()?, &token, ca).map_err(|unfit| {
-            Failure::new(unfit.to_string()).hint(
-                "Use the helper instead, which works with every server: ropewalk heroku -- ps.",
-            )
-        })?;
+    let api = cx.api_host()?;
+    let direct = environment::direct(args.mode, &api, &token, ca).map_err(|unfit| {
+        Failure::new(unfit.to_string())
+            .hint("Use the helper instead, which works with every server: ropewalk heroku -- ps.")
+    })?;
+    let mut variables = owned(direct);
+    variables.extend(git::for_shell(&cx.env.heroku, &api.git_host(), ca));
     if std::io::stdout().is_terminal() {
         cx.out
             .remark("Your token stands below. Use: eval \"$(ropewalk env)\"")?;
@@ -33,9 +35,11 @@ pub(crate) fn run(cx: &Context, args: &Args) -> anyhow::Result<ExitCode> {
          `ropewalk heroku -- …` keeps it here.",
     )?;
     for (name, value) in variables {
-        if let Some(value) = value {
-            cx.out.line(&format!("export {name}={}", quoted(&value)))?;
-        }
+        let line = match value {
+            Some(value) => format!("export {name}={}", quoted(&value.to_string_lossy())),
+            None => format!("unset {name}"),
+        };
+        cx.out.line(&line)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -18,6 +18,7 @@ fn written(host: &GitHost) -> String {
 pub(super) async fn for_child(
     around: &Surroundings,
     host: &GitHost,
+    ca: Option<&Path>,
     folder: &Path,
     args: &[String],
 ) -> anyhow::Result<Variables> {
@@ -36,6 +37,7 @@ pub(super) async fn for_child(
             "!ropewalk git:credentials".to_owned(),
         ),
     ];
+    settings.extend(remotes::authority(host, ca));
     if actual != written && is_clone(args) {
         settings.push((format!("url.{actual}.insteadOf"), written));
     } else if actual != written {
@@ -48,6 +50,14 @@ pub(super) async fn for_child(
         settings.extend(existing.map(|url| (format!("url.{url}.insteadOf"), url)));
     }
     Ok(numbered(around.git_settings, settings))
+}
+
+/// Settings for the git of a shell in which the CLI talks to the server by itself.
+pub(super) fn for_shell(around: &Surroundings, host: &GitHost, ca: Option<&Path>) -> Variables {
+    match remotes::authority(host, ca) {
+        Some(setting) => numbered(around.git_settings, vec![setting]),
+        None => Variables::new(),
+    }
 }
 
 /// `GIT_CONFIG_KEY_n` and `GIT_CONFIG_VALUE_n`, behind the `before` that are there already.
@@ -81,6 +91,7 @@ pub(super) fn touched(folder: &Path, args: &[String]) -> Vec<PathBuf> {
 pub(super) async fn settle(
     cx: &Context,
     host: &GitHost,
+    ca: Option<&Path>,
     folders: &[PathBuf],
 ) -> anyhow::Result<()> {
     let written = written(host);
@@ -89,7 +100,7 @@ pub(super) async fn settle(
             .await?
             .iter()
             .any(|(_, url)| url.starts_with(&written));
-        if ours && remotes::settle(folder, &written, host).await? {
+        if ours && remotes::settle(folder, &written, host, ca).await? {
             cx.out.remark(&format!(
                 "git in this repository now reaches {written} by {}/.",
                 host.base()
@@ -126,7 +137,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let args = ["git:clone".to_owned()];
         let plain = host("http://api.localhost:8080");
-        let variables = for_child(&around, &plain, folder.path(), &args)
+        let variables = for_child(&around, &plain, None, folder.path(), &args)
             .await
             .unwrap();
         assert_eq!(value(&variables, "GIT_CONFIG_COUNT"), "5");
@@ -143,9 +154,18 @@ mod tests {
             "https://git.localhost:8080/"
         );
         let secure = host("https://api.example.com");
-        let variables = for_child(&around, &secure, folder.path(), &args)
+        let variables = for_child(&around, &secure, None, folder.path(), &args)
             .await
             .unwrap();
         assert_eq!(value(&variables, "GIT_CONFIG_COUNT"), "4");
+        // A private authority is believed for this host alone.
+        let variables = for_shell(&around, &secure, Some(Path::new("/etc/ca.pem")));
+        assert_eq!(value(&variables, "GIT_CONFIG_COUNT"), "3");
+        assert_eq!(
+            value(&variables, "GIT_CONFIG_KEY_2"),
+            "http.https://git.example.com/.sslCAInfo"
+        );
+        assert_eq!(value(&variables, "GIT_CONFIG_VALUE_2"), "/etc/ca.pem");
+        assert_eq!(for_shell(&around, &secure, None), Variables::new());
     }
 }

@@ -49,18 +49,20 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
     }
     let program = child::find(cx.env.path.as_deref())?;
     let helper = helper::Helper::start(client, &token).await?;
+    let ca = cx.env.ca.as_deref().or(cx.settings.ca.as_deref());
     let mut variables = environment::by_helper(&environment::Helper {
         port: helper.port(),
         token: &token,
         git: &api.git_host(),
-        ca: cx.env.ca.as_deref().or(cx.settings.ca.as_deref()),
+        ca,
     });
     let folder = std::env::current_dir()?;
-    variables.extend(git::for_child(&cx.env.heroku, &api.git_host(), &folder, &args.args).await?);
+    let git_host = api.git_host();
+    variables.extend(git::for_child(&cx.env.heroku, &git_host, ca, &folder, &args.args).await?);
     child::accept_terms(cx.env.heroku.cache.as_deref());
     let code = child::run(&program, &args.args, &variables).await?;
     let folders = git::touched(&folder, &args.args);
-    git::settle(cx, &api.git_host(), &folders).await?;
+    git::settle(cx, &git_host, ca, &folders).await?;
     Ok(code)
 }
 

@@ -1,0 +1,137 @@
+//! The CLI without a helper: what `ropewalk env` prints is all that leads it to the platform, which is on a domain of
+//! its own, on port 443, with a certificate of a private authority.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use e2e::Ran;
+use e2e::terminal::Terminal;
+
+use crate::world::{World, flat};
+
+/// One after the other on one app; nobody else's name is looked up.
+pub(crate) fn tour(world: &World, mode: &str) {
+    let app = world.app.as_str();
+    let site = world.rig.host(app);
+    let said = said(world, mode, &["heroku", "create", app]);
+    assert!(said.contains(&format!("https://{site}/")), "{said}");
+    assert!(
+        said.contains(&format!("https://{}/{app}.git", world.rig.host("git"))),
+        "{said}"
+    );
+
+    let pushed = run(world, mode, &["git", "push", "heroku", "main"]).good();
+    let deployed = format!("https://{site}/ deployed to Ropewalk");
+    assert!(pushed.stderr.contains(&deployed), "{pushed:?}");
+    let answer = run(
+        world,
+        mode,
+        &[
+            "curl",
+            "-sS",
+            "--cacert",
+            &ca(world),
+            &format!("https://{site}/"),
+        ],
+    );
+    assert_eq!(answer.code, 0, "{answer:?}");
+
+    for (words, expected) in [
+        (&["apps"][..], app),
+        (
+            &["ps", "-a", app],
+            "=== web (Standard-1X): node server.js (1)",
+        ),
+        // By the git remote.
+        (&["apps:info"], &site),
+        (&["config:set", "GREETING=hello", "-a", app], "restarting"),
+        (&["config:get", "GREETING", "-a", app], "hello"),
+        (&["releases", "-a", app], "Set GREETING config vars"),
+        (&["logs", "-n", "200", "-a", app], "Release v3 created"),
+        (&["ps:scale", "web=2", "-a", app], "web at 2:Standard-1X"),
+        (
+            &["run", "-a", app, "--", "echo from afar, $GREETING"],
+            "from afar, hello",
+        ),
+        (&["auth:whoami"], &format!("admin@{}", world.rig.domain)),
+    ] {
+        let said = heroku(world, mode, words);
+        assert!(
+            said.contains(expected),
+            "heroku {}: {said}",
+            words.join(" ")
+        );
+    }
+    let ran = run(
+        world,
+        mode,
+        &["heroku", "run", "-x", "-a", app, "--", "exit 3"],
+    );
+    assert_eq!(ran.code, 3, "{ran:?}");
+    at_a_terminal(world, mode);
+    follow_the_log(world, mode);
+
+    assert_eq!(world.names_asked(), Vec::<String>::new());
+}
+
+/// With the helper the same server is reached, and git knows the private authority afterwards, without either.
+pub(crate) fn helped(world: &World) {
+    let ran = world.run(&["git:remote", "-a", &world.app, "-r", "helped"]);
+    ran.good();
+    let mut git = world.inside("git");
+    git.args(["fetch", "helped"]).env_remove("GIT_CONFIG_COUNT");
+    Ran::of(git.output().unwrap()).good();
+    let ran = world.run(&["run", "-a", &world.app, "--", "echo from afar"]);
+    assert!(ran.stdout.contains("from afar"), "{ran:?}");
+    assert_eq!(world.names_asked(), Vec::<String>::new());
+}
+
+fn at_a_terminal(world: &World, mode: &str) {
+    let command = world.after_env(mode, &["heroku", "run", "-a", &world.app, "--", "bash"]);
+    let mut terminal = Terminal::run(&command, 33, 101);
+    terminal.wait_for("$");
+    terminal.type_text("echo size: $(stty size)\n");
+    terminal.wait_for("size: 33 101");
+    terminal.type_text("exit\n");
+    assert_eq!(terminal.end(), 0);
+}
+
+/// Until a line comes that was not there before.
+fn follow_the_log(world: &World, mode: &str) {
+    let mut command = world.after_env(
+        mode,
+        &["heroku", "logs", "--tail", "-n", "1", "-a", &world.app],
+    );
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    lines.next().unwrap().unwrap();
+    world.rig.get(&world.app, "/a-new-line");
+    let found = lines
+        .map_while(Result::ok)
+        .any(|line| line.contains("path=\"/a-new-line\""));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(found, "the tail ended");
+}
+
+fn run(world: &World, mode: &str, program: &[&str]) -> Ran {
+    Ran::of(world.after_env(mode, program).output().unwrap())
+}
+
+/// What a command that must pass printed.
+fn said(world: &World, mode: &str, program: &[&str]) -> String {
+    flat(&run(world, mode, program).good().all())
+}
+
+fn heroku(world: &World, mode: &str, words: &[&str]) -> String {
+    said(world, mode, &[&["heroku"][..], words].concat())
+}
+
+fn ca(world: &World) -> String {
+    let tls = world.rig.tls.as_ref().unwrap();
+    tls.ca.to_string_lossy().into_owned()
+}
