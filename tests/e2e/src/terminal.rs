@@ -94,6 +94,11 @@ impl Terminal {
         }
     }
 
+    /// All that was printed so far.
+    pub fn text(&self) -> String {
+        self.screen.lock().unwrap().clone()
+    }
+
     /// Waits for the program's end; its exit code.
     pub fn end(mut self) -> i32 {
         self.child.wait().unwrap().code().unwrap_or(-1)

@@ -74,6 +74,88 @@ pub(crate) fn tour(world: &World, mode: &str) {
     assert_eq!(world.names_asked(), Vec::<String>::new());
 }
 
+/// The CLI's own login: a key is pressed at the terminal, and what stands on the page is followed. Our side of it is
+/// whole, and the CLI keeps the token; but then it sends it to no host except Heroku's and this machine's.
+pub(crate) fn login(world: &World, mode: &str) {
+    let (email, password) = ("dev@example.com", "correct horse battery");
+    let body = serde_json::json!({ "email": email, "password": password }).to_string();
+    assert_eq!(world.rig.api("POST", "/ropewalk/users", &body).0, 201);
+    let without_token = |words: &[&str]| {
+        let bare = [
+            "env",
+            "-u",
+            "HEROKU_API_KEY",
+            "-u",
+            "HEROKU_HEADERS",
+            "HEROKU_NETRC_WRITE=true",
+        ];
+        world.after_env(mode, &[&bare[..], &["heroku"], words].concat())
+    };
+    let mut terminal = Terminal::run(&without_token(&["login"]), 40, 200);
+    terminal.wait_for("Press any key");
+    terminal.type_text("x");
+    terminal.wait_for("Waiting for login");
+    let shown = terminal.text();
+    let address = format!("{}/cli/browser/", world.rig.url("api"));
+    let id: String = shown
+        .split(&address)
+        .nth(1)
+        .unwrap_or_default()
+        .chars()
+        .take_while(|c| c.is_ascii_alphanumeric() || "-_".contains(*c))
+        .collect();
+    let page = format!("{address}{id}");
+    let browser = |args: &[&str]| {
+        let mut curl = world.inside("curl");
+        curl.args(["-sS", "--cacert", &ca(world)])
+            .args(args)
+            .arg(&page);
+        Ran::of(curl.output().unwrap()).good().stdout
+    };
+    let form = browser(&[]);
+    let csrf = form
+        .split("name=\"csrf\" value=\"")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next())
+        .unwrap_or_else(|| panic!("no form at {page}: {form}"));
+    let fields = [
+        ("csrf", csrf),
+        ("action", "approve"),
+        ("email", email),
+        ("password", password),
+    ];
+    let fields = fields.map(|(name, value)| format!("{name}={value}"));
+    let mut args = Vec::new();
+    for field in &fields {
+        args.extend(["--data-urlencode", field.as_str()]);
+    }
+    let answer = browser(&args);
+    assert!(
+        answer.contains("You are logged in as dev@example.com"),
+        "{answer}"
+    );
+
+    terminal.wait_for("Error ID: unauthorized");
+    assert_ne!(terminal.end(), 0);
+    let netrc = std::fs::read_to_string(world.rig.data.join(".netrc")).unwrap();
+    let entry = netrc
+        .split(&format!("machine {}", world.rig.host("api")))
+        .nth(1);
+    let token = entry
+        .and_then(|entry| {
+            entry
+                .split_whitespace()
+                .find(|word| word.starts_with("RWK-"))
+        })
+        .unwrap_or_else(|| panic!("no token was kept: {netrc}"));
+    let (status, account) = world.rig.api_as(token, "GET", "/account", "");
+    assert!(
+        status == 200 && account.contains(email),
+        "{status} {account}"
+    );
+    assert_eq!(world.names_asked(), Vec::<String>::new());
+}
+
 /// With the helper the same server is reached, and git knows the private authority afterwards, without either.
 pub(crate) fn helped(world: &World) {
     let ran = world.run(&["git:remote", "-a", &world.app, "-r", "helped"]);

@@ -40,6 +40,7 @@ fn the_cli_works_by_what_env_says() {
     let world = World::secure(install::cli(install::PINNED), "rope.example.test");
     direct::tour(&world, "b");
     direct::helped(&world);
+    direct::login(&world, "b");
     let refused = Ran::of(world.after_env("c", &["env"]).output().unwrap());
     assert!(refused.stderr.contains("Mode c wants"), "{refused:?}");
 }
