@@ -359,6 +359,9 @@ pub(crate) enum ApiCommand {
     /// Run Heroku's own CLI against this server
     #[command(name = "heroku")]
     Heroku(heroku::Args),
+    /// Become Heroku's CLI, and end with the helper
+    #[command(name = "heroku:leashed", hide = true)]
+    HerokuLeashed(heroku::LeashArgs),
     /// Print what to export for Heroku's own CLI to talk to this server directly (HTTPS only)
     #[command(name = "env")]
     Env(heroku::EnvArgs),

@@ -137,6 +137,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::MaintenanceOn(args) => maintenance::switch(cx, args, true).await,
         Command::MaintenanceOff(args) => maintenance::switch(cx, args, false).await,
         Command::Heroku(args) => heroku::run(cx, args).await,
+        Command::HerokuLeashed(args) => heroku::leashed(cx, &args),
         Command::Env(args) => heroku::env(cx, &args),
         Command::Open(args) => open::run(cx, args).await,
         Command::Status(args) => status::run(cx, args).await,

@@ -128,9 +128,14 @@ impl Fake {
 
     /// Starts `ropewalk` with `args`, logged in, its streams in pipes for the test to use.
     pub(crate) fn spawn(&self, args: &[&str]) -> Child {
+        self.spawn_with(args, &[])
+    }
+
+    /// The same with other variables.
+    pub(crate) fn spawn_with(&self, args: &[&str], env: &[(&str, &str)]) -> Child {
         let mut command = self.command(args);
         command.env("ROPEWALK_TOKEN", "secret-token");
-        command.spawn().unwrap()
+        command.envs(env.iter().copied()).spawn().unwrap()
     }
 
     fn command(&self, args: &[&str]) -> Command {

@@ -1,18 +1,26 @@
 //! `heroku`, `env`: what Heroku's CLI is given, by a script in its place; what the helper lets through.
 
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use crate::fake::{Fake, Ran, account, failed};
 
-/// Runs `script` as Heroku's CLI.
-fn heroku(fake: &Fake, script: &str, more: &[(&str, &str)]) -> Ran {
+/// Puts `script` in the place of Heroku's CLI; the PATH by which it is found.
+fn install(fake: &Fake, script: &str) -> String {
     let folder = fake.home.path().join("bin");
     std::fs::create_dir_all(&folder).unwrap();
     let program = folder.join("heroku");
     std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
     let path = std::env::var("PATH").unwrap();
-    let path = format!("{}:{path}", folder.display());
+    format!("{}:{path}", folder.display())
+}
+
+/// Runs `script` as Heroku's CLI.
+fn heroku(fake: &Fake, script: &str, more: &[(&str, &str)]) -> Ran {
+    let path = install(fake, script);
     let mut env = vec![
         ("ROPEWALK_TOKEN", "secret-token"),
         ("PATH", path.as_str()),
@@ -36,6 +44,27 @@ fn arguments_exit_code_and_environment_are_passed_on() {
         (ran.code, ran.stdout.as_str(), ran.stderr.as_str()),
         (3, "ps --json secret-token true gone gone\n", "")
     );
+}
+
+#[test]
+fn a_killed_helper_takes_the_cli_along() {
+    let fake = Fake::new();
+    let path = install(&fake, "echo \"$@\"; exec sleep 1000");
+    let mut child = fake.spawn_with(&["heroku", "--", "run", "--", "x"], &[("PATH", &path)]);
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    assert_eq!(line, "run -- x\n");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // What it writes to is closed once it is gone.
+    let (ended, end) = mpsc::channel();
+    std::thread::spawn(move || {
+        let _ = output.read_to_string(&mut line);
+        let _ = ended.send(());
+    });
+    end.recv_timeout(Duration::from_secs(20))
+        .expect("the CLI goes on");
 }
 
 #[test]

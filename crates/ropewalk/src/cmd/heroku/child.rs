@@ -39,11 +39,7 @@ pub(super) fn accept_terms(cache: Option<&Path>) {
 }
 
 /// Runs it on our own terminal until it ends.
-pub(super) async fn run(
-    program: &Path,
-    args: &[String],
-    variables: &Variables,
-) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(mut command: Command, variables: &Variables) -> anyhow::Result<ExitCode> {
     // What the keyboard sends reaches the child by itself; we must only outlive it. The rest is passed on.
     let mut from_keyboard = [
         signal(SignalKind::interrupt())?,
@@ -53,8 +49,7 @@ pub(super) async fn run(
         signal(SignalKind::hangup())?,
         signal(SignalKind::terminate())?,
     );
-    let mut command = Command::new(program);
-    command.args(args).kill_on_drop(true);
+    command.kill_on_drop(true);
     for (name, value) in variables {
         match value {
             Some(value) => command.env(name, value),
@@ -63,7 +58,7 @@ pub(super) async fn run(
     }
     let mut child = command
         .spawn()
-        .with_context(|| format!("{} could not be started", program.display()))?;
+        .context("Heroku's CLI could not be started")?;
     let pid = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
     let [interrupt, quit] = &mut from_keyboard;
     loop {
@@ -97,10 +92,10 @@ mod tests {
 
     #[tokio::test]
     async fn the_childs_end_is_ours() {
-        let sh = Path::new("/bin/sh");
         for (script, expected) in [("exit 0", 0), ("exit 3", 3), ("kill -TERM $$", 143)] {
-            let args = ["-c".to_owned(), script.to_owned()];
-            let code = run(sh, &args, &Vec::new()).await.unwrap();
+            let mut sh = Command::new("/bin/sh");
+            sh.args(["-c", script]);
+            let code = run(sh, &Vec::new()).await.unwrap();
             assert_eq!(
                 format!("{code:?}"),
                 format!("{:?}", ExitCode::from(expected)),

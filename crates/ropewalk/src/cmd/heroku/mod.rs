@@ -10,6 +10,7 @@ mod exports;
 mod gate;
 mod git;
 mod helper;
+mod leash;
 mod relay;
 mod rewrite;
 
@@ -19,6 +20,7 @@ use std::process::ExitCode;
 use crate::cmd::context::{Context, not_logged_in};
 use crate::env::is_foreign;
 pub(crate) use exports::{Args as EnvArgs, run as env};
+pub(crate) use leash::{Args as LeashArgs, run as leashed};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -60,7 +62,7 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
     let git_host = api.git_host();
     variables.extend(git::for_child(&cx.env.heroku, &git_host, ca, &folder, &args.args).await?);
     child::accept_terms(cx.env.heroku.cache.as_deref());
-    let code = child::run(&program, &args.args, &variables).await?;
+    let code = child::run(leash::command(&program, &args.args), &variables).await?;
     let folders = git::touched(&folder, &args.args);
     git::settle(cx, &git_host, ca, &folders).await?;
     Ok(code)
