@@ -3,7 +3,8 @@
 //! The server listens, the router connects and reconnects. Each line is one message of at most
 //! [`MAX_LINE`] bytes. The server sends whole tables ([`ToRouter::Table`]), each with a higher
 //! generation than the last; the router answers each with [`ToServer::Ack`] once no *new* request
-//! can reach an upstream that the table no longer names, and reports what it saw.
+//! can reach an upstream that the table no longer names, and reports what it saw. Certificates are numbered and
+//! answered likewise ([`ToServer::Certified`]).
 
 use std::collections::BTreeMap;
 
@@ -43,6 +44,9 @@ pub struct Table {
 /// The certificates that people brought, whole. Kept on disk by the router, readable by its user alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certificates {
+    /// Grows with each change of one server run; 0 is answered by nobody.
+    #[serde(default)]
+    pub generation: u64,
     pub endpoints: Vec<Certificate>,
 }
 
@@ -121,6 +125,8 @@ pub enum ToServer {
     /// Router log lines (`at=info method=…`, without time and source), in order. Batched: at most 512 lines,
     /// 1 MiB of text or 100 ms. A line is at most 10,000 bytes.
     Log { lines: Vec<LogLine> },
+    /// New connections get the certificates of this generation.
+    Certified { generation: u64 },
     /// Every second, apps with traffic only.
     Stats { apps: BTreeMap<String, AppStats> },
 }

@@ -20,8 +20,9 @@ pub trait Platform: Builds + Send + Sync {
     /// The same, and waits until the routers serve by it: at most 2 s, and not at all for what is not there.
     fn settled(&self) -> BoxFuture<'_, ()>;
 
-    /// Certificates, or what they serve, changed: the router is to be told. Never waits.
-    fn certificates_changed(&self);
+    /// Certificates, or what they serve, changed: the routers are told, whether the future is awaited or not. It waits
+    /// until new connections get them: at most 2 s, and not at all without a router.
+    fn certificates_settled(&self) -> BoxFuture<'_, ()>;
 
     /// An app's log drains changed: look again. Never waits.
     fn log_drains_changed(&self);

@@ -6,6 +6,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -54,6 +55,15 @@ pub(crate) struct Saved {
     pub(crate) certificates: watch::Sender<Option<Raw>>,
 }
 
+/// What was put in force on one connection, and is to be acknowledged there.
+#[derive(Debug, Default)]
+struct Applied {
+    table: Notify,
+    certificates: Notify,
+    /// Of the certificates.
+    generation: AtomicU64,
+}
+
 /// A message on its way.
 #[derive(Debug)]
 pub(crate) struct Unsent {
@@ -83,7 +93,7 @@ impl Link {
     /// One connection, until it fails.
     async fn converse(&mut self, stream: UnixStream) -> io::Error {
         let (reader, writer) = stream.into_split();
-        let applied = Notify::new();
+        let applied = Applied::default();
         let router = Arc::clone(&self.router);
         let saved = self.saved.clone();
         let result = tokio::select! {
@@ -96,7 +106,7 @@ impl Link {
     }
 
     /// Tells the server what the router saw and did.
-    async fn report(&mut self, mut writer: OwnedWriteHalf, applied: &Notify) -> io::Result<()> {
+    async fn report(&mut self, mut writer: OwnedWriteHalf, applied: &Applied) -> io::Result<()> {
         let hello = ToServer::Hello {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -111,9 +121,13 @@ impl Link {
         let mut waiting = false;
         loop {
             tokio::select! {
-                () = applied.notified() => {
+                () = applied.table.notified() => {
                     acknowledged = true;
                     self.acknowledge(&mut writer).await?;
+                }
+                () = applied.certificates.notified() => {
+                    let generation = applied.generation.load(Relaxed);
+                    send(&mut writer, &ToServer::Certified { generation }).await?;
                 }
                 // Before the first table of this server there is nothing it could match it to.
                 () = self.router.tables.drained().notified(), if acknowledged => {
@@ -196,7 +210,7 @@ async fn listen(
     router: &Arc<Router>,
     reader: OwnedReadHalf,
     saved: &Saved,
-    applied: &Notify,
+    applied: &Applied,
 ) -> io::Result<()> {
     let mut reader = BufReader::new(reader);
     // A server's generations begin anew with it.
@@ -214,10 +228,17 @@ async fn listen(
         match outcome {
             Taken::Table(generation, raw) => {
                 newest = Some(generation);
-                applied.notify_one();
+                applied.table.notify_one();
                 saved.table.send_replace(Some(raw));
             }
-            Taken::Certificates(raw) => drop(saved.certificates.send_replace(Some(raw))),
+            Taken::Certificates(generation, raw) => {
+                // A server that numbers none would not understand the answer.
+                if generation > 0 {
+                    applied.generation.store(generation, Relaxed);
+                    applied.certificates.notify_one();
+                }
+                saved.certificates.send_replace(Some(raw));
+            }
             Taken::Nothing => {}
         }
     }
@@ -226,7 +247,7 @@ async fn listen(
 /// What became of a line: its part that is to be kept.
 enum Taken {
     Table(u64, Raw),
-    Certificates(Raw),
+    Certificates(u64, Raw),
     Nothing,
 }
 
@@ -236,7 +257,7 @@ fn take(router: &Router, newest: Option<u64>, line: Vec<u8>) -> io::Result<Taken
         Ok(ToRouter::Table(table)) => table,
         Ok(ToRouter::Certificates(certificates)) => {
             router.certificates.apply(&certificates);
-            return Ok(Taken::Certificates(Arc::new(line)));
+            return Ok(Taken::Certificates(certificates.generation, Arc::new(line)));
         }
         Ok(ToRouter::Ping) => return Ok(Taken::Nothing),
         Err(error) if error.is_data() => {

@@ -103,14 +103,16 @@ async fn certificates_of_the_server_are_served_and_kept() {
         key: Secret(KEY.to_owned()),
     };
     let all = Certificates {
+        generation: 7,
         endpoints: vec![broken, good],
     };
     link.send(&ToRouter::Certificates(all)).await;
-    until("the certificate", || {
+    assert_eq!(link.certified().await, 7);
+    handshake(&rig, &chain, "app.test", true).await.unwrap();
+    until("the file", || {
         server.certificates_file.exists().then_some(())
     })
     .await;
-    handshake(&rig, &chain, "app.test", true).await.unwrap();
     let mode = std::fs::metadata(&server.certificates_file)
         .unwrap()
         .permissions()

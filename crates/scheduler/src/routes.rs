@@ -11,8 +11,8 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use jiff::Timestamp;
 use ropewalk_api_types::router::{
-    AppRoute, AppStats, Certificates, MAX_LINE, Table, Target, ToRouter, ToServer, Upstream,
-    WhenEmpty,
+    AppRoute, AppStats, Certificate, Certificates, MAX_LINE, Table, Target, ToRouter, ToServer,
+    Upstream, WhenEmpty,
 };
 use ropewalk_logs::Logs;
 use ropewalk_model::dyno::PORT;
@@ -84,6 +84,8 @@ pub struct RouterView {
     pub version: String,
     /// Generation of the table that it serves by.
     pub acked: u64,
+    /// And of the certificates.
+    pub certified: u64,
     draining: BTreeMap<String, u64>,
 }
 
@@ -158,6 +160,26 @@ impl Routes {
         }
     }
 
+    /// Waits until new connections get the certificates that are the newest now, or later ones, of every router that is
+    /// connected.
+    pub async fn certified(&self) {
+        let newest = self.inner.certificates.borrow().clone();
+        let generation = newest.map_or(0, |newest| newest.generation);
+        let mut changes = self.changes();
+        let holds = || {
+            let state = self.lock();
+            state
+                .routers
+                .values()
+                .all(|router| router.certified >= generation)
+        };
+        while !holds() {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// Whether no request is, or can come, in flight to a dyno. Unknown without a router, and then `false`.
     pub(crate) fn is_drained(&self, dyno: DynoId) -> bool {
         let id = dyno.to_string();
@@ -209,11 +231,16 @@ impl Routes {
     }
 
     /// Takes the place of the certificates published before, and tells the routers if they differ.
-    pub fn publish_certificates(&self, certificates: Certificates) {
+    pub fn publish_certificates(&self, endpoints: Vec<Certificate>) {
         self.inner.certificates.send_if_modified(|known| {
-            let news = known.as_deref() != Some(&certificates);
+            let before = known.as_deref();
+            let news = before.is_none_or(|known| known.endpoints != endpoints);
             if news {
-                *known = Some(Arc::new(certificates));
+                let generation = before.map_or(0, |known| known.generation) + 1;
+                *known = Some(Arc::new(Certificates {
+                    generation,
+                    endpoints,
+                }));
             }
             news
         });
@@ -302,6 +329,12 @@ impl Routes {
             } => {
                 if let Some(router) = self.lock().routers.get_mut(&connection) {
                     (router.acked, router.draining) = (generation, draining);
+                }
+                self.bump();
+            }
+            ToServer::Certified { generation } => {
+                if let Some(router) = self.lock().routers.get_mut(&connection) {
+                    router.certified = generation;
                 }
                 self.bump();
             }

@@ -64,8 +64,7 @@ pub(crate) async fn create(
         .await?;
     let text = format!("Domain {} added", row.hostname);
     state.ctx.say_who(app.id, &actor.user, &text);
-    state.ctx.platform.certificates_changed();
-    state.ctx.platform.settled().await;
+    serve_by_it(&state).await;
     Ok(json(
         http::StatusCode::ACCEPTED,
         &find(&state, &app, &row.hostname).await?,
@@ -93,7 +92,7 @@ pub(crate) async fn update(
         .store
         .write(move |tx| tx.set_domain_certificate(id, endpoint, Timestamp::now()))
         .await?;
-    state.ctx.platform.certificates_changed();
+    state.ctx.platform.certificates_settled().await;
     Ok(ok(&find(&state, &app, &domain.hostname).await?))
 }
 
@@ -118,8 +117,14 @@ pub(crate) async fn delete(
         .await?;
     let text = format!("Domain {} removed", domain.hostname);
     state.ctx.say_who(app.id, &actor.user, &text);
-    state.ctx.platform.settled().await;
+    serve_by_it(&state).await;
     Ok(ok(&domain))
+}
+
+/// Both at once: the host's way, and its certificate.
+async fn serve_by_it(state: &State) {
+    let platform = &state.ctx.platform;
+    tokio::join!(platform.certificates_settled(), platform.settled());
 }
 
 /// The certificate of that name or id, if it is good for the host name.

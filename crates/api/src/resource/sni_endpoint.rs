@@ -113,7 +113,7 @@ pub(crate) async fn update(
         .await?;
     let text = format!("Certificate {} updated", row.name);
     state.ctx.say_who(app.id, &actor.user, &text);
-    state.ctx.platform.certificates_changed();
+    state.ctx.platform.certificates_settled().await;
     show(&state, &app, row.name).await.map(|wire| ok(&wire))
 }
 
@@ -132,7 +132,7 @@ pub(crate) async fn delete(
         .await?;
     let text = format!("Certificate {} removed", last.name);
     state.ctx.say_who(app.id, &actor.user, &text);
-    state.ctx.platform.certificates_changed();
+    state.ctx.platform.certificates_settled().await;
     Ok(ok(&last))
 }
 

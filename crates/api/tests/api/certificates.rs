@@ -1,5 +1,7 @@
 //! Certificates: what is taken, what is refused, and which domains they serve.
 
+use std::sync::atomic::Ordering;
+
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
 
@@ -59,6 +61,9 @@ async fn a_certificate_serves_the_domains_it_is_good_for() {
     let shown = rig.get(&format!("{path}/{name}")).await.expect(200);
     assert_eq!(shown["domains"].as_array().unwrap().len(), 2);
 
+    // Whatever changes what is served is waited for: two domains were made, and one was given another certificate.
+    let settles = || rig.platform.certificate_settles.load(Ordering::SeqCst);
+    assert_eq!(settles(), 3);
     let newer = certificate(&["www.example.com"]);
     let updated = rig
         .call("PATCH", &format!("{path}/{name}"), body(&newer))
@@ -71,6 +76,7 @@ async fn a_certificate_serves_the_domains_it_is_good_for() {
     rig.call("DELETE", &format!("{path}/{name}"), json!({}))
         .await
         .expect(200);
+    assert_eq!(settles(), 5);
     let domain = rig
         .get("/apps/demo/domains/www.example.com")
         .await

@@ -119,6 +119,7 @@ impl Rig {
             changes: AtomicU32::new(0),
             drain_changes: AtomicU32::new(0),
             settles: AtomicU32::new(0),
+            certificate_settles: AtomicU32::new(0),
             insides: Mutex::default(),
             runs: Mutex::default(),
             deleted: Mutex::default(),
@@ -363,6 +364,7 @@ pub(crate) struct FakePlatform {
     pub(crate) changes: AtomicU32,
     pub(crate) drain_changes: AtomicU32,
     pub(crate) settles: AtomicU32,
+    pub(crate) certificate_settles: AtomicU32,
     pub(crate) insides: Mutex<Vec<InsideRequest>>,
     pub(crate) runs: Mutex<Vec<RunRequest>>,
     pub(crate) deleted: Mutex<Vec<AppId>>,
@@ -488,7 +490,11 @@ impl Platform for FakePlatform {
         })
     }
 
-    fn certificates_changed(&self) {}
+    fn certificates_settled(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            self.certificate_settles.fetch_add(1, Ordering::SeqCst);
+        })
+    }
 
     fn log_drains_changed(&self) {
         self.drain_changes.fetch_add(1, Ordering::SeqCst);

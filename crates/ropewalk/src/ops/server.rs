@@ -36,7 +36,7 @@ use ropewalk_slug::Mounts;
 use ropewalk_store::{Key, Store};
 use ropewalk_telemetry::Tasks;
 use tokio::net::UnixListener;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use super::data::{Data, write_pid};
 use super::releases::Deploys;
@@ -287,11 +287,14 @@ impl Server {
             tokio::join!(builder.serve_hooks(hooks), builder.sweep_now_and_then());
         });
 
-        let (store, routes) = (parts.store.clone(), parts.routes.clone());
-        let certificates = Arc::new(Notify::new());
-        let signal = certificates.clone();
+        let certificates = Arc::new(certificates::Keeper::new(
+            parts.store.clone(),
+            parts.routes.clone(),
+        ));
+        let keeper = certificates.clone();
         tasks.supervise("certificates", move |token| {
-            certificates::keep(store.clone(), routes.clone(), signal.clone(), token)
+            let keeper = keeper.clone();
+            async move { keeper.keep(token).await }
         });
         let (store, logs) = (parts.store.clone(), parts.logs.clone());
         let (routes, scheduler) = (parts.routes.clone(), parts.scheduler.clone());

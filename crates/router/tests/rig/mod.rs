@@ -492,11 +492,21 @@ impl Link {
                 ToServer::Log { lines } => self.lines.extend(lines),
                 ToServer::Stats { apps } => self.stats.extend(apps.into_values()),
                 ToServer::Hello { .. } => panic!("a second hello"),
+                ToServer::Certified { .. } => {}
             }
         }
     }
 
     /// Sends a table and waits until it is in force.
+    /// Reads on up to the acknowledgement of certificates.
+    pub(crate) async fn certified(&mut self) -> u64 {
+        loop {
+            if let ToServer::Certified { generation } = self.next().await {
+                return generation;
+            }
+        }
+    }
+
     pub(crate) async fn apply(&mut self, table: Table) -> BTreeMap<String, u64> {
         let wanted = table.generation;
         self.send(&ToRouter::Table(table)).await;

@@ -1,18 +1,22 @@
-//! What routers report goes on to whoever listens.
+//! What routers report goes on to whoever listens, and what they serve by is waited for.
 
 use uuid::Uuid;
 
 use super::*;
 
-#[tokio::test]
-async fn reports_go_on_by_app() {
-    let dir = tempfile::tempdir().unwrap();
+fn routes(dir: &std::path::Path) -> Routes {
     let platform = Platform {
         domain: "localhost".to_owned(),
         socket: PathBuf::new(),
         rendezvous: PathBuf::new(),
     };
-    let routes = Routes::new(platform, Logs::open(dir.path()).unwrap());
+    Routes::new(platform, Logs::open(dir).unwrap())
+}
+
+#[tokio::test]
+async fn reports_go_on_by_app() {
+    let dir = tempfile::tempdir().unwrap();
+    let routes = routes(dir.path());
     let stats = AppStats {
         requests: 3,
         p95_ms: 40,
@@ -31,4 +35,46 @@ async fn reports_go_on_by_app() {
     assert_eq!(*report, HashMap::from([(app, stats.clone())]));
     assert_eq!(routes.stats(app), Some(stats));
     assert!(traffic.is_empty());
+}
+
+#[tokio::test]
+async fn certificates_are_certified_once_every_router_has_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let routes = routes(dir.path());
+    let published = |host: &str| {
+        routes.publish_certificates(vec![Certificate {
+            hosts: vec![host.to_owned()],
+            chain: String::new(),
+            key: ropewalk_api_types::Secret(String::new()),
+        }]);
+        routes
+            .inner
+            .certificates
+            .borrow()
+            .clone()
+            .unwrap()
+            .generation
+    };
+    // Nobody to wait for: neither news nor a router.
+    routes.certified().await;
+    assert_eq!(published("a.test"), 1);
+    assert_eq!(published("a.test"), 1, "the same again is no news");
+    routes.certified().await;
+    for connection in [1, 2] {
+        routes
+            .lock()
+            .routers
+            .insert(connection, RouterView::default());
+    }
+    assert_eq!(published("b.test"), 2);
+    let waiting = routes.clone();
+    let mut certified = tokio::spawn(async move { waiting.certified().await });
+    for (connection, generation) in [(1, 2), (2, 1)] {
+        routes.hear(connection, ToServer::Certified { generation });
+    }
+    tokio::time::timeout(Duration::from_millis(20), &mut certified)
+        .await
+        .expect_err("one of them has the older ones");
+    routes.hear(2, ToServer::Certified { generation: 2 });
+    certified.await.unwrap();
 }

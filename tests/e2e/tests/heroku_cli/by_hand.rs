@@ -459,24 +459,8 @@ pub(crate) fn sessions_destroy(world: &World) -> Outcome {
 /// A certificate of one's own, from its coming to its going.
 pub(crate) fn certs(world: &World) -> Outcome {
     let app = world.app.as_str();
-    let (certificate, key) = (
-        world.rig.data.join("own.crt"),
-        world.rig.data.join("own.key"),
-    );
-    let made = Command::new("openssl")
-        .args([
-            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30",
-        ])
-        .args(["-subj", "/CN=own.example.com"])
-        .args(["-addext", "subjectAltName=DNS:own.example.com"])
-        .arg("-out")
-        .arg(&certificate)
-        .arg("-keyout")
-        .arg(&key)
-        .output()
-        .unwrap();
-    check(made.status.success(), "no certificate", &Ran::of(made))?;
-    let (certificate, key) = (certificate.to_str().unwrap(), key.to_str().unwrap());
+    let [certificate, key] = &self_signed(world, "own")?;
+    let [newer, its_key] = &self_signed(world, "newer")?;
     let ran = good(world, &["certs:add", certificate, key, "-a", app])?;
     check(
         ran.stdout.contains("own.example.com"),
@@ -490,6 +474,8 @@ pub(crate) fn certs(world: &World) -> Outcome {
     let name = list[0]["name"].as_str().unwrap_or_default();
     let domain = "own.example.com";
     good(world, &["domains:add", domain, "--cert", name, "-a", app])?;
+    // Served from then on, not some time later.
+    serves(world, domain, "own")?;
     good(
         world,
         &["domains:update", domain, "--cert", name, "-a", app],
@@ -497,7 +483,6 @@ pub(crate) fn certs(world: &World) -> Outcome {
     let ran = world.run(&["domains:update", domain, "--cert", "none", "-a", app]);
     let refused = flat(&ran.all()).contains("has no certificate");
     check(ran.code == 2 && refused, "an unknown one is taken", &ran)?;
-    good(world, &["domains:remove", domain, "-a", app])?;
     let ran = good(world, &["certs:info", "-a", app])?;
     check(
         flat(&ran.all()).contains("own.example.com"),
@@ -506,23 +491,49 @@ pub(crate) fn certs(world: &World) -> Outcome {
     )?;
     good(
         world,
-        &[
-            "certs:update",
-            certificate,
-            key,
-            "-a",
-            app,
-            "--confirm",
-            app,
-        ],
+        &["certs:update", newer, its_key, "-a", app, "--confirm", app],
     )?;
+    serves(world, domain, "newer")?;
     good(world, &["certs:remove", "-a", app, "--confirm", app])?;
+    if serves(world, domain, "newer").is_ok() {
+        return Err("the removed certificate is served".to_owned());
+    }
+    good(world, &["domains:remove", domain, "-a", app])?;
     let ran = good(world, &["certs", "-a", app])?;
     check(
         ran.all().contains("has no SSL certificates"),
         "it stays",
         &ran,
     )
+}
+
+/// For own.example.com, and of that common name: files of the certificate and its key.
+fn self_signed(world: &World, name: &str) -> Result<[String; 2], String> {
+    let files = ["crt", "key"].map(|kind| world.rig.data.join(format!("{name}.{kind}")));
+    let [certificate, key] = files.map(|path| path.to_string_lossy().into_owned());
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes"])
+        .args(["-days", "30", "-subj", &format!("/CN={name}")])
+        .args(["-addext", "subjectAltName=DNS:own.example.com"])
+        .args(["-out", &certificate, "-keyout", &key])
+        .output()
+        .unwrap();
+    check(made.status.success(), "no certificate", &Ran::of(made))?;
+    Ok([certificate, key])
+}
+
+/// Whether a new connection gets the certificate of that common name.
+fn serves(world: &World, host: &str, name: &str) -> Outcome {
+    let address = format!("127.0.0.1:{}", world.rig.port);
+    let output = Command::new("openssl")
+        .args(["s_client", "-connect", &address, "-servername", host])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let ran = Ran::of(output);
+    let subject = ran.stdout.lines().find(|line| line.starts_with("subject="));
+    let is = subject.is_some_and(|line| line.replace(' ', "").ends_with(&format!("CN={name}")));
+    check(is, "another certificate is served", &ran)
 }
 
 pub(crate) fn access(world: &World) -> Outcome {

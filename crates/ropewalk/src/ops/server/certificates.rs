@@ -1,48 +1,81 @@
 //! Keeps the router's certificates as the ledger has them.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use ropewalk_api_types::Secret;
-use ropewalk_api_types::router::{Certificate, Certificates};
+use ropewalk_api_types::router::Certificate;
 use ropewalk_scheduler::Routes;
 use ropewalk_store::Store;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// Longest time between two looks.
 const PERIOD: Duration = Duration::from_secs(60);
+/// How long a request waits for the routers to serve by what it changed.
+const SETTLED_WITHIN: Duration = Duration::from_secs(2);
 
-/// Looks on every signal and now and then, until `shutdown`.
-pub(super) async fn keep(
+pub(super) struct Keeper {
     store: Store,
     routes: Routes,
-    signal: Arc<Notify>,
-    shutdown: CancellationToken,
-) -> Result<(), Infallible> {
-    loop {
-        match served(&store).await {
-            Ok(certificates) => routes.publish_certificates(certificates),
-            Err(error) => tracing::warn!(%error, "The certificates could not be read."),
+    signal: Notify,
+    /// One look at a time: what was read first must not be published last.
+    turn: Mutex<()>,
+}
+
+impl Keeper {
+    pub(super) fn new(store: Store, routes: Routes) -> Self {
+        Self {
+            store,
+            routes,
+            signal: Notify::new(),
+            turn: Mutex::default(),
         }
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            () = signal.notified() => {}
-            () = tokio::time::sleep(PERIOD) => {}
+    }
+
+    /// Looks on every signal and now and then, until `shutdown`.
+    pub(super) async fn keep(&self, shutdown: CancellationToken) -> Result<(), Infallible> {
+        loop {
+            self.look().await;
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                () = self.signal.notified() => {}
+                () = tokio::time::sleep(PERIOD) => {}
+            }
+        }
+    }
+
+    /// They changed: look again, whether anybody waits or not.
+    pub(super) fn changed(&self) {
+        self.signal.notify_one();
+    }
+
+    /// Looks, and waits until new connections get what was seen, but at most for [`SETTLED_WITHIN`]. Nobody is waited
+    /// for where no router is.
+    pub(super) async fn settled(&self) {
+        let settled = async {
+            self.look().await;
+            self.routes.certified().await;
+        };
+        let _ = timeout(SETTLED_WITHIN, settled).await;
+    }
+
+    async fn look(&self) {
+        let _turn = self.turn.lock().await;
+        match served(&self.store).await {
+            Ok(endpoints) => self.routes.publish_certificates(endpoints),
+            Err(error) => tracing::warn!(%error, "The certificates could not be read."),
         }
     }
 }
 
-async fn served(store: &Store) -> ropewalk_store::Result<Certificates> {
+async fn served(store: &Store) -> ropewalk_store::Result<Vec<Certificate>> {
     let rows = store.read(|view| view.served_certificates()).await?;
-    let endpoints = rows
-        .into_iter()
-        .map(|served| Certificate {
-            hosts: served.hosts,
-            chain: served.endpoint.certificate_chain,
-            key: Secret(served.private_key.to_string()),
-        })
-        .collect();
-    Ok(Certificates { endpoints })
+    let endpoints = rows.into_iter().map(|served| Certificate {
+        hosts: served.hosts,
+        chain: served.endpoint.certificate_chain,
+        key: Secret(served.private_key.to_string()),
+    });
+    Ok(endpoints.collect())
 }

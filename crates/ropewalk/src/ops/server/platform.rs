@@ -17,8 +17,8 @@ use ropewalk_model::{AppId, BuildId, DynoState};
 use ropewalk_scheduler::{NewInside, NewRun, Routes, Scheduler, SchedulerError};
 use ropewalk_store::Store;
 use ropewalk_telemetry::{Tasks, rss_bytes};
-use tokio::sync::Notify;
 
+use super::certificates::Keeper;
 use super::travel::Travels;
 
 pub(super) struct Ports {
@@ -31,8 +31,7 @@ pub(super) struct Ports {
     pub(super) engine: Arc<dyn Engine>,
     pub(super) log_drains: LogDrains,
     pub(super) tasks: Tasks,
-    /// Wakes the task that tells the router of certificates.
-    pub(super) certificates: Arc<Notify>,
+    pub(super) certificates: Arc<Keeper>,
 }
 
 impl Platform for Ports {
@@ -44,8 +43,10 @@ impl Platform for Ports {
         self.scheduler.settled().boxed()
     }
 
-    fn certificates_changed(&self) {
-        self.certificates.notify_one();
+    fn certificates_settled(&self) -> BoxFuture<'_, ()> {
+        // At once, and not only if the answer is waited for.
+        self.certificates.changed();
+        self.certificates.settled().boxed()
     }
 
     fn log_drains_changed(&self) {
