@@ -10,7 +10,7 @@ CREATE TABLE apps (
     created_at        TEXT NOT NULL,
     updated_at        TEXT NOT NULL,
     released_at       TEXT
-) STRICT;
+, session_affinity INTEGER NOT NULL DEFAULT 0 CHECK (session_affinity IN (0, 1))) STRICT;
 
 CREATE TABLE buildpacks (
     app_id  TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,

@@ -76,6 +76,9 @@ pub struct AppRoute {
     /// H80 for everybody.
     #[serde(default)]
     pub maintenance: bool,
+    /// A client comes to the upstream again that it came to before, by a cookie.
+    #[serde(default)]
+    pub session_affinity: bool,
     /// Custom pages, as Heroku's config vars of these names: absolute URLs that a redirect-free iframe shows.
     #[serde(default)]
     pub error_page_url: Option<String>,
@@ -122,11 +125,11 @@ pub enum ToServer {
         generation: u64,
         draining: BTreeMap<String, u64>,
     },
+    /// New connections get the certificates of this generation.
+    Certified { generation: u64 },
     /// Router log lines (`at=info method=…`, without time and source), in order. Batched: at most 512 lines,
     /// 1 MiB of text or 100 ms. A line is at most 10,000 bytes.
     Log { lines: Vec<LogLine> },
-    /// New connections get the certificates of this generation.
-    Certified { generation: u64 },
     /// Every second, apps with traffic only.
     Stats { apps: BTreeMap<String, AppStats> },
 }

@@ -13,6 +13,7 @@
 
 mod accept;
 mod access;
+mod affinity;
 mod authority;
 pub mod balance;
 mod clock;

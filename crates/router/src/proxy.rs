@@ -17,6 +17,7 @@ use ropewalk_api_types::router::WhenEmpty;
 use tokio::time::{Instant, sleep};
 
 use crate::access::Visit;
+use crate::affinity;
 use crate::clock;
 use crate::code::Code;
 use crate::exchange::{Fault, Patience, exchange};
@@ -162,8 +163,9 @@ async fn to_app(
     let mut returned = 0;
     // An upgrade takes its connection with it, so it brings a new one.
     let mut reuse = outgoing.upgrade.is_none();
+    let brought = affinity::brought(outgoing.request.headers());
     loop {
-        let place = match choose(router, &mut app, &tried, &mut hold).await {
+        let place = match choose(router, &mut app, &tried, &brought, &mut hold).await {
             Ok(Some(place)) if tried.len() < ATTEMPTS => place,
             Ok(_) => return fail(visit, fault, &app, reader),
             Err(code) => return fail(visit, code, &app, reader),
@@ -202,8 +204,15 @@ async fn to_app(
         let upload = outgoing.request.body().progress();
         visit.sending();
         match exchange(sender, outgoing.request, patience).await {
-            Ok((response, sender)) => {
+            Ok((mut response, sender)) => {
                 let upgrade = outgoing.upgrade;
+                if app.session_affinity
+                    && !brought.iter().any(|value| value == upstream.affinity())
+                    && let Some(cookie) =
+                        affinity::cookie(upstream.affinity(), visit.subject().https)
+                {
+                    response.headers_mut().append(header::SET_COOKIE, cookie);
+                }
                 return respond(router, response, visit, sender, upload, upgrade, patience);
             }
             Err(Fault::NotSent(request)) if returned < ATTEMPTS => {
@@ -232,6 +241,7 @@ async fn choose(
     router: &Router,
     app: &mut Arc<App>,
     tried: &[Arc<Upstream>],
+    brought: &[String],
     hold: &mut Hold,
 ) -> Result<Option<InFlight>, Code> {
     let mut fresh = tried.is_empty();
@@ -259,7 +269,7 @@ async fn choose(
                 }
             }
         }
-        let Some(upstream) = app.pick(tried) else {
+        let Some(upstream) = app.pick(tried, brought) else {
             return Ok(None);
         };
         // No place: it has left the table since we read it.

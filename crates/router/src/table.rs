@@ -55,6 +55,7 @@ pub(crate) enum Route {
 pub(crate) struct App {
     pub(crate) id: String,
     pub(crate) maintenance: bool,
+    pub(crate) session_affinity: bool,
     pub(crate) error_page_url: Option<String>,
     pub(crate) maintenance_page_url: Option<String>,
     pub(crate) when_empty: WhenEmpty,
@@ -274,6 +275,7 @@ impl App {
         App {
             id: id.to_owned(),
             maintenance: route.maintenance,
+            session_affinity: route.session_affinity,
             error_page_url: route.error_page_url.clone(),
             maintenance_page_url: route.maintenance_page_url.clone(),
             when_empty: route.when_empty,
@@ -283,15 +285,31 @@ impl App {
         }
     }
 
-    /// The upstream for the next request, leaving out those it has tried.
-    pub(crate) fn pick(&self, tried: &[Arc<Upstream>]) -> Option<&Arc<Upstream>> {
+    /// The upstream for the next request, leaving out those it has tried: the one that the client came to before, by
+    /// the values it `brought`, while that takes connections; else the one with the fewest requests.
+    pub(crate) fn pick(
+        &self,
+        tried: &[Arc<Upstream>],
+        brought: &[String],
+    ) -> Option<&Arc<Upstream>> {
+        let is_tried = |upstream| tried.iter().any(|known| Arc::ptr_eq(known, upstream));
+        if self.session_affinity && !brought.is_empty() {
+            let before = self.upstreams.iter().find(|upstream| {
+                brought.iter().any(|value| value == upstream.affinity())
+                    && !upstream.is_ejected()
+                    && !is_tried(upstream)
+            });
+            if before.is_some() {
+                return before;
+            }
+        }
         let start = self.turn.fetch_add(1, Relaxed);
         let index = balance::pick(self.upstreams.len(), start, |index| {
             let upstream = &self.upstreams[index];
             Candidate {
                 load: upstream.load(),
                 ejected: upstream.is_ejected(),
-                tried: tried.iter().any(|known| Arc::ptr_eq(known, upstream)),
+                tried: is_tried(upstream),
             }
         })?;
         self.upstreams.get(index)
@@ -314,6 +332,7 @@ pub fn fixed_table(upstreams: &[std::net::SocketAddr]) -> Table {
     let route = AppRoute {
         name: app.clone(),
         maintenance: false,
+        session_affinity: false,
         error_page_url: None,
         maintenance_page_url: None,
         when_empty: WhenEmpty::NoWebDynos,

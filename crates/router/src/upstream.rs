@@ -3,14 +3,15 @@
 //! Lives as long as a table names it or a request is in flight on it, across tables, so that counts
 //! survive an update.
 
-use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool, AtomicU32, AtomicU64,
     Ordering::{Relaxed, SeqCst},
 };
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Notify;
 
+use crate::affinity;
 use crate::clock;
 use crate::pool::{Address, Pool};
 
@@ -27,6 +28,8 @@ pub(crate) struct Upstream {
     pub(crate) dyno: String,
     pub(crate) address: Address,
     pub(crate) pool: Pool,
+    /// Made when it is first asked for.
+    affinity: OnceLock<String>,
     in_flight: AtomicU64,
     retired: AtomicBool,
     /// Connects that failed in a row.
@@ -48,6 +51,7 @@ impl Upstream {
             dyno,
             address,
             pool: Pool::default(),
+            affinity: OnceLock::new(),
             in_flight: AtomicU64::new(0),
             retired: AtomicBool::new(false),
             failures: AtomicU32::new(0),
@@ -67,6 +71,11 @@ impl Upstream {
             return None;
         }
         Some(place)
+    }
+
+    /// By what a client's cookie names it.
+    pub(crate) fn affinity(&self) -> &str {
+        self.affinity.get_or_init(|| affinity::value(&self.id))
     }
 
     pub(crate) fn load(&self) -> u64 {

@@ -186,3 +186,71 @@ async fn head_and_empty_answers_have_no_body_and_keep_the_connection() {
     }
     assert_eq!(dyno.connections.load(SeqCst), 1);
 }
+
+#[tokio::test]
+async fn a_client_comes_to_its_dyno_again_while_that_is_there() {
+    let mut dynos = [Dyno::hello("0").await, Dyno::hello("1").await];
+    let route = ropewalk_api_types::router::AppRoute {
+        session_affinity: true,
+        ..app(&[dynos[0].addr, dynos[1].addr])
+    };
+    let rig = Rig::fixed(table(1, route), Limits::default()).await;
+    let ask = async |cookie: &str| {
+        rig.send(&format!(
+            "GET / HTTP/1.1\r\nHost: app.test\r\nCookie: a=b; {cookie}\r\nConnection: close\r\n\r\n"
+        ))
+        .await
+    };
+    let first = ask("c=d").await;
+    let set = header(&first, "set-cookie").expect("a cookie");
+    let cookie = set
+        .strip_suffix("; Path=/; HttpOnly")
+        .expect(set)
+        .to_owned();
+    assert!(cookie.starts_with("heroku-session-affinity="), "{cookie}");
+    assert!(
+        !cookie.contains("127.0.0.1") && !cookie.contains("web"),
+        "{cookie}"
+    );
+    for _ in 0..6 {
+        let again = ask(&cookie).await;
+        assert_eq!(body(&again), body(&first));
+        assert_eq!(header(&again, "set-cookie"), None);
+    }
+    // The dyno sees what the client sent.
+    let own: usize = body(&first).parse().unwrap();
+    let head = dynos[own].last_head();
+    assert_eq!(
+        header(&head, "cookie"),
+        Some(format!("a=b; {cookie}").as_str())
+    );
+
+    // Whoever makes one up, or brings nothing, is spread as ever.
+    let forged = format!("heroku-session-affinity={}", "0".repeat(32));
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..4 {
+        let answer = ask(&forged).await;
+        assert!(header(&answer, "set-cookie").is_some());
+        seen.insert(body(&answer).to_owned());
+    }
+    assert_eq!(seen.len(), 2);
+
+    dynos[own].kill().await;
+    let moved = ask(&cookie).await;
+    assert_eq!(status(&moved), 200);
+    assert_ne!(body(&moved), body(&first));
+    let set = header(&moved, "set-cookie").expect("another cookie");
+    assert!(!set.starts_with(&cookie), "{set}");
+}
+
+#[tokio::test]
+async fn without_affinity_no_cookie_is_set_nor_heeded() {
+    let dynos = [Dyno::hello("0").await, Dyno::hello("1").await];
+    let addrs = [dynos[0].addr, dynos[1].addr];
+    let rig = Rig::fixed(table(1, app(&addrs)), Limits::default()).await;
+    for _ in 0..4 {
+        let answer = rig.get("app.test", "/").await;
+        assert_eq!(header(&answer, "set-cookie"), None);
+    }
+    assert_eq!((dynos[0].count(), dynos[1].count()), (2, 2));
+}

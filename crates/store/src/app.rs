@@ -15,6 +15,8 @@ pub struct App {
     /// Stack name; the version is chosen when a release is made.
     pub stack: String,
     pub maintenance: bool,
+    /// A client comes to the web dyno again that it came to before.
+    pub session_affinity: bool,
     /// The release that serves.
     pub current_version: u32,
     /// The release that is being put in its place.
@@ -41,6 +43,7 @@ fn app(row: &Row<'_>) -> Result<App> {
         owner: parse(row, "owner_id")?,
         stack: row.get("stack")?,
         maintenance: row.get("maintenance")?,
+        session_affinity: row.get("session_affinity")?,
         current_version: row.get("current_version")?,
         candidate_version: row.get("candidate_version")?,
         created_at: parse(row, "created_at")?,
@@ -113,6 +116,14 @@ impl Tx<'_> {
     pub fn set_maintenance(&self, id: AppId, on: bool, now: Timestamp) -> Result<App> {
         self.conn.execute(
             "UPDATE apps SET maintenance = ?2, updated_at = ?3 WHERE id = ?1",
+            params![id.to_string(), on, time(now)],
+        )?;
+        self.app(id)
+    }
+
+    pub fn set_session_affinity(&self, id: AppId, on: bool, now: Timestamp) -> Result<App> {
+        self.conn.execute(
+            "UPDATE apps SET session_affinity = ?2, updated_at = ?3 WHERE id = ?1",
             params![id.to_string(), on, time(now)],
         )?;
         self.app(id)

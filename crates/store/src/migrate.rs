@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0007_monitors.sql"),
     include_str!("../migrations/0006_ssh_keys.sql"),
     include_str!("../migrations/0008_one_offs.sql"),
+    include_str!("../migrations/0009_session_affinity.sql"),
 ];
 
 /// Schema version of this build.

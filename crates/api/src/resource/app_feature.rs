@@ -1,9 +1,10 @@
 //! `/apps/:app/features`: switches of one app. Only what truly exists is listed.
 //!
-//! There is one, and it is always on: every rollout starts the new web dynos before it ends the old ones, which
-//! clients know as the feature `preboot`.
+//! `preboot` is always on: every rollout starts the new web dynos before it ends the old ones. With
+//! `http-session-affinity` the router sends a client to the web dyno again that it came to before.
 
 use axum::extract::State as Shared;
+use jiff::Timestamp;
 use ropewalk_api_types::AppFeature;
 use ropewalk_api_types::app_feature::AppFeatureUpdate;
 use ropewalk_store as store;
@@ -17,11 +18,57 @@ use crate::transport::error::{ApiError, ApiResult};
 use crate::transport::range::{Attribute, Key, Wanted};
 use crate::transport::sign::named_id;
 
-const PREBOOT: &str = "preboot";
 const ATTRIBUTES: [Attribute<AppFeature>; 2] = [
     ("id", |feature| Key::Text(feature.id.to_string())),
     ("name", |feature| Key::Text(feature.name.clone())),
 ];
+
+/// What there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Feature {
+    Affinity,
+    Preboot,
+}
+
+impl Feature {
+    const ALL: [Self; 2] = [Self::Affinity, Self::Preboot];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Affinity => "http-session-affinity",
+            Self::Preboot => "preboot",
+        }
+    }
+
+    fn of(self, app: &store::App) -> AppFeature {
+        let (display_name, description, enabled, updated_at) = match self {
+            Self::Affinity => (
+                "Session affinity",
+                "A browser comes to the web dyno again that it came to before.",
+                app.session_affinity,
+                app.updated_at,
+            ),
+            Self::Preboot => (
+                "Preboot",
+                "New web dynos pass their check before the old ones end. Always on.",
+                true,
+                app.created_at,
+            ),
+        };
+        AppFeature {
+            id: named_id("app feature", self.name()),
+            name: self.name().to_owned(),
+            display_name: display_name.to_owned(),
+            description: description.to_owned(),
+            doc_url: String::new(),
+            feedback_email: String::new(),
+            enabled,
+            state: "general".to_owned(),
+            created_at: app.created_at,
+            updated_at,
+        }
+    }
+}
 
 pub(crate) async fn list(
     Shared(state): Shared<State>,
@@ -30,7 +77,8 @@ pub(crate) async fn list(
     wanted: Wanted,
 ) -> ApiResult {
     let app = app::find(&state, &actor, &app, Verb::Read).await?;
-    wanted.page(vec![preboot(&app)], &ATTRIBUTES)
+    let features = Feature::ALL.map(|feature| feature.of(&app));
+    wanted.page(features.into(), &ATTRIBUTES)
 }
 
 pub(crate) async fn info(
@@ -39,10 +87,9 @@ pub(crate) async fn info(
     Path((app, feature)): Path<(String, String)>,
 ) -> ApiResult {
     let app = app::find(&state, &actor, &app, Verb::Read).await?;
-    Ok(ok(&find(&app, &feature)?))
+    Ok(ok(&find(&feature)?.of(&app)))
 }
 
-/// Switching on what is on changes nothing; it cannot be switched off.
 pub(crate) async fn update(
     Shared(state): Shared<State>,
     actor: Actor,
@@ -50,39 +97,53 @@ pub(crate) async fn update(
     Json(asked): Json<AppFeatureUpdate>,
 ) -> ApiResult {
     let app = app::find(&state, &actor, &app, Verb::Write).await?;
-    let feature = find(&app, &feature)?;
-    if !asked.enabled {
-        return Err(ApiError::invalid(
-            "preboot cannot be switched off: every rollout starts the new web dynos first, so that no request is lost. \
-             To have no two releases at work at the same time, use `ropewalk ps:scale web=0` around the deploy.",
-        ));
-    }
-    Ok(ok(&feature))
+    let feature = find(&feature)?;
+    let app = match feature {
+        Feature::Affinity if asked.enabled != app.session_affinity => {
+            switch_affinity(&state, &actor, &app, asked.enabled).await?
+        }
+        Feature::Affinity => app,
+        // Switching on what is on changes nothing.
+        Feature::Preboot if asked.enabled => app,
+        Feature::Preboot => {
+            return Err(ApiError::invalid(
+                "preboot cannot be switched off: every rollout starts the new web dynos first, so that no request is lost. \
+                 To have no two releases at work at the same time, use `ropewalk ps:scale web=0` around the deploy.",
+            ));
+        }
+    };
+    Ok(ok(&feature.of(&app)))
+}
+
+async fn switch_affinity(
+    state: &State,
+    actor: &Actor,
+    app: &store::App,
+    on: bool,
+) -> ApiResult<store::App> {
+    let id = app.id;
+    let app = state
+        .ctx
+        .store
+        .write(move |tx| {
+            // It may have been destroyed meanwhile.
+            tx.app(id)?;
+            tx.set_session_affinity(id, on, Timestamp::now())
+        })
+        .await?;
+    let verb = if on { "Enable" } else { "Disable" };
+    let text = format!("{verb} {}", Feature::Affinity.name());
+    state.ctx.say_who(id, &actor.user, &text);
+    state.ctx.platform.settled().await;
+    Ok(app)
 }
 
 /// By name or id.
-fn find(app: &store::App, key: &str) -> ApiResult<AppFeature> {
-    let preboot = preboot(app);
-    if preboot.name == key || preboot.id.to_string() == key {
-        Ok(preboot)
-    } else {
-        Err(ApiError::not_found("app_feature"))
-    }
-}
-
-/// As old as the app.
-fn preboot(app: &store::App) -> AppFeature {
-    AppFeature {
-        id: named_id("app feature", PREBOOT),
-        name: PREBOOT.to_owned(),
-        display_name: "Preboot".to_owned(),
-        description: "New web dynos pass their check before the old ones end. Always on."
-            .to_owned(),
-        doc_url: String::new(),
-        feedback_email: String::new(),
-        enabled: true,
-        state: "general".to_owned(),
-        created_at: app.created_at,
-        updated_at: app.created_at,
-    }
+fn find(key: &str) -> ApiResult<Feature> {
+    Feature::ALL
+        .into_iter()
+        .find(|feature| {
+            feature.name() == key || named_id("app feature", feature.name()).to_string() == key
+        })
+        .ok_or_else(|| ApiError::not_found("app_feature"))
 }

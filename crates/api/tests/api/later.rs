@@ -155,7 +155,7 @@ async fn preboot_is_on_and_stays_on() {
         .iter()
         .map(|feature| feature["name"].clone())
         .collect();
-    assert_eq!(names, ["preboot"]);
+    assert_eq!(names, ["http-session-affinity", "preboot"]);
     let on = rig.call("PATCH", path, json!({"enabled": true})).await;
     assert_eq!(on.expect(200)["enabled"], true);
     let message = rig
@@ -164,6 +164,24 @@ async fn preboot_is_on_and_stays_on() {
         .refused(422, "invalid_params");
     assert!(message.contains("rollout"), "{message}");
     assert_eq!(rig.get(path).await.json()["enabled"], true);
+}
+
+#[tokio::test]
+async fn session_affinity_is_switched_and_settled() {
+    let rig = Rig::new().await;
+    let app = rig.app("demo").await;
+    let path = "/apps/demo/features/http-session-affinity";
+    let before = rig.platform.settles();
+    for (times, on) in [(1, true), (1, true), (2, false), (3, true)] {
+        let feature = rig.call("PATCH", path, json!({"enabled": on})).await;
+        assert_eq!(feature.expect(200)["enabled"], on);
+        assert_eq!(rig.get(path).await.json()["enabled"], on);
+        assert_eq!(rig.platform.settles(), before + times);
+    }
+    let row = rig.ctx.store.read(move |view| view.app(app)).await.unwrap();
+    assert!(row.session_affinity);
+    let said = "Enable http-session-affinity by user dev@example.com";
+    assert!(rig.log(app).await.iter().any(|line| line == said));
 }
 
 #[tokio::test]

@@ -160,12 +160,12 @@ async fn what_clients_ask_for_in_passing_is_truly_empty() {
     for (method, path, resource) in [
         (
             "GET",
-            "/apps/demo/features/http-session-affinity",
+            "/apps/demo/features/log-runtime-metrics",
             "app_feature",
         ),
         (
             "PATCH",
-            "/apps/demo/features/http-session-affinity",
+            "/apps/demo/features/log-runtime-metrics",
             "app_feature",
         ),
         ("GET", "/generations/fir", "generation"),

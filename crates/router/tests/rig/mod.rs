@@ -383,6 +383,7 @@ pub(crate) fn app(dynos: &[SocketAddr]) -> AppRoute {
     AppRoute {
         name: "app".to_owned(),
         maintenance: false,
+        session_affinity: false,
         error_page_url: None,
         maintenance_page_url: None,
         when_empty: WhenEmpty::NoWebDynos,
@@ -491,13 +492,12 @@ impl Link {
                 } => return (generation, draining),
                 ToServer::Log { lines } => self.lines.extend(lines),
                 ToServer::Stats { apps } => self.stats.extend(apps.into_values()),
-                ToServer::Hello { .. } => panic!("a second hello"),
                 ToServer::Certified { .. } => {}
+                ToServer::Hello { .. } => panic!("a second hello"),
             }
         }
     }
 
-    /// Sends a table and waits until it is in force.
     /// Reads on up to the acknowledgement of certificates.
     pub(crate) async fn certified(&mut self) -> u64 {
         loop {
@@ -507,6 +507,7 @@ impl Link {
         }
     }
 
+    /// Sends a table and waits until it is in force.
     pub(crate) async fn apply(&mut self, table: Table) -> BTreeMap<String, u64> {
         let wanted = table.generation;
         self.send(&ToRouter::Table(table)).await;

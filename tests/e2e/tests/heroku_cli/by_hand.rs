@@ -507,6 +507,43 @@ pub(crate) fn certs(world: &World) -> Outcome {
     )
 }
 
+/// A browser gets a cookie from the first request after it was enabled on, and no other.
+pub(crate) fn session_affinity(world: &World) -> Outcome {
+    let app = world.app.as_str();
+    let ran = world.run(&["features:enable", "preboot", "-a", app]);
+    let known = flat(&ran.all()).contains("preboot is already enabled.");
+    check(ran.code == 1 && known, "it was not on", &ran)?;
+    let cookie = |brought: &str| {
+        let host = format!("Host: {}", world.rig.host(app));
+        let output = Command::new("curl")
+            .args(["-sS", "-D", "-", "-o", "/dev/null", "-H", &host])
+            .args(["-b", brought])
+            .arg(format!("http://127.0.0.1:{}/", world.rig.port))
+            .output()
+            .unwrap();
+        let head = String::from_utf8_lossy(&output.stdout).to_ascii_lowercase();
+        let set = head
+            .lines()
+            .find_map(|line| line.strip_prefix("set-cookie: "));
+        set.and_then(|set| set.split(';').next()).map(str::to_owned)
+    };
+    if cookie("").is_some() {
+        return Err("a cookie is set before it was enabled".to_owned());
+    }
+    let ran = good(
+        world,
+        &["features:enable", "http-session-affinity", "-a", app],
+    )?;
+    check(ran.all().contains("done"), "it was not enabled", &ran)?;
+    let Some(set) = cookie("") else {
+        return Err("no cookie is set".to_owned());
+    };
+    match set.starts_with("heroku-session-affinity=") && cookie(&set).is_none() {
+        true => Ok(()),
+        false => Err(format!("another cookie, or it is set again: {set}")),
+    }
+}
+
 /// For own.example.com, and of that common name: files of the certificate and its key.
 fn self_signed(world: &World, name: &str) -> Result<[String; 2], String> {
     let files = ["crt", "key"].map(|kind| world.rig.data.join(format!("{name}.{kind}")));

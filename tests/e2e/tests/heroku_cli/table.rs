@@ -461,21 +461,20 @@ pub(crate) const ROWS: &[Row] = &[
             &["=== preboot", "Enabled: true"],
         )],
     ),
-    works(
-        "features:enable",
-        &[bad(
-            "features:enable preboot -a {app}",
-            1,
-            &["preboot is already enabled."],
-        )],
-    ),
+    by_hand("features:enable", by_hand::session_affinity),
     works(
         "features:disable",
-        &[bad(
-            "features:disable preboot -a {app}",
-            2,
-            &["preboot cannot be switched off"],
-        )],
+        &[
+            good(
+                "features:disable http-session-affinity -a {app}",
+                &["Disabling http-session-affinity for {app}... done"],
+            ),
+            bad(
+                "features:disable preboot -a {app}",
+                2,
+                &["preboot cannot be switched off"],
+            ),
+        ],
     ),
     works(
         "labs",
@@ -501,8 +500,8 @@ pub(crate) const ROWS: &[Row] = &[
         "labs:enable",
         &[
             good(
-                "labs:enable preboot -a {app}",
-                &["Enabling preboot for {app}... done"],
+                "labs:enable http-session-affinity -a {app}",
+                &["Enabling http-session-affinity for {app}... done"],
             ),
             bad(
                 "labs:enable telepathy -a {app}",
@@ -513,11 +512,17 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     works(
         "labs:disable",
-        &[bad(
-            "labs:disable preboot -a {app}",
-            2,
-            &["preboot cannot be switched off"],
-        )],
+        &[
+            good(
+                "labs:disable http-session-affinity -a {app}",
+                &["Disabling http-session-affinity for {app}... done"],
+            ),
+            bad(
+                "labs:disable preboot -a {app}",
+                2,
+                &["preboot cannot be switched off"],
+            ),
+        ],
     ),
     works(
         "maintenance:on",
