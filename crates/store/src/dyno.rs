@@ -220,6 +220,7 @@ impl Tx<'_> {
             "UPDATE dynos SET retire = ?4
              WHERE app_id = ?1 AND (?2 IS NULL OR type = ?2) AND (?3 IS NULL OR number = ?3)
                AND (?3 IS NOT NULL OR ?2 IN ('run', 'release')
+                    OR ?2 NOT IN (SELECT type FROM formations WHERE app_id = ?1)
                     OR (one_off = 0 AND type NOT IN ('run', 'release')))",
             params![
                 app.to_string(),

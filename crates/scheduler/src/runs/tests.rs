@@ -209,6 +209,8 @@ async fn a_one_off_of_a_type_has_its_name_and_size_and_not_its_fate() {
     let refused = start("release", None).await.unwrap_err();
     assert!(matches!(refused, SchedulerError::Refused(_)), "{refused}");
     // A restart of the type, or of all, leaves them alone; one of its name does not.
+    start("nobodys", None).await.unwrap();
+    let nobodys = ProcessType::parse("nobodys").unwrap();
     let (name, store) = (dyno.name, &rig.scheduler.shared.store);
     let retired = store
         .write(move |tx| {
@@ -222,11 +224,12 @@ async fn a_one_off_of_a_type_has_its_name_and_size_and_not_its_fate() {
                     Retire::Stop,
                 )?,
                 tx.retire_dynos(APP, Some(&ProcessType::run()), None, Retire::Stop)?,
+                tx.retire_dynos(APP, Some(&nobodys), None, Retire::Stop)?,
             ])
         })
         .await
         .unwrap();
-    assert_eq!(retired, [0, 0, 1, 1]);
+    assert_eq!(retired, [0, 0, 1, 1, 1]);
 }
 
 #[tokio::test]
