@@ -163,7 +163,10 @@ async fn to_app(
     let mut returned = 0;
     // An upgrade takes its connection with it, so it brings a new one.
     let mut reuse = outgoing.upgrade.is_none();
-    let brought = affinity::brought(outgoing.request.headers());
+    let brought = match app.session_affinity {
+        true => affinity::brought(outgoing.request.headers()),
+        false => Vec::new(),
+    };
     loop {
         let place = match choose(router, &mut app, &tried, &brought, &mut hold).await {
             Ok(Some(place)) if tried.len() < ATTEMPTS => place,
