@@ -10,6 +10,7 @@ mod packages;
 mod place;
 mod platform;
 mod process;
+mod sim;
 mod step;
 mod test;
 mod tidy;
@@ -41,6 +42,8 @@ enum Command {
     Tidy,
     /// Measure, beside a peer in the same run
     Bench(bench::Bench),
+    /// Run the product's decisions under a clock of their own
+    Sim(sim::Sim),
 }
 
 fn main() -> Result<()> {
@@ -50,5 +53,6 @@ fn main() -> Result<()> {
         Command::Test(test) => test.run(),
         Command::Tidy => tidy::run(),
         Command::Bench(bench) => bench.run(),
+        Command::Sim(sim) => sim.run(),
     }
 }

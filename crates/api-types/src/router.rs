@@ -79,6 +79,9 @@ pub struct AppRoute {
     /// A client comes to the upstream again that it came to before, by a cookie.
     #[serde(default)]
     pub session_affinity: bool,
+    /// Requests that one dyno takes at once; the rest wait in the router. `None`: any number.
+    #[serde(default)]
+    pub concurrency: Option<u32>,
     /// Custom pages, as Heroku's config vars of these names: absolute URLs that a redirect-free iframe shows.
     #[serde(default)]
     pub error_page_url: Option<String>,

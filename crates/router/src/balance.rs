@@ -1,40 +1,95 @@
-//! Which dyno gets the next request: the one with the fewest requests in flight.
+//! Which dyno gets the next request: the one with the fewest requests in flight, or none before one is done.
 //!
-//! Pure: loads, ejections and the starting point are arguments, so a simulator can drive it under
+//! Pure: loads, standings and the starting point are arguments, so a simulator can drive it under
 //! its own clock.
+
+use crate::health::Standing;
 
 /// One dyno as the choice sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Candidate {
     /// Requests in flight.
     pub load: u64,
-    /// Refused a connection lately.
-    pub ejected: bool,
+    pub standing: Standing,
     /// This request has tried it already.
     pub tried: bool,
 }
 
-/// Index of the dyno to send to, or `None` when each of the `count` was tried.
+/// What becomes of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// It goes to the dyno of this index.
+    Send(usize),
+    /// Each dyno that may have it has as many as it takes: it waits until one is done.
+    Full,
+    /// It has tried them all.
+    Nobody,
+}
+
+impl Candidate {
+    fn is_left_out(&self) -> bool {
+        matches!(self.standing, Standing::Out | Standing::Probe)
+    }
+
+    fn is_full(&self, limit: Option<u64>) -> bool {
+        let limit = match self.standing {
+            Standing::Trial => Some(1),
+            _ => limit,
+        };
+        limit.is_some_and(|limit| self.load >= limit)
+    }
+
+    /// The load that is compared.
+    fn weight(&self) -> u64 {
+        match self.standing {
+            Standing::Slow(times) => (self.load + 1) * times - 1,
+            _ => self.load,
+        }
+    }
+}
+
+/// Chooses among `count` dynos, of which each takes at most `limit` requests at once.
 ///
 /// `start` rotates from request to request and breaks ties. Loads within a quarter of the least are
 /// ties too: below four in flight that changes nothing (an idle dyno always beats a busy one), above
-/// it a dyno that is a hair faster does not draw noticeably more than its share. Ejected dynos are
-/// chosen only when no other is left.
-pub fn pick(count: usize, start: usize, view: impl Fn(usize) -> Candidate) -> Option<usize> {
-    let mut least_usable = None;
-    let mut least_any = None;
+/// it a dyno that is a hair faster does not draw noticeably more than its share. Dynos that are left
+/// out are chosen only when there is no other, not when the others are full.
+pub fn pick(
+    count: usize,
+    start: usize,
+    limit: Option<u64>,
+    view: impl Fn(usize) -> Candidate,
+) -> Choice {
+    let mut least = None;
+    let mut least_left_out = None;
+    let mut untried = false;
+    let mut well = false;
     for index in 0..count {
         let candidate = view(index);
         if candidate.tried {
             continue;
         }
-        lower(&mut least_any, candidate.load);
-        if !candidate.ejected {
-            lower(&mut least_usable, candidate.load);
+        untried = true;
+        let left_out = candidate.is_left_out();
+        well |= !left_out;
+        if candidate.is_full(limit) {
+            continue;
         }
+        lower(
+            if left_out {
+                &mut least_left_out
+            } else {
+                &mut least
+            },
+            candidate.weight(),
+        );
     }
-    let skip_ejected = least_usable.is_some();
-    let least = least_usable.or(least_any)?;
+    if !untried {
+        return Choice::Nobody;
+    }
+    let Some(least) = (if well { least } else { least_left_out }) else {
+        return Choice::Full;
+    };
     let tie = least.saturating_add(least / 4);
 
     // The loads move while we look: remember the best in case none is as low as it was.
@@ -42,28 +97,29 @@ pub fn pick(count: usize, start: usize, view: impl Fn(usize) -> Candidate) -> Op
     for step in 0..count {
         let index = (start % count + step) % count;
         let candidate = view(index);
-        if candidate.tried || (skip_ejected && candidate.ejected) {
+        if candidate.tried || candidate.is_full(limit) || (well && candidate.is_left_out()) {
             continue;
         }
-        if candidate.load <= tie {
-            return Some(index);
+        let weight = candidate.weight();
+        if weight <= tie {
+            return Choice::Send(index);
         }
-        if best.is_none_or(|(load, _)| candidate.load < load) {
-            best = Some((candidate.load, index));
+        if best.is_none_or(|(known, _)| weight < known) {
+            best = Some((weight, index));
         }
     }
-    best.map(|(_, index)| index)
+    best.map_or(Choice::Full, |(_, index)| Choice::Send(index))
 }
 
-/// Whether one more of `count` dynos may be ejected when `ejected` are: never more than half, so
+/// Whether one more of `count` dynos may be left out when `left_out` are: never more than half, so
 /// never the last.
-pub fn may_eject(count: usize, ejected: usize) -> bool {
-    (ejected + 1) * 2 <= count
+pub fn may_eject(count: usize, left_out: usize) -> bool {
+    (left_out + 1) * 2 <= count
 }
 
-fn lower(least: &mut Option<u64>, load: u64) {
-    if least.is_none_or(|known| load < known) {
-        *least = Some(load);
+fn lower(least: &mut Option<u64>, weight: u64) {
+    if least.is_none_or(|known| weight < known) {
+        *least = Some(weight);
     }
 }
 
@@ -71,10 +127,10 @@ fn lower(least: &mut Option<u64>, load: u64) {
 mod tests {
     use super::*;
 
-    fn idle(load: u64) -> Candidate {
+    fn with(load: u64) -> Candidate {
         Candidate {
             load,
-            ejected: false,
+            standing: Standing::Well,
             tried: false,
         }
     }
@@ -82,47 +138,73 @@ mod tests {
     #[test]
     fn least_loaded_wins() {
         let loads = [3, 1, 2];
-        assert_eq!(pick(3, 2, |i| idle(loads[i])), Some(1));
+        assert_eq!(pick(3, 2, None, |i| with(loads[i])), Choice::Send(1));
     }
 
     #[test]
     fn ties_rotate() {
-        let picks: Vec<_> = (0..6).map(|start| pick(3, start, |_| idle(0))).collect();
-        assert_eq!(
-            picks,
-            [Some(0), Some(1), Some(2), Some(0), Some(1), Some(2)]
-        );
+        let picks: Vec<_> = (0..6)
+            .map(|start| pick(3, start, None, |_| with(0)))
+            .collect();
+        assert_eq!(picks, [0, 1, 2, 0, 1, 2].map(Choice::Send));
     }
 
     #[test]
     fn a_quarter_above_the_least_is_a_tie() {
         let loads = [16, 20, 21];
-        assert_eq!(pick(3, 1, |i| idle(loads[i])), Some(1));
-        assert_eq!(pick(3, 2, |i| idle(loads[i])), Some(0));
+        assert_eq!(pick(3, 1, None, |i| with(loads[i])), Choice::Send(1));
+        assert_eq!(pick(3, 2, None, |i| with(loads[i])), Choice::Send(0));
     }
 
     #[test]
-    fn ejected_only_when_nothing_else_is_left() {
+    fn who_is_left_out_is_chosen_only_when_nobody_else_is_there() {
         let view = |i: usize| Candidate {
             load: i as u64,
-            ejected: i == 0,
+            standing: if i == 0 {
+                Standing::Out
+            } else {
+                Standing::Well
+            },
             tried: i == 1,
         };
-        assert_eq!(pick(3, 0, view), Some(2));
-        assert_eq!(pick(2, 0, view), Some(0));
+        assert_eq!(pick(3, 0, None, view), Choice::Send(2));
+        assert_eq!(pick(2, 0, None, view), Choice::Send(0));
+        // Dyno 2 is full; waiting for it is better than dyno 0.
+        assert_eq!(pick(3, 0, Some(2), view), Choice::Full);
     }
 
     #[test]
-    fn none_when_all_were_tried() {
-        assert_eq!(
-            pick(2, 0, |_| Candidate {
-                load: 0,
-                ejected: false,
-                tried: true
-            }),
-            None
-        );
-        assert_eq!(pick(0, 7, |_| idle(0)), None);
+    fn nobody_when_all_were_tried() {
+        let tried = |_| Candidate {
+            tried: true,
+            ..with(0)
+        };
+        assert_eq!(pick(2, 0, None, tried), Choice::Nobody);
+        assert_eq!(pick(0, 7, None, |_| with(0)), Choice::Nobody);
+    }
+
+    #[test]
+    fn a_request_waits_when_each_dyno_has_what_it_takes() {
+        let loads = [5, 5, 4];
+        assert_eq!(pick(3, 0, Some(5), |i| with(loads[i])), Choice::Send(2));
+        assert_eq!(pick(2, 0, Some(5), |i| with(loads[i])), Choice::Full);
+    }
+
+    #[test]
+    fn who_comes_back_gets_less_and_who_is_tried_out_gets_one() {
+        let standing = |standing, load| Candidate {
+            standing,
+            ..with(load)
+        };
+        // Idle, but it counts as three.
+        let slow = [with(2), standing(Standing::Slow(4), 0)];
+        assert_eq!(pick(2, 1, None, |i| slow[i]), Choice::Send(0));
+        let slow = [with(4), standing(Standing::Slow(4), 0)];
+        assert_eq!(pick(2, 0, None, |i| slow[i]), Choice::Send(1));
+        let trial = [with(1), standing(Standing::Trial, 0)];
+        assert_eq!(pick(2, 0, None, |i| trial[i]), Choice::Send(1));
+        let trial = [with(9), standing(Standing::Trial, 1)];
+        assert_eq!(pick(2, 0, None, |i| trial[i]), Choice::Send(0));
     }
 
     #[test]

@@ -66,6 +66,14 @@ impl Code {
         Code::H99,
     ];
 
+    /// The dyno did badly, and not the client or the router.
+    pub(crate) fn is_of_the_dyno(self) -> bool {
+        matches!(
+            self,
+            Code::H12 | Code::H13 | Code::H17 | Code::H18 | Code::H25
+        )
+    }
+
     /// `H12`.
     pub fn name(self) -> &'static str {
         match self {

@@ -73,6 +73,10 @@ pub struct TlsFiles {
 pub struct Limits {
     /// For one connection attempt to a dyno; then another dyno is tried, in the end H19. 5 s.
     pub connect: Duration,
+    /// The same while there are other dynos to try. 250 ms.
+    pub connect_first: Duration,
+    /// For which a request waits until a dyno has a place for it; then H12. 30 s.
+    pub line: Duration,
     /// From the end of the request to the first byte of the response; then H12. 30 s.
     pub first_byte: Duration,
     /// Without a byte in either direction; then H15 (H28 when the client is the silent one). 55 s.
@@ -81,7 +85,7 @@ pub struct Limits {
     pub boot: Duration,
     /// For which a request is held after a start without any table; then H99. 10 s.
     pub first_table: Duration,
-    /// Requests held per app; beyond it H11. 1,000.
+    /// Requests of one app that are held while it boots, and as many that wait in line; beyond it H11. 1,000.
     pub held: u64,
     /// For which an idle connection to a dyno is kept. Below the 5 s after which common app servers
     /// close. 4 s.
@@ -108,6 +112,8 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             connect: Duration::from_secs(5),
+            connect_first: Duration::from_millis(250),
+            line: Duration::from_secs(30),
             first_byte: Duration::from_secs(30),
             idle: Duration::from_secs(55),
             boot: Duration::from_secs(75),

@@ -3,7 +3,7 @@
 //! # Layout
 //! A request goes through `accept` (sockets, HTTP/1 and 2; `tls`, `sniff`, `stall`, `pace`), `proxy` (the straight
 //! line), `request` (its head), `table` (host to app), `hold` (while an app boots), `balance` (which
-//! dyno), `pool` (a connection), `exchange` (one attempt), `relay` and `upload` (the bodies) or
+//! dyno; `health`: may it), `line` (while none has a place), `pool` (a connection), `exchange` (one attempt), `relay` and `upload` (the bodies) or
 //! `tunnel` (after an upgrade), and ends in `access` (its record) or `pages` (our own answer, with
 //! its `code`). `link` and `saved` bring the table; `stats` and `logs` take away what was seen.
 //!
@@ -21,7 +21,9 @@ mod code;
 mod config;
 mod error;
 mod exchange;
+pub mod health;
 mod hold;
+mod line;
 mod link;
 mod listeners;
 mod logs;
@@ -65,14 +67,19 @@ pub use stats::{Counters, Snapshot};
 pub use table::fixed_table;
 
 use crate::accept::Greeting;
+use crate::health::{Event, Standing};
 use crate::link::{Link, Saved};
 use crate::logs::Lines;
 use crate::router::Router;
-use crate::table::Tables;
+use crate::table::{App, Tables};
 use crate::tls::Certificates;
+use crate::upstream::Upstream;
 
 /// Period in which idle connections to dynos are looked through.
 const REAP: Duration = Duration::from_secs(1);
+
+/// Longest wait for a dyno that is asked whether it takes connections.
+const PROBE: Duration = Duration::from_millis(900);
 
 /// Serves until `shutdown` completes, then until the requests in flight are done or
 /// [`Limits::drain`] is over.
@@ -247,14 +254,39 @@ fn sockets(
         .collect()
 }
 
-/// Closes connections to dynos before the dynos do.
+/// Asks a dyno that refused connections whether it takes them again, at no request's expense.
+async fn probe(app: Arc<App>, upstream: Arc<Upstream>) {
+    match pool::connect(&upstream.address, PROBE).await {
+        Ok(sender) => {
+            app.observe(&upstream, Event::Connected);
+            if !upstream.is_retired() {
+                upstream.pool.park(sender);
+            }
+            app.serve_line();
+        }
+        Err(_) => app.observe(&upstream, Event::Refused),
+    }
+}
+
+/// Closes connections to dynos before the dynos do, and lets those in again that are well again.
 async fn reap(router: Arc<Router>) {
     let mut ticks = interval(REAP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        for upstream in router.tables.load_full().upstreams() {
+        let table = router.tables.load_full();
+        for upstream in table.upstreams() {
             upstream.pool.reap(router.limits.pool_idle);
+        }
+        for app in table.apps() {
+            // Places are offered as they become free; this is for what no event tells, such as the end of a time out.
+            app.serve_line();
+            for upstream in &app.upstreams {
+                if upstream.standing() == Standing::Probe {
+                    let (app, upstream) = (Arc::clone(app), Arc::clone(upstream));
+                    router.tasks.spawn(probe(app, upstream));
+                }
+            }
         }
     }
 }

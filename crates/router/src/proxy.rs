@@ -21,13 +21,15 @@ use crate::affinity;
 use crate::clock;
 use crate::code::Code;
 use crate::exchange::{Fault, Patience, exchange};
+use crate::health::Event;
 use crate::hold::Hold;
+use crate::line::{self, Left};
 use crate::pages::{self, Reader};
 use crate::pool::{self, ConnectError, Sender};
 use crate::relay::{Answer, Relay};
 use crate::request::{self, Peer, Refusal};
 use crate::router::Router;
-use crate::table::{App, Route};
+use crate::table::{App, Pick, Route};
 use crate::tunnel;
 use crate::upload::Upload;
 use crate::upstream::{InFlight, Upstream};
@@ -158,6 +160,7 @@ async fn to_app(
         idle: Some(limits.idle),
     };
     let mut hold = Hold::new(limits.boot);
+    let mut in_line = line::Patience::new(limits.line);
     let mut tried: Vec<Arc<Upstream>> = Vec::new();
     let mut fault = Code::H99;
     let mut returned = 0;
@@ -168,7 +171,8 @@ async fn to_app(
         false => Vec::new(),
     };
     loop {
-        let place = match choose(router, &mut app, &tried, &brought, &mut hold).await {
+        let place = match choose(router, &mut app, &tried, &brought, &mut hold, &mut in_line).await
+        {
             Ok(Some(place)) if tried.len() < ATTEMPTS => place,
             Ok(_) => return fail(visit, fault, &app, reader),
             Err(code) => return fail(visit, code, &app, reader),
@@ -186,11 +190,11 @@ async fn to_app(
                 visit.connected(0);
                 sender
             }
-            None => match connect(router, &upstream, &mut visit).await {
+            None => match connect(router, &app, &upstream, &mut visit, tried.len()).await {
                 Ok(sender) => sender,
                 Err(error) => {
                     fault = code_of(&error);
-                    app.connect_failed(&upstream);
+                    app.observe(&upstream, Event::Refused);
                     tracing::debug!(dyno = %upstream.dyno, %error, "Could not connect to a dyno.");
                     router.counters.retries.fetch_add(1, Relaxed);
                     tried.push(upstream);
@@ -208,6 +212,13 @@ async fn to_app(
         visit.sending();
         match exchange(sender, outgoing.request, patience).await {
             Ok((mut response, sender)) => {
+                let failed = response.status().is_server_error();
+                let event = if failed {
+                    Event::Failed
+                } else {
+                    Event::Answered
+                };
+                app.observe(&upstream, event);
                 let upgrade = outgoing.upgrade;
                 if app.session_affinity
                     && !brought.iter().any(|value| value == upstream.affinity())
@@ -227,11 +238,17 @@ async fn to_app(
             }
             Err(Fault::NotSent(_)) => return fail(visit, Code::H13, &app, reader),
             Err(Fault::Closed) => {
+                app.observe(&upstream, Event::Failed);
                 let cut = upload.is_some_and(|upload| upload.started() && !upload.done());
                 let code = if cut { Code::H18 } else { Code::H13 };
                 return fail(visit, code, &app, reader);
             }
-            Err(Fault::Final(code)) => return fail(visit, code, &app, reader),
+            Err(Fault::Final(code)) => {
+                if code.is_of_the_dyno() {
+                    app.observe(&upstream, Event::Failed);
+                }
+                return fail(visit, code, &app, reader);
+            }
         }
         // The idle connection was dead; others may be, so the next one is new.
         router.counters.retries.fetch_add(1, Relaxed);
@@ -246,6 +263,7 @@ async fn choose(
     tried: &[Arc<Upstream>],
     brought: &[String],
     hold: &mut Hold,
+    in_line: &mut line::Patience,
 ) -> Result<Option<InFlight>, Code> {
     let mut fresh = tried.is_empty();
     loop {
@@ -272,12 +290,34 @@ async fn choose(
                 }
             }
         }
-        let Some(upstream) = app.pick(tried, brought) else {
-            return Ok(None);
+        let line = &app.line;
+        // Those who came earlier go first; who has tried a dyno came earlier still.
+        let pick = match line.is_waiting() && tried.is_empty() {
+            true => Pick::Full,
+            false => app.pick(tried, brought),
         };
-        // No place: it has left the table since we read it.
-        if let Some(place) = upstream.enter() {
-            return Ok(Some(place));
+        match pick {
+            Pick::Nobody => return Ok(None),
+            // No place: somebody took the last one, or it has left the table since we read it.
+            Pick::Send(upstream) => {
+                if let Some(place) = upstream.enter_within(line.limit()) {
+                    return Ok(Some(place));
+                }
+            }
+            Pick::Full => {
+                let most = usize::try_from(router.limits.held).unwrap_or(usize::MAX);
+                let wait = line.wait(most, in_line.until(), || {
+                    // As the table now is: it may have changed before we stood in line.
+                    if let Some(current) = router.tables.load().app(&app.id) {
+                        current.serve_line();
+                    }
+                });
+                match wait.await {
+                    Ok(place) => return Ok(Some(place)),
+                    Err(Left::Look) => {}
+                    Err(Left::Failed(code)) => return Err(code),
+                }
+            }
         }
     }
 }
@@ -308,7 +348,7 @@ async fn to_platform(
         let reused = pooled.is_some();
         let sender = match pooled {
             Some(sender) => sender,
-            None => match connect(router, socket, &mut visit).await {
+            None => match open(router, socket, &mut visit, router.limits.connect).await {
                 Ok(sender) => sender,
                 // A restart of the server takes a moment; clients need not notice it.
                 Err(_) if Instant::now() < until => {
@@ -376,19 +416,37 @@ fn respond(
     Response::from_parts(parts, Answer::Relay(Box::new(relay)))
 }
 
+/// A new connection to one of an app's dynos. While there are others to try, none is waited for for long.
 async fn connect(
+    router: &Router,
+    app: &App,
+    upstream: &Arc<Upstream>,
+    visit: &mut Visit,
+    tried: usize,
+) -> Result<Sender, ConnectError> {
+    let others = app.upstreams.len() > tried + 1;
+    let limit = match others {
+        true => router.limits.connect_first,
+        false => router.limits.connect,
+    };
+    let connected = open(router, upstream, visit, limit).await;
+    if connected.is_ok() {
+        app.observe(upstream, Event::Connected);
+    }
+    connected
+}
+
+async fn open(
     router: &Router,
     upstream: &Upstream,
     visit: &mut Visit,
+    limit: Duration,
 ) -> Result<Sender, ConnectError> {
     let begun = clock::millis();
-    let connected = pool::connect(&upstream.address, router.limits.connect).await;
+    let connected = pool::connect(&upstream.address, limit).await;
     visit.connected(clock::millis() - begun);
     let counter = match &connected {
-        Ok(_) => {
-            upstream.connected();
-            &router.counters.connects
-        }
+        Ok(_) => &router.counters.connects,
         Err(_) => &router.counters.connect_failures,
     };
     counter.fetch_add(1, Relaxed);

@@ -5,14 +5,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
 use ropewalk_api_types::router::{AppRoute, Table, Target, WhenEmpty};
 use tokio::sync::{Notify, watch};
 
-use crate::balance::{self, Candidate};
+use crate::balance::{self, Candidate, Choice};
+use crate::health::{Answers, Event};
+use crate::line::Line;
 use crate::pool::Address;
 use crate::stats::Tally;
 use crate::upstream::Upstream;
@@ -62,8 +64,19 @@ pub(crate) struct App {
     pub(crate) upstreams: Box<[Arc<Upstream>]>,
     /// Carried from table to table.
     pub(crate) tally: Arc<Tally>,
-    /// Where the next choice begins; carried from table to table.
-    turn: Arc<AtomicUsize>,
+    /// Where requests wait for a dyno that has a place; carried from table to table.
+    pub(crate) line: Arc<Line>,
+    /// Carried from table to table.
+    shared: Arc<Shared>,
+}
+
+/// What all requests of an app share.
+#[derive(Debug, Default)]
+struct Shared {
+    /// Where the next choice begins.
+    turn: AtomicUsize,
+    answered: AtomicU64,
+    failed: AtomicU64,
 }
 
 impl Tables {
@@ -113,6 +126,15 @@ impl Tables {
             }
         }
         drop(leaving);
+        for app in new.apps.values() {
+            app.serve_line();
+        }
+        // Their apps are gone, and requests in line find that out when they look.
+        for (id, app) in &old.apps {
+            if !new.apps.contains_key(id) {
+                app.line.dissolve();
+            }
+        }
         self.applied.send_modify(|count| *count += 1);
     }
 
@@ -189,6 +211,8 @@ impl RouteTable {
             ..RouteTable::default()
         };
         for (id, route) in &table.apps {
+            let before = old.apps.get(id.as_str());
+            let line = before.map_or_else(Arc::default, |app| Arc::clone(&app.line));
             let upstreams = route
                 .upstreams
                 .iter()
@@ -205,10 +229,11 @@ impl RouteTable {
                             return None;
                         }
                     };
-                    Some(new.upstream(&wire.id, &wire.dyno, address, known, drained))
+                    let line = Some(&line);
+                    Some(new.upstream(&wire.id, &wire.dyno, address, line, known, drained))
                 })
                 .collect();
-            let app = App::compile(id, route, upstreams, old.apps.get(id.as_str()));
+            let app = App::compile(id, route, upstreams, line, before);
             new.apps.insert(id.as_str().into(), Arc::new(app));
         }
         for (host, target) in &table.hosts {
@@ -222,7 +247,7 @@ impl RouteTable {
                 },
                 Target::Platform { socket } => {
                     let address = Address::Unix(PathBuf::from(socket));
-                    Route::Platform(new.upstream(socket, "platform", address, known, drained))
+                    Route::Platform(new.upstream(socket, "platform", address, None, known, drained))
                 }
             };
             match host.strip_prefix('*') {
@@ -244,6 +269,7 @@ impl RouteTable {
         id: &str,
         dyno: &str,
         address: Address,
+        line: Option<&Arc<Line>>,
         known: &impl Fn(&str) -> Option<Arc<Upstream>>,
         drained: &Arc<Notify>,
     ) -> Arc<Upstream> {
@@ -257,6 +283,7 @@ impl RouteTable {
                     id.to_owned(),
                     dyno.to_owned(),
                     address,
+                    line.cloned(),
                     Arc::clone(drained),
                 ))
             });
@@ -270,8 +297,10 @@ impl App {
         id: &str,
         route: &AppRoute,
         upstreams: Box<[Arc<Upstream>]>,
+        line: Arc<Line>,
         old: Option<&Arc<App>>,
     ) -> App {
+        line.set_limit(route.concurrency.map(u64::from));
         App {
             id: id.to_owned(),
             maintenance: route.maintenance,
@@ -281,49 +310,95 @@ impl App {
             when_empty: route.when_empty,
             upstreams,
             tally: old.map_or_else(|| Arc::new(Tally::new(id)), |old| Arc::clone(&old.tally)),
-            turn: old.map_or_else(Arc::default, |old| Arc::clone(&old.turn)),
+            line,
+            shared: old.map_or_else(Arc::default, |old| Arc::clone(&old.shared)),
         }
     }
 
     /// The upstream for the next request, leaving out those it has tried: the one that the client came to before, by
-    /// the values it `brought`, while that takes connections; else the one with the fewest requests.
-    pub(crate) fn pick(
-        &self,
-        tried: &[Arc<Upstream>],
-        brought: &[String],
-    ) -> Option<&Arc<Upstream>> {
+    /// the values it `brought`, while that has a place; else the one with the fewest requests.
+    pub(crate) fn pick(&self, tried: &[Arc<Upstream>], brought: &[String]) -> Pick<'_> {
         let is_tried = |upstream| tried.iter().any(|known| Arc::ptr_eq(known, upstream));
+        let limit = self.line.limit();
         if self.session_affinity && !brought.is_empty() {
             let before = self.upstreams.iter().find(|upstream| {
                 brought.iter().any(|value| value == upstream.affinity())
-                    && !upstream.is_ejected()
+                    && limit.is_none_or(|limit| upstream.load() < limit)
+                    && !upstream.is_left_out()
                     && !is_tried(upstream)
             });
-            if before.is_some() {
-                return before;
+            if let Some(before) = before {
+                return Pick::Send(before);
             }
         }
-        let start = self.turn.fetch_add(1, Relaxed);
-        let index = balance::pick(self.upstreams.len(), start, |index| {
+        let start = self.shared.turn.fetch_add(1, Relaxed);
+        let choice = balance::pick(self.upstreams.len(), start, limit, |index| {
             let upstream = &self.upstreams[index];
             Candidate {
                 load: upstream.load(),
-                ejected: upstream.is_ejected(),
+                standing: upstream.standing(),
                 tried: is_tried(upstream),
             }
-        })?;
-        self.upstreams.get(index)
+        });
+        match choice {
+            Choice::Send(index) => match self.upstreams.get(index) {
+                Some(upstream) => Pick::Send(upstream),
+                None => Pick::Nobody,
+            },
+            Choice::Full => Pick::Full,
+            Choice::Nobody => Pick::Nobody,
+        }
     }
 
-    /// Notes that no connection to `upstream` could be made, within the caps on ejection.
-    pub(crate) fn connect_failed(&self, upstream: &Upstream) {
-        let ejected = self
-            .upstreams
-            .iter()
-            .filter(|other| other.id != upstream.id && other.is_ejected())
-            .count();
-        upstream.failed(balance::may_eject(self.upstreams.len(), ejected));
+    /// Gives those in line what places there are.
+    pub(crate) fn serve_line(&self) {
+        if !self.line.is_waiting() {
+            return;
+        }
+        if self.maintenance || self.upstreams.is_empty() {
+            return self.line.dissolve();
+        }
+        self.line.serve(|| match self.pick(&[], &[]) {
+            Pick::Send(upstream) => upstream.enter_within(self.line.limit()),
+            Pick::Full | Pick::Nobody => None,
+        });
     }
+
+    /// Notes what happened on an upstream, within the caps on leaving dynos out.
+    pub(crate) fn observe(&self, upstream: &Upstream, event: Event) {
+        let counter = match event {
+            Event::Answered => Some(&self.shared.answered),
+            Event::Failed => Some(&self.shared.failed),
+            Event::Refused | Event::Connected => None,
+        };
+        // Without this one.
+        let answers = Answers {
+            answered: self.shared.answered.load(Relaxed),
+            failed: self.shared.failed.load(Relaxed),
+        };
+        if let Some(counter) = counter {
+            counter.fetch_add(1, Relaxed);
+        }
+        let caps = || {
+            let others = self.upstreams.iter();
+            let left_out = others
+                .filter(|other| other.id != upstream.id && other.is_left_out())
+                .count();
+            balance::may_eject(self.upstreams.len(), left_out)
+        };
+        let caps = matches!(event, Event::Failed | Event::Refused) && caps();
+        upstream.observe(event, answers, caps);
+    }
+}
+
+/// What [`App::pick`] found.
+#[derive(Debug)]
+pub(crate) enum Pick<'a> {
+    Send(&'a Arc<Upstream>),
+    /// Every dyno has as many requests as it takes.
+    Full,
+    /// The request has tried them all.
+    Nobody,
 }
 
 /// A table in which every host leads to `upstreams` (`ip:port` each): the router without a server.
@@ -333,6 +408,7 @@ pub fn fixed_table(upstreams: &[std::net::SocketAddr]) -> Table {
         name: app.clone(),
         maintenance: false,
         session_affinity: false,
+        concurrency: None,
         error_page_url: None,
         maintenance_page_url: None,
         when_empty: WhenEmpty::NoWebDynos,

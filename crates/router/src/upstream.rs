@@ -4,21 +4,18 @@
 //! survive an update.
 
 use std::sync::atomic::{
-    AtomicBool, AtomicU32, AtomicU64,
+    AtomicBool, AtomicU64,
     Ordering::{Relaxed, SeqCst},
 };
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
 
 use crate::affinity;
 use crate::clock;
+use crate::health::{Answers, Event, Health, Standing};
+use crate::line::Line;
 use crate::pool::{Address, Pool};
-
-/// First time out after a failed connect, in milliseconds; doubled for each further one.
-const EJECTION: u64 = 5_000;
-/// Longest time out, in milliseconds.
-const EJECTION_MAX: u64 = 60_000;
 
 #[derive(Debug)]
 pub(crate) struct Upstream {
@@ -32,20 +29,27 @@ pub(crate) struct Upstream {
     affinity: OnceLock<String>,
     in_flight: AtomicU64,
     retired: AtomicBool,
-    /// Connects that failed in a row.
-    failures: AtomicU32,
-    /// End of the time out, [`clock::millis`]; 0 when none.
-    ejected_until: AtomicU64,
+    health: Mutex<Health>,
+    /// There is something in it; without it no request takes the lock.
+    troubled: AtomicBool,
+    /// Whose requests wait for a place here; `None` for the server's socket.
+    line: Option<Arc<Line>>,
     /// Rung when the last request of a retired upstream ends.
     drained: Arc<Notify>,
 }
 
-/// A request's place on an upstream; counted until dropped.
+/// A request's place on an upstream; counted until dropped, and then offered to the first in line.
 #[derive(Debug)]
 pub(crate) struct InFlight(Arc<Upstream>);
 
 impl Upstream {
-    pub(crate) fn new(id: String, dyno: String, address: Address, drained: Arc<Notify>) -> Self {
+    pub(crate) fn new(
+        id: String,
+        dyno: String,
+        address: Address,
+        line: Option<Arc<Line>>,
+        drained: Arc<Notify>,
+    ) -> Self {
         Upstream {
             id,
             dyno,
@@ -54,23 +58,45 @@ impl Upstream {
             affinity: OnceLock::new(),
             in_flight: AtomicU64::new(0),
             retired: AtomicBool::new(false),
-            failures: AtomicU32::new(0),
-            ejected_until: AtomicU64::new(0),
+            health: Mutex::default(),
+            troubled: AtomicBool::new(false),
+            line,
             drained,
         }
     }
 
     /// Takes a place, or `None` when the upstream has left the table.
+    pub(crate) fn enter(self: &Arc<Self>) -> Option<InFlight> {
+        self.enter_within(None)
+    }
+
+    /// Takes a place, or `None` when `limit` are taken or the upstream has left the table.
     ///
     /// Count first, look second: [`Upstream::retire`] does it the other way round, so either the
     /// request sees the retirement or the retirement sees the request.
-    pub(crate) fn enter(self: &Arc<Self>) -> Option<InFlight> {
-        self.in_flight.fetch_add(1, SeqCst);
-        let place = InFlight(Arc::clone(self));
+    pub(crate) fn enter_within(self: &Arc<Self>, limit: Option<u64>) -> Option<InFlight> {
+        match limit {
+            None => {
+                self.in_flight.fetch_add(1, SeqCst);
+            }
+            Some(limit) => {
+                self.in_flight
+                    .fetch_update(SeqCst, SeqCst, |load| (load < limit).then_some(load + 1))
+                    .ok()?;
+            }
+        }
         if self.retired.load(SeqCst) {
+            self.leave();
             return None;
         }
-        Some(place)
+        Some(InFlight(Arc::clone(self)))
+    }
+
+    fn leave(&self) {
+        let before = self.in_flight.fetch_sub(1, SeqCst);
+        if before == 1 && self.is_retired() {
+            self.drained.notify_one();
+        }
     }
 
     /// By what a client's cookie names it.
@@ -98,26 +124,38 @@ impl Upstream {
         self.retired.load(SeqCst)
     }
 
-    pub(crate) fn is_ejected(&self) -> bool {
-        let until = self.ejected_until.load(Relaxed);
-        until != 0 && clock::millis() < until
+    /// What it may have now.
+    pub(crate) fn standing(&self) -> Standing {
+        if !self.troubled.load(Relaxed) {
+            return Standing::Well;
+        }
+        let now = clock::millis();
+        let health = self.health();
+        if health.is_clean(now) {
+            self.troubled.store(false, Relaxed);
+        }
+        health.standing(now)
     }
 
-    /// A connection was made: the dyno is well.
-    pub(crate) fn connected(&self) {
-        if self.failures.load(Relaxed) != 0 {
-            self.failures.store(0, Relaxed);
-            self.ejected_until.store(0, Relaxed);
+    pub(crate) fn is_left_out(&self) -> bool {
+        matches!(self.standing(), Standing::Out | Standing::Probe)
+    }
+
+    /// `answers`: of all the app's dynos until now. `caps`: one more of them may be left out.
+    pub(crate) fn observe(&self, event: Event, answers: Answers, caps: bool) {
+        let harmless = matches!(event, Event::Answered | Event::Connected);
+        if harmless && !self.troubled.load(Relaxed) {
+            return;
+        }
+        let left_out = self.health().observe(event, answers, caps, clock::millis());
+        self.troubled.store(true, Relaxed);
+        if left_out {
+            tracing::info!(dyno = %self.dyno, ?event, "A dyno gets no requests for a while.");
         }
     }
 
-    /// A connect failed; with `eject` the dyno is left alone for a while.
-    pub(crate) fn failed(&self, eject: bool) {
-        let failures = self.failures.fetch_add(1, Relaxed).min(8);
-        if eject {
-            let pause = (EJECTION << failures).min(EJECTION_MAX);
-            self.ejected_until.store(clock::millis() + pause, Relaxed);
-        }
+    fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -129,9 +167,17 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let before = self.0.in_flight.fetch_sub(1, SeqCst);
-        if before == 1 && self.0.is_retired() {
-            self.0.drained.notify_one();
+        let upstream = &self.0;
+        upstream.leave();
+        if let Some(line) = &upstream.line
+            && line.is_waiting()
+            && !upstream.is_left_out()
+        {
+            let limit = match upstream.standing() {
+                Standing::Trial => Some(1),
+                _ => line.limit(),
+            };
+            line.serve(|| upstream.enter_within(limit));
         }
     }
 }
@@ -148,6 +194,7 @@ mod tests {
             "id".into(),
             "web.1".into(),
             address,
+            None,
             Arc::new(Notify::new()),
         ))
     }
@@ -169,11 +216,41 @@ mod tests {
     #[test]
     fn a_connect_ends_the_time_out() {
         let upstream = upstream();
-        upstream.failed(true);
-        assert!(upstream.is_ejected());
-        upstream.connected();
-        assert!(!upstream.is_ejected());
-        upstream.failed(false);
-        assert!(!upstream.is_ejected());
+        let answers = Answers::default();
+        upstream.observe(Event::Refused, answers, true);
+        assert!(upstream.is_left_out());
+        upstream.observe(Event::Connected, answers, true);
+        assert!(!upstream.is_left_out());
+        upstream.observe(Event::Refused, answers, false);
+        assert!(!upstream.is_left_out());
+    }
+
+    #[test]
+    fn who_fails_alone_is_left_out_and_who_fails_with_all_is_not() {
+        let (alone, with_all) = (upstream(), upstream());
+        for failed in 0..5 {
+            // Two answers of others meanwhile, or five failures.
+            let better = Answers {
+                answered: failed,
+                failed,
+            };
+            alone.observe(Event::Failed, better, true);
+            let as_bad = Answers {
+                answered: 0,
+                failed: 2 * failed,
+            };
+            with_all.observe(Event::Failed, as_bad, true);
+        }
+        assert!(alone.is_left_out() && !with_all.is_left_out());
+    }
+
+    #[test]
+    fn no_more_get_in_than_the_limit() {
+        let upstream = upstream();
+        let first = upstream.enter_within(Some(2));
+        let _second = upstream.enter_within(Some(2)).unwrap();
+        assert!(upstream.enter_within(Some(2)).is_none());
+        drop(first);
+        assert!(upstream.enter_within(Some(2)).is_some());
     }
 }

@@ -48,7 +48,14 @@ pub(crate) struct AppWorld {
     pub(crate) blank: bool,
     pub(crate) error_page_url: Option<String>,
     pub(crate) maintenance_page_url: Option<String>,
+    /// Requests that one web dyno takes at once, where the app says so.
+    pub(crate) concurrency: Option<u32>,
 }
+
+/// The config var by which an app says how many requests one of its web dynos takes at once.
+const CONCURRENCY: &str = "ROPEWALK_REQUESTS_PER_DYNO";
+/// Most that it may say.
+const MOST_CONCURRENCY: u32 = 10_000;
 
 struct Rows {
     /// With nothing seen yet.
@@ -194,6 +201,12 @@ fn read_rows(view: &View<'_>) -> StoreResult<Rows> {
         let page = |name: &str| config.0.get(name).filter(|url| !url.is_empty()).cloned();
         let (error_page_url, maintenance_page_url) =
             (page("ERROR_PAGE_URL"), page("MAINTENANCE_PAGE_URL"));
+        // What is no such number says nothing.
+        let concurrency = config
+            .0
+            .get(CONCURRENCY)
+            .and_then(|text| text.trim().parse().ok())
+            .filter(|number| (1..=MOST_CONCURRENCY).contains(number));
         apps.push(AppWorld {
             app,
             desired,
@@ -201,6 +214,7 @@ fn read_rows(view: &View<'_>) -> StoreResult<Rows> {
             blank,
             error_page_url,
             maintenance_page_url,
+            concurrency,
         });
     }
     Ok(Rows {

@@ -422,6 +422,7 @@ fn route(app: &AppWorld, world: &World) -> AppRoute {
         name: app.app.name.to_string(),
         maintenance: app.app.maintenance,
         session_affinity: app.app.session_affinity,
+        concurrency: app.concurrency,
         error_page_url: app.error_page_url.clone(),
         maintenance_page_url: app.maintenance_page_url.clone(),
         when_empty: when_empty(app),

@@ -11,6 +11,7 @@ fn route(name: &str, dynos: &[(&str, u16)]) -> AppRoute {
         name: name.to_owned(),
         maintenance: false,
         session_affinity: false,
+        concurrency: None,
         error_page_url: None,
         maintenance_page_url: None,
         when_empty: WhenEmpty::NoWebDynos,

@@ -384,6 +384,7 @@ pub(crate) fn app(dynos: &[SocketAddr]) -> AppRoute {
         name: "app".to_owned(),
         maintenance: false,
         session_affinity: false,
+        concurrency: None,
         error_page_url: None,
         maintenance_page_url: None,
         when_empty: WhenEmpty::NoWebDynos,

@@ -1,0 +1,50 @@
+//! `cargo xtask sim NAME`: the product's own decisions under a clock that costs no time.
+//!
+//! Nothing here is a test: a goal that is missed is printed, and fails nothing. A simulation is a bench of the crate
+//! whose decisions it runs.
+
+use std::process::Command;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+use crate::place::Place;
+use crate::process::loud;
+
+#[derive(Args)]
+pub struct Sim {
+    #[command(subcommand)]
+    name: Name,
+}
+
+#[derive(Subcommand)]
+enum Name {
+    /// How the router spreads requests when dynos are equal, slow, dead or failing
+    Router(Router),
+}
+
+#[derive(Args)]
+struct Router {
+    /// Simulated seconds of each run
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(10..=3600))]
+    seconds: u16,
+    /// Runs of each case, each with other chances; the median counts
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=50))]
+    seeds: u8,
+}
+
+impl Sim {
+    pub fn run(&self) -> Result<()> {
+        let Name::Router(router) = &self.name;
+        let place = Place::find()?;
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        loud(
+            Command::new(cargo)
+                .args(["bench", "--locked", "--package", "ropewalk-router"])
+                .args(["--bench", "sim"])
+                .current_dir(&place.root)
+                .env("ROPEWALK_SIM_SECONDS", router.seconds.to_string())
+                .env("ROPEWALK_SIM_SEEDS", router.seeds.to_string()),
+        )
+    }
+}
