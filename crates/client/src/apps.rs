@@ -31,7 +31,7 @@ impl Client {
         self.send(Method::PATCH, &["apps", app], update).await
     }
 
-    pub async fn destroy_app(&self, app: &str) -> Result<()> {
-        self.command(Method::DELETE, &["apps", app]).await
+    pub async fn destroy_app(&self, app: &str) -> Result<App> {
+        self.delete(&["apps", app]).await
     }
 }

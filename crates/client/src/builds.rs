@@ -27,9 +27,8 @@ impl Client {
     }
 
     /// Ends a build under way.
-    pub async fn cancel_build(&self, app: &str, build: &str) -> Result<()> {
-        self.command(Method::DELETE, &["apps", app, "builds", build])
-            .await
+    pub async fn cancel_build(&self, app: &str, build: &str) -> Result<Build> {
+        self.delete(&["apps", app, "builds", build]).await
     }
 
     /// Throws the build cache away.

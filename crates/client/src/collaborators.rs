@@ -23,8 +23,7 @@ impl Client {
     }
 
     /// By email or id.
-    pub async fn remove_collaborator(&self, app: &str, user: &str) -> Result<()> {
-        self.command(Method::DELETE, &["apps", app, "collaborators", user])
-            .await
+    pub async fn remove_collaborator(&self, app: &str, user: &str) -> Result<Collaborator> {
+        self.delete(&["apps", app, "collaborators", user]).await
     }
 }

@@ -33,8 +33,7 @@ impl Client {
             .await
     }
 
-    pub async fn remove_domain(&self, app: &str, domain: &str) -> Result<()> {
-        self.command(Method::DELETE, &["apps", app, "domains", domain])
-            .await
+    pub async fn remove_domain(&self, app: &str, domain: &str) -> Result<Domain> {
+        self.delete(&["apps", app, "domains", domain]).await
     }
 }

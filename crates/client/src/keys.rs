@@ -17,9 +17,8 @@ impl Client {
     }
 
     /// By id or fingerprint.
-    pub async fn remove_key(&self, key: &str) -> Result<()> {
-        self.command(Method::DELETE, &["account", "keys", key])
-            .await
+    pub async fn remove_key(&self, key: &str) -> Result<Key> {
+        self.delete(&["account", "keys", key]).await
     }
 
     /// Not found where git does not speak SSH.

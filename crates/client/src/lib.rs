@@ -21,6 +21,7 @@ mod config_vars;
 mod domains;
 mod dynos;
 mod error;
+mod features;
 mod formation;
 mod keys;
 mod log_drains;

@@ -18,8 +18,7 @@ impl Client {
     }
 
     /// By id, token or URL.
-    pub async fn remove_log_drain(&self, app: &str, drain: &str) -> Result<()> {
-        self.command(Method::DELETE, &["apps", app, "log-drains", drain])
-            .await
+    pub async fn remove_log_drain(&self, app: &str, drain: &str) -> Result<LogDrain> {
+        self.delete(&["apps", app, "log-drains", drain]).await
     }
 }

@@ -86,8 +86,7 @@ impl Client {
     }
 
     /// By id, or `~` for the one in use.
-    pub async fn end_session(&self, session: &str) -> Result<()> {
-        self.command(Method::DELETE, &["oauth", "sessions", session])
-            .await
+    pub async fn end_session(&self, session: &str) -> Result<Session> {
+        self.delete(&["oauth", "sessions", session]).await
     }
 }

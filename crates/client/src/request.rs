@@ -71,6 +71,11 @@ impl Client {
         self.answer(self.request(method, segments)?).await.map(drop)
     }
 
+    /// Ends what is at a path. The answer is what it was.
+    pub(crate) async fn delete<T: DeserializeOwned>(&self, segments: &[&str]) -> Result<T> {
+        self.json(self.request(Method::DELETE, segments)?).await
+    }
+
     /// A whole list: follows `Next-Range` to its end.
     pub(crate) async fn list<T: DeserializeOwned>(&self, segments: &[&str]) -> Result<Vec<T>> {
         let mut all = Vec::new();

@@ -36,8 +36,7 @@ impl Client {
         self.send(Method::PATCH, &path, update).await
     }
 
-    pub async fn remove_sni_endpoint(&self, app: &str, endpoint: &str) -> Result<()> {
-        self.command(Method::DELETE, &["apps", app, "sni-endpoints", endpoint])
-            .await
+    pub async fn remove_sni_endpoint(&self, app: &str, endpoint: &str) -> Result<SniEndpoint> {
+        self.delete(&["apps", app, "sni-endpoints", endpoint]).await
     }
 }

@@ -23,8 +23,7 @@ impl Client {
     }
 
     /// By email or id.
-    pub async fn delete_user(&self, user: &str) -> Result<()> {
-        self.command(Method::DELETE, &["ropewalk", "users", user])
-            .await
+    pub async fn delete_user(&self, user: &str) -> Result<User> {
+        self.delete(&["ropewalk", "users", user]).await
     }
 }

@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 
 use crate::cmd::{
     absent, access, apps, authorizations, buildpacks, builds, certs, completions, config, context,
-    domains, drains, git, heroku, import, keys, login, logs, maintenance, open, ps, releases, run,
+    domains, drains, features, git, heroku, import, keys, login, logs, open, ps, releases, run,
     sessions, slugs, stack, users,
 };
 use crate::ops::OpsCommand;
@@ -67,15 +67,15 @@ pub(crate) enum ApiCommand {
     Whoami(context::JsonArgs),
     /// Print the token in use
     #[command(name = "auth:token")]
-    Token,
+    Token(context::JsonArgs),
     /// Show whether logging in takes a code
-    #[command(name = "auth:2fa", visible_alias = "2fa")]
+    #[command(name = "auth:2fa", visible_alias = "2fa", alias = "twofactor")]
     TwoFactor(context::JsonArgs),
     /// Ask for a code whenever you log in
     #[command(name = "auth:2fa:enable", alias = "2fa:enable")]
     TwoFactorEnable,
     /// Ask for no code any more
-    #[command(name = "auth:2fa:disable", alias = "2fa:disable")]
+    #[command(name = "auth:2fa:disable", aliases = ["2fa:disable", "twofactor:disable"])]
     TwoFactorDisable,
 
     /// List your tokens
@@ -163,7 +163,7 @@ pub(crate) enum ApiCommand {
     KeysRemove(keys::RemoveArgs),
     /// Remove all your SSH keys
     #[command(name = "keys:clear")]
-    KeysClear,
+    KeysClear(context::JsonArgs),
     /// Answer git's question for our git host's token
     #[command(name = "git:credentials", hide = true)]
     GitCredentials(git::CredentialsArgs),
@@ -256,7 +256,7 @@ pub(crate) enum ApiCommand {
     BuildpacksRemove(buildpacks::RemoveArgs),
     /// Remove all buildpacks and detect again
     #[command(name = "buildpacks:clear")]
-    BuildpacksClear(context::AppArgs),
+    BuildpacksClear(context::AppJsonArgs),
 
     /// List an app's builds
     #[command(name = "builds")]
@@ -309,10 +309,10 @@ pub(crate) enum ApiCommand {
     DomainsRemove(domains::NameArgs),
     /// Remove all domains that were added
     #[command(name = "domains:clear")]
-    DomainsClear(context::AppArgs),
+    DomainsClear(context::AppJsonArgs),
     /// Show one domain
     #[command(name = "domains:info")]
-    DomainsInfo(domains::InfoArgs),
+    DomainsInfo(domains::NameArgs),
     /// Serve a domain with another certificate
     #[command(name = "domains:update")]
     DomainsUpdate(domains::UpdateArgs),
@@ -346,15 +346,28 @@ pub(crate) enum ApiCommand {
     #[command(name = "drains:remove")]
     DrainsRemove(drains::RemoveArgs),
 
+    /// List an app's features
+    #[command(name = "features", alias = "labs")]
+    Features(context::AppJsonArgs),
+    /// Show one feature
+    #[command(name = "features:info", alias = "labs:info")]
+    FeaturesInfo(features::NameArgs),
+    /// Switch a feature on
+    #[command(name = "features:enable", alias = "labs:enable")]
+    FeaturesEnable(features::NameArgs),
+    /// Switch a feature off
+    #[command(name = "features:disable", alias = "labs:disable")]
+    FeaturesDisable(features::NameArgs),
+
     /// Show whether maintenance mode is on
     #[command(name = "maintenance")]
-    Maintenance(maintenance::Args),
+    Maintenance(context::AppJsonArgs),
     /// Answer every request with the maintenance page
     #[command(name = "maintenance:on")]
-    MaintenanceOn(context::AppArgs),
+    MaintenanceOn(context::AppJsonArgs),
     /// Let requests through again
     #[command(name = "maintenance:off")]
-    MaintenanceOff(context::AppArgs),
+    MaintenanceOff(context::AppJsonArgs),
 
     /// Run Heroku's own CLI against this server
     #[command(name = "heroku")]
@@ -373,10 +386,10 @@ pub(crate) enum ApiCommand {
     #[command(name = "status")]
     Status(context::JsonArgs),
     /// Show the version of this program
-    #[command(name = "version")]
+    #[command(name = "version", alias = "version:info")]
     Version(context::JsonArgs),
     /// Print a completion script for a shell
-    #[command(name = "completions", alias = "autocomplete")]
+    #[command(name = "completions", aliases = ["autocomplete", "autocomplete:script"])]
     Completions(completions::Args),
     /// Write man pages into a folder
     #[command(name = "man")]

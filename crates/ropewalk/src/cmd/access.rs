@@ -23,6 +23,8 @@ pub(crate) struct UserArgs {
     email: String,
     #[command(flatten)]
     app: AppArgs,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 pub(crate) async fn list(cx: &Context, args: ListArgs) -> anyhow::Result<ExitCode> {
@@ -54,8 +56,9 @@ pub(crate) async fn add(cx: &Context, args: UserArgs) -> anyhow::Result<ExitCode
         user: args.email,
         silent: None,
     };
-    client.add_collaborator(&app, &wanted).await?;
+    let added = client.add_collaborator(&app, &wanted).await?;
     action.done()?;
+    args.json.print(cx, &added)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -68,7 +71,8 @@ pub(crate) async fn remove(cx: &Context, args: UserArgs) -> anyhow::Result<ExitC
         paint.key(&args.email),
         paint.app(&app)
     ));
-    client.remove_collaborator(&app, &args.email).await?;
+    let removed = client.remove_collaborator(&app, &args.email).await?;
     action.done()?;
+    args.json.print(cx, &removed)?;
     Ok(ExitCode::SUCCESS)
 }

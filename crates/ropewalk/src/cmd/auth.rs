@@ -18,9 +18,13 @@ pub(crate) async fn whoami(cx: &Context, args: JsonArgs) -> anyhow::Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) fn token(cx: &Context) -> anyhow::Result<ExitCode> {
+pub(crate) fn token(cx: &Context, args: JsonArgs) -> anyhow::Result<ExitCode> {
     let token = cx.token()?.ok_or_else(not_logged_in)?;
-    cx.out.line(&token)?;
+    if args.json {
+        json::print(&cx.out, &serde_json::json!({ "token": token }))?;
+    } else {
+        cx.out.line(&token)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use ropewalk_client::types::BuildpackInstallation;
 
-use crate::cmd::context::{AppArgs, Context, JsonArgs};
+use crate::cmd::context::{AppArgs, AppJsonArgs, Context, JsonArgs};
 use crate::ui::{Failure, json};
 
 #[derive(Debug, clap::Args)]
@@ -25,6 +25,8 @@ pub(crate) struct SetArgs {
     index: Option<u32>,
     #[command(flatten)]
     app: AppArgs,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -37,6 +39,8 @@ pub(crate) struct AddArgs {
     index: Option<u32>,
     #[command(flatten)]
     app: AppArgs,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -49,6 +53,8 @@ pub(crate) struct RemoveArgs {
     index: Option<u32>,
     #[command(flatten)]
     app: AppArgs,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 pub(crate) async fn list(cx: &Context, args: ListArgs) -> anyhow::Result<ExitCode> {
@@ -70,7 +76,7 @@ pub(crate) async fn list(cx: &Context, args: ListArgs) -> anyhow::Result<ExitCod
 }
 
 pub(crate) async fn set(cx: &Context, args: SetArgs) -> anyhow::Result<ExitCode> {
-    change(cx, &args.app, "set", |list| {
+    change(cx, &args.app, args.json, "set", |list| {
         match args.index {
             None => *list = vec![args.buildpack],
             Some(index) => match list.get_mut(place(index)) {
@@ -84,7 +90,7 @@ pub(crate) async fn set(cx: &Context, args: SetArgs) -> anyhow::Result<ExitCode>
 }
 
 pub(crate) async fn add(cx: &Context, args: AddArgs) -> anyhow::Result<ExitCode> {
-    change(cx, &args.app, "added", |list| {
+    change(cx, &args.app, args.json, "added", |list| {
         if list.contains(&args.buildpack) {
             return Err(Failure::new(format!(
                 "The buildpack {} is already set on your app.",
@@ -99,7 +105,7 @@ pub(crate) async fn add(cx: &Context, args: AddArgs) -> anyhow::Result<ExitCode>
 }
 
 pub(crate) async fn remove(cx: &Context, args: RemoveArgs) -> anyhow::Result<ExitCode> {
-    change(cx, &args.app, "removed", |list| {
+    change(cx, &args.app, args.json, "removed", |list| {
         let at = match (args.index, &args.buildpack) {
             (Some(index), _) => Some(place(index)).filter(|&at| at < list.len()),
             (None, name) => list.iter().position(|there| Some(there) == name.as_ref()),
@@ -113,9 +119,13 @@ pub(crate) async fn remove(cx: &Context, args: RemoveArgs) -> anyhow::Result<Exi
     .await
 }
 
-pub(crate) async fn clear(cx: &Context, app: AppArgs) -> anyhow::Result<ExitCode> {
-    let app = cx.app(&app).await?;
-    cx.client()?.set_buildpacks(&app, &[]).await?;
+pub(crate) async fn clear(cx: &Context, args: AppJsonArgs) -> anyhow::Result<ExitCode> {
+    let app = cx.app(&args.app).await?;
+    let installed = cx.client()?.set_buildpacks(&app, &[]).await?;
+    if args.json.json {
+        json::print(&cx.out, &installed)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     cx.out.line(&format!(
         "Buildpacks cleared. Next release on {} will detect buildpacks normally.",
         cx.out.paint().app(&app)
@@ -127,6 +137,7 @@ pub(crate) async fn clear(cx: &Context, app: AppArgs) -> anyhow::Result<ExitCode
 async fn change(
     cx: &Context,
     app: &AppArgs,
+    json: JsonArgs,
     done: &str,
     edit: impl FnOnce(&mut Vec<String>) -> Result<(), Failure>,
 ) -> anyhow::Result<ExitCode> {
@@ -134,7 +145,12 @@ async fn change(
     let client = cx.client()?;
     let mut list = names(&client.buildpacks(&app).await?);
     edit(&mut list)?;
-    let list = names(&client.set_buildpacks(&app, &list).await?);
+    let installed = client.set_buildpacks(&app, &list).await?;
+    if json.json {
+        json::print(&cx.out, &installed)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let list = names(&installed);
     let paint = cx.out.paint();
     let head = format!("Buildpack {done}. Next release on {} will", paint.app(&app));
     match list.as_slice() {

@@ -73,6 +73,8 @@ pub(crate) struct RemoveArgs {
     name: NameArgs,
     #[command(flatten)]
     app: AppArgs,
+    #[command(flatten)]
+    json: JsonArgs,
     /// The app's name, instead of typing it when asked
     #[arg(short, long, value_name = "APP")]
     confirm: Option<String>,
@@ -81,7 +83,8 @@ pub(crate) struct RemoveArgs {
 pub(crate) async fn list(cx: &Context, args: ListArgs) -> anyhow::Result<ExitCode> {
     let app = cx.app(&args.app).await?;
     let client = cx.client()?;
-    let endpoints = client.sni_endpoints(&app).await?;
+    let mut endpoints = client.sni_endpoints(&app).await?;
+    endpoints.sort_by_key(|endpoint| endpoint.created_at);
     if args.json.json {
         json::print(&cx.out, &endpoints)?;
         return Ok(ExitCode::SUCCESS);
@@ -185,8 +188,9 @@ pub(crate) async fn remove(cx: &Context, args: RemoveArgs) -> anyhow::Result<Exi
         endpoint.name,
         cx.out.paint_err().app(&app)
     ));
-    client.remove_sni_endpoint(&app, &endpoint.name).await?;
+    let removed = client.remove_sni_endpoint(&app, &endpoint.name).await?;
     action.done()?;
+    args.json.print(cx, &removed)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -196,13 +200,18 @@ async fn one(client: &Client, app: &str, name: Option<String>) -> anyhow::Result
         return Ok(client.sni_endpoint(app, &name).await?);
     }
     let mut all = client.sni_endpoints(app).await?;
+    all.sort_by_key(|endpoint| endpoint.created_at);
     match all.len() {
-        0 => Err(Failure::new(format!("{app} has no certificates.")).into()),
+        0 => Err(Failure::new(format!("{app} has no certificates."))
+            .hint("Add one: ropewalk certs:add CRT KEY.")
+            .into()),
         1 => Ok(all.remove(0)),
         _ => {
             let names: Vec<String> = all.into_iter().map(|endpoint| endpoint.name).collect();
-            let text = format!("Must specify --name: {app} has {}.", names.join(", "));
-            Err(Failure::new(text).into())
+            let text = format!("Which certificate? {app} has {}.", names.join(", "));
+            Err(Failure::usage(text)
+                .hint("Name it with --name NAME.")
+                .into())
         }
     }
 }

@@ -7,7 +7,7 @@ use ropewalk_client::types::Domain;
 use ropewalk_client::types::domain::{DomainCreate, DomainKind, DomainUpdate};
 use tokio::time::Instant;
 
-use crate::cmd::context::{AppArgs, Context, JsonArgs};
+use crate::cmd::context::{AppArgs, AppJsonArgs, Context, JsonArgs};
 use crate::ui::table::Table;
 use crate::ui::{Failure, json, table};
 
@@ -32,6 +32,8 @@ pub(crate) struct AddArgs {
     wait: bool,
     #[command(flatten)]
     app: AppArgs,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -41,6 +43,8 @@ pub(crate) struct NameArgs {
     hostname: String,
     #[command(flatten)]
     app: AppArgs,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -50,14 +54,6 @@ pub(crate) struct UpdateArgs {
     /// Certificate to serve it with; an empty name takes its own away
     #[arg(long, value_name = "ENDPOINT")]
     cert: String,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct InfoArgs {
-    #[command(flatten)]
-    name: NameArgs,
-    #[command(flatten)]
-    json: JsonArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -129,6 +125,13 @@ pub(crate) async fn add(cx: &Context, args: AddArgs) -> anyhow::Result<ExitCode>
     };
     let domain = client.add_domain(&app, &wanted).await?;
     action.done()?;
+    if args.json.json {
+        json::print(&cx.out, &domain)?;
+        return match args.wait && domain.status == "pending" {
+            true => wait_for(cx, &app, &domain.hostname, 600).await,
+            false => Ok(ExitCode::SUCCESS),
+        };
+    }
     if let Some(cname) = &domain.cname {
         cx.out.line(&format!(
             "Configure your app's DNS provider to point to the DNS Target {}.",
@@ -163,8 +166,9 @@ pub(crate) async fn update(cx: &Context, args: UpdateArgs) -> anyhow::Result<Exi
     let update = DomainUpdate {
         sni_endpoint: Some(args.cert).filter(|cert| !cert.is_empty()),
     };
-    cx.client()?.update_domain(&app, &hostname, &update).await?;
+    let updated = cx.client()?.update_domain(&app, &hostname, &update).await?;
     action.done()?;
+    args.name.json.print(cx, &updated)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -176,51 +180,62 @@ pub(crate) async fn remove(cx: &Context, args: NameArgs) -> anyhow::Result<ExitC
         paint.key(&args.hostname),
         paint.app(&app)
     ));
-    cx.client()?.remove_domain(&app, &args.hostname).await?;
+    let removed = cx.client()?.remove_domain(&app, &args.hostname).await?;
     action.done()?;
+    args.json.print(cx, &removed)?;
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) async fn clear(cx: &Context, app: AppArgs) -> anyhow::Result<ExitCode> {
-    let app = cx.app(&app).await?;
+pub(crate) async fn clear(cx: &Context, args: AppJsonArgs) -> anyhow::Result<ExitCode> {
+    let app = cx.app(&args.app).await?;
     let client = cx.client()?;
     let action = cx.out.action(&format!(
         "Removing all domains from {}",
         cx.out.paint_err().app(&app)
     ));
     let domains = client.domains(&app).await?;
+    let mut removed = Vec::new();
     // The one that the app is born with stays.
     for domain in domains
         .iter()
         .filter(|domain| domain.kind == DomainKind::Custom)
     {
-        client.remove_domain(&app, &domain.hostname).await?;
+        removed.push(client.remove_domain(&app, &domain.hostname).await?);
     }
     action.done()?;
+    args.json.print(cx, &removed)?;
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) async fn info(cx: &Context, args: InfoArgs) -> anyhow::Result<ExitCode> {
-    let app = cx.app(&args.name.app).await?;
-    let domain = cx.client()?.domain(&app, &args.name.hostname).await?;
+pub(crate) async fn info(cx: &Context, args: NameArgs) -> anyhow::Result<ExitCode> {
+    let app = cx.app(&args.app).await?;
+    let domain = cx.client()?.domain(&app, &args.hostname).await?;
     if args.json.json {
         json::print(&cx.out, &domain)?;
         return Ok(ExitCode::SUCCESS);
     }
     let row = |key: &str, value: Option<String>| (key.to_owned(), value.unwrap_or_default());
     cx.out.heading(&domain.hostname)?;
-    cx.out.line(&table::object(&[
-        row("ACM Status", domain.acm_status),
+    let acm_status = domain
+        .acm_status
+        .map(|status| row("ACM Status", Some(status)));
+    let mut rows: Vec<(String, String)> = acm_status.into_iter().collect();
+    rows.extend([
         row("App", Some(domain.app.name)),
         row("CNAME", domain.cname),
         row("Hostname", Some(domain.hostname)),
         row("Kind", Some(domain.kind.to_string())),
         row(
             "SNI Endpoint",
-            domain.sni_endpoint.map(|endpoint| endpoint.name),
+            Some(
+                domain
+                    .sni_endpoint
+                    .map_or("none".to_owned(), |endpoint| endpoint.name),
+            ),
         ),
         row("Status", Some(domain.status)),
-    ]))?;
+    ]);
+    cx.out.line(&table::object(&rows))?;
     Ok(ExitCode::SUCCESS)
 }
 

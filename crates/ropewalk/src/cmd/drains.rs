@@ -33,11 +33,14 @@ pub(crate) struct RemoveArgs {
     drain: String,
     #[command(flatten)]
     app: AppArgs,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 pub(crate) async fn list(cx: &Context, args: ListArgs) -> anyhow::Result<ExitCode> {
     let app = cx.app(&args.app).await?;
-    let drains = cx.client()?.log_drains(&app).await?;
+    let mut drains = cx.client()?.log_drains(&app).await?;
+    drains.sort_by_key(|drain| drain.created_at);
     if args.json.json {
         json::print(&cx.out, &drains)?;
         return Ok(ExitCode::SUCCESS);
@@ -71,9 +74,13 @@ pub(crate) async fn add(cx: &Context, args: AddArgs) -> anyhow::Result<ExitCode>
 
 pub(crate) async fn remove(cx: &Context, args: RemoveArgs) -> anyhow::Result<ExitCode> {
     let app = cx.app(&args.app).await?;
-    cx.client()?.remove_log_drain(&app, &args.drain).await?;
-    let drain = cx.out.paint().key(&args.drain);
-    cx.out
-        .line(&format!("Successfully removed drain {drain}"))?;
+    let removed = cx.client()?.remove_log_drain(&app, &args.drain).await?;
+    if args.json.json {
+        json::print(&cx.out, &removed)?;
+    } else {
+        let drain = cx.out.paint().key(&args.drain);
+        cx.out
+            .line(&format!("Successfully removed drain {drain}"))?;
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -41,6 +41,8 @@ pub(crate) struct RemoveArgs {
     /// The key's comment, as ropewalk keys shows it
     #[arg(value_name = "COMMENT")]
     comment: String,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 pub(crate) async fn list(cx: &Context, args: ListArgs) -> anyhow::Result<ExitCode> {
@@ -88,7 +90,9 @@ pub(crate) async fn remove(cx: &Context, args: RemoveArgs) -> anyhow::Result<Exi
     let client = cx.client()?;
     let keys = sorted(client.keys().await?);
     if keys.is_empty() {
-        return Err(Failure::new("No SSH keys on account").into());
+        return Err(Failure::new("You have no SSH keys.")
+            .hint("Add one: ropewalk keys:add.")
+            .into());
     }
     let wanted: Vec<&Key> = keys
         .iter()
@@ -96,31 +100,33 @@ pub(crate) async fn remove(cx: &Context, args: RemoveArgs) -> anyhow::Result<Exi
         .collect();
     if wanted.is_empty() {
         let comments: Vec<&str> = keys.iter().map(|key| key.comment.as_str()).collect();
-        let text = format!(
-            "SSH Key {} not found.\nFound keys: {}.",
-            args.comment,
-            comments.join(", ")
-        );
-        return Err(Failure::new(text).into());
+        let text = format!("SSH Key {} not found.", args.comment);
+        return Err(Failure::new(text)
+            .hint(format!("Found keys: {}.", comments.join(", ")))
+            .into());
     }
     let action = cx.out.action(&format!(
         "Removing {} SSH key",
         cx.out.paint_err().key(&args.comment)
     ));
+    let mut removed = Vec::new();
     for key in wanted {
-        client.remove_key(&key.id.to_string()).await?;
+        removed.push(client.remove_key(&key.id.to_string()).await?);
     }
     action.done()?;
+    args.json.print(cx, &removed)?;
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) async fn clear(cx: &Context) -> anyhow::Result<ExitCode> {
+pub(crate) async fn clear(cx: &Context, args: JsonArgs) -> anyhow::Result<ExitCode> {
     let client = cx.client()?;
     let action = cx.out.action("Removing all SSH keys");
+    let mut removed = Vec::new();
     for key in client.keys().await? {
-        client.remove_key(&key.id.to_string()).await?;
+        removed.push(client.remove_key(&key.id.to_string()).await?);
     }
     action.done()?;
+    args.print(cx, &removed)?;
     Ok(ExitCode::SUCCESS)
 }
 

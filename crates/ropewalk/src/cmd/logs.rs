@@ -34,6 +34,9 @@ pub(crate) struct Args {
     /// Show lines without colour
     #[arg(long)]
     no_color: bool,
+    /// Show lines with colour even in a pipe
+    #[arg(long, conflicts_with = "no_color")]
+    force_colors: bool,
     #[command(flatten)]
     app: AppArgs,
     /// One JSON object a line: timestamp, source, dyno, message
@@ -61,15 +64,35 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
         dyno: args.dyno.or(args.process_type),
         ..LogSessionCreate::default()
     };
-    let mut stream = cx.client()?.logs(&app, &session).await?;
-    let paint = if args.no_color {
-        Paint { on: false }
-    } else {
-        cx.out.paint()
+    let paint = match (args.no_color, args.force_colors) {
+        (true, _) => Paint { on: false },
+        (false, true) => Paint { on: true },
+        (false, false) => cx.out.paint(),
     };
+    show(cx, &app, &session, paint, args.json).await
+}
+
+/// The whole log of one dyno, as it grows.
+pub(crate) async fn follow(cx: &Context, app: &str, dyno: &str) -> anyhow::Result<ExitCode> {
+    let session = LogSessionCreate {
+        tail: Some(true),
+        dyno: Some(dyno.to_owned()),
+        ..LogSessionCreate::default()
+    };
+    show(cx, app, &session, cx.out.paint(), JsonArgs::default()).await
+}
+
+async fn show(
+    cx: &Context,
+    app: &str,
+    session: &LogSessionCreate,
+    paint: Paint,
+    wanted: JsonArgs,
+) -> anyhow::Result<ExitCode> {
+    let mut stream = cx.client()?.logs(app, session).await?;
     while let Some(text) = stream.next().await? {
         let line = Line::parse(&text);
-        if args.json.json {
+        if wanted.json {
             let unknown = || Failure::new("The server sent a line that is not of the log's form.");
             cx.out
                 .line(&serde_json::to_string(&line.ok_or_else(unknown)?)?)?;

@@ -2,35 +2,25 @@
 
 use std::process::ExitCode;
 
+use ropewalk_client::types::App;
 use ropewalk_client::types::app::AppUpdate;
 
-use crate::cmd::context::{AppArgs, Context, JsonArgs};
+use crate::cmd::context::{AppJsonArgs, Context};
 use crate::ui::json;
 
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    #[command(flatten)]
-    app: AppArgs,
-    #[command(flatten)]
-    json: JsonArgs,
-}
-
-pub(crate) async fn show(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
+pub(crate) async fn show(cx: &Context, args: AppJsonArgs) -> anyhow::Result<ExitCode> {
     let app = cx.app(&args.app).await?;
     let app = cx.client()?.app(&app).await?;
     if args.json.json {
-        json::print(
-            &cx.out,
-            &serde_json::json!({ "maintenance": app.maintenance }),
-        )?;
+        json::print(&cx.out, &said(&app))?;
     } else {
         cx.out.line(if app.maintenance { "on" } else { "off" })?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) async fn switch(cx: &Context, args: AppArgs, on: bool) -> anyhow::Result<ExitCode> {
-    let app = cx.app(&args).await?;
+pub(crate) async fn switch(cx: &Context, args: AppJsonArgs, on: bool) -> anyhow::Result<ExitCode> {
+    let app = cx.app(&args.app).await?;
     let verb = if on { "Enabling" } else { "Disabling" };
     let action = cx.out.action(&format!(
         "{verb} maintenance mode for {}",
@@ -40,7 +30,12 @@ pub(crate) async fn switch(cx: &Context, args: AppArgs, on: bool) -> anyhow::Res
         maintenance: Some(on),
         ..AppUpdate::default()
     };
-    cx.client()?.update_app(&app, &update).await?;
+    let updated = cx.client()?.update_app(&app, &update).await?;
     action.done()?;
+    args.json.print(cx, &said(&updated))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn said(app: &App) -> serde_json::Value {
+    serde_json::json!({ "maintenance": app.maintenance })
 }

@@ -16,6 +16,7 @@ pub(crate) mod config;
 pub(crate) mod context;
 pub(crate) mod domains;
 pub(crate) mod drains;
+pub(crate) mod features;
 pub(crate) mod git;
 pub(crate) mod heroku;
 pub(crate) mod import;
@@ -47,7 +48,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Login(args) => login::run(cx, args).await,
         Command::Logout => auth::logout(cx).await,
         Command::Whoami(args) => auth::whoami(cx, args).await,
-        Command::Token => auth::token(cx),
+        Command::Token(args) => auth::token(cx, args),
         Command::TwoFactor(args) => two_factor::show(cx, args).await,
         Command::TwoFactorEnable => two_factor::enable(cx).await,
         Command::TwoFactorDisable => two_factor::disable(cx).await,
@@ -76,7 +77,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Keys(args) => keys::list(cx, args).await,
         Command::KeysAdd(args) => keys::add(cx, args).await,
         Command::KeysRemove(args) => keys::remove(cx, args).await,
-        Command::KeysClear => keys::clear(cx).await,
+        Command::KeysClear(args) => keys::clear(cx, args).await,
         Command::GitCredentials(args) => git::credentials(cx, &args),
         Command::Config(args) => config::list::run(cx, args).await,
         Command::ConfigGet(args) => config::get::run(cx, args).await,
@@ -133,6 +134,10 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Drains(args) => drains::list(cx, args).await,
         Command::DrainsAdd(args) => drains::add(cx, args).await,
         Command::DrainsRemove(args) => drains::remove(cx, args).await,
+        Command::Features(args) => features::list(cx, args).await,
+        Command::FeaturesInfo(args) => features::info(cx, args).await,
+        Command::FeaturesEnable(args) => features::switch(cx, args, true).await,
+        Command::FeaturesDisable(args) => features::switch(cx, args, false).await,
         Command::Maintenance(args) => maintenance::show(cx, args).await,
         Command::MaintenanceOn(args) => maintenance::switch(cx, args, true).await,
         Command::MaintenanceOff(args) => maintenance::switch(cx, args, false).await,

@@ -11,6 +11,8 @@ pub(crate) struct DestroyArgs {
     /// Id of the session; ~ is the one in use
     #[arg(value_name = "ID")]
     id: String,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 pub(crate) async fn list(cx: &Context, args: JsonArgs) -> anyhow::Result<ExitCode> {
@@ -38,7 +40,8 @@ pub(crate) async fn destroy(cx: &Context, args: DestroyArgs) -> anyhow::Result<E
     let action = cx
         .out
         .action(&format!("Destroying {}", paint.key(&args.id)));
-    client.end_session(&args.id).await?;
+    let ended = client.end_session(&args.id).await?;
     action.done()?;
+    args.json.print(cx, &ended)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,11 +1,14 @@
 //! `slugs`, `slugs:info`, `slugs:download`: the built trees behind releases.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 
 use ropewalk_client::Client;
-use ropewalk_client::types::Slug;
+use ropewalk_client::types::{Release, Slug};
+use serde::Serialize;
 use tokio::io::AsyncWriteExt;
+use uuid::Uuid;
 
 use crate::cmd::context::{AppArgs, Context, JsonArgs};
 use crate::ui::table::Table;
@@ -48,29 +51,33 @@ pub(crate) struct DownloadArgs {
     app: AppArgs,
 }
 
+/// A slug and the newest release that runs it.
+#[derive(Serialize)]
+struct Listed {
+    id: Uuid,
+    release: Release,
+}
+
 pub(crate) async fn list(cx: &Context, args: ListArgs) -> anyhow::Result<ExitCode> {
     let app = cx.app(&args.app).await?;
     let releases = cx.client()?.releases(&app, RELEASES).await?;
     let mut seen = Vec::new();
     for release in releases {
         let Some(slug) = &release.slug else { continue };
-        if seen.iter().all(|(id, _)| *id != slug.id) {
-            seen.push((slug.id, release));
+        let id = slug.id;
+        if seen.iter().all(|one: &Listed| one.id != id) {
+            seen.push(Listed { id, release });
         }
     }
     if args.json.json {
-        let list: Vec<_> = seen
-            .iter()
-            .map(|(id, release)| serde_json::json!({"id": id, "release": release}))
-            .collect();
-        json::print(&cx.out, &list)?;
+        json::print(&cx.out, &seen)?;
     } else if seen.is_empty() {
         cx.out
             .line(&format!("{} has no slugs.", cx.out.paint().app(&app)))?;
     } else {
         cx.out.heading(&format!("{app} Slugs"))?;
         let mut table = Table::bare();
-        for (id, release) in &seen {
+        for Listed { id, release } in &seen {
             table.row([
                 format!("v{}", release.version),
                 id.to_string(),
@@ -117,8 +124,14 @@ pub(crate) async fn download(cx: &Context, args: DownloadArgs) -> anyhow::Result
     let client = cx.client()?;
     let slug = find(&client, &app, args.slug.as_deref()).await?;
     let folder = args.dir.unwrap_or_else(|| PathBuf::from(&app));
-    let unwritable =
-        |error| Failure::new(format!("{} cannot be written: {error}.", folder.display()));
+    let unwritable = |error: std::io::Error| {
+        let failure = Failure::new(format!("{} cannot be written: {error}.", folder.display()));
+        match error.kind() {
+            ErrorKind::AlreadyExists => failure
+                .hint("Remove it, or name another folder: ropewalk slugs:download RELEASE DIR."),
+            _ => failure,
+        }
+    };
     tokio::fs::create_dir(&folder).await.map_err(unwritable)?;
     let file = folder.join("slug.tar.gz");
     let action = cx.out.action(&format!(
@@ -167,9 +180,16 @@ async fn find(client: &Client, app: &str, typed: Option<&str>) -> anyhow::Result
                 None => release.current,
             });
             let slug = wanted.and_then(|release| release.slug);
-            slug.ok_or_else(|| Failure::new(format!("{app} has no such slug.")))?
-                .id
-                .to_string()
+            slug.ok_or_else(|| match typed {
+                Some(version) => {
+                    Failure::new(format!("{app} has no release {version} with a slug."))
+                        .hint("Run ropewalk slugs to see which slugs there are.")
+                }
+                None => Failure::new(format!("{app} runs no code yet."))
+                    .hint("Push code: git push ropewalk main."),
+            })?
+            .id
+            .to_string()
         }
     };
     Ok(client.slug(app, &id).await?)

@@ -22,6 +22,8 @@ pub(crate) struct SetArgs {
     stack: String,
     #[command(flatten)]
     app: AppArgs,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 pub(crate) async fn list(cx: &Context, args: ListArgs) -> anyhow::Result<ExitCode> {
@@ -60,7 +62,9 @@ pub(crate) async fn set(cx: &Context, args: SetArgs) -> anyhow::Result<ExitCode>
     };
     let changed = client.update_app(&app, &update).await?;
     action.done()?;
-    if changed.build_stack.name != changed.stack.name {
+    if args.json.json {
+        json::print(&cx.out, &changed)?;
+    } else if changed.build_stack.name != changed.stack.name {
         let paint = cx.out.paint();
         cx.out.line(&format!(
             "You will need to redeploy {} for the change to take effect.",

@@ -61,6 +61,8 @@ pub(crate) struct DestroyArgs {
     /// The same again, instead of typing it when asked
     #[arg(short, long, value_name = "EMAIL")]
     confirm: Option<String>,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -141,7 +143,9 @@ pub(crate) async fn update(cx: &Context, args: UpdateArgs) -> anyhow::Result<Exi
         two_factor_authentication: args.no_two_factor.then_some(false),
     };
     if change == UserUpdate::default() {
-        return Err(Failure::usage("Nothing to change was named.").into());
+        return Err(Failure::usage("What is to be changed?")
+            .hint("Use --email, --name, --admin, --no-admin or --no-two-factor.")
+            .into());
     }
     let client = cx.client()?;
     let paint = cx.out.paint_err();
@@ -174,8 +178,9 @@ pub(crate) async fn destroy(cx: &Context, args: DestroyArgs) -> anyhow::Result<E
     let action = cx
         .out
         .action(&format!("Destroying account {}", paint.key(&args.user)));
-    client.delete_user(&args.user).await?;
+    let last = client.delete_user(&args.user).await?;
     action.done()?;
+    args.json.print(cx, &last)?;
     Ok(ExitCode::SUCCESS)
 }
 

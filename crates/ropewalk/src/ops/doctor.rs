@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::DataArg;
 use super::data::Data;
+use crate::cmd::context::JsonArgs;
 use crate::ui::Printer;
 
 /// What server and router together should stay below, in bytes.
@@ -21,9 +22,8 @@ const DISK_FLOOR: u64 = 5 << 30;
 pub(crate) struct Doctor {
     #[command(flatten)]
     data: DataArg,
-    /// As JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 #[derive(Debug, Serialize)]
@@ -48,7 +48,7 @@ impl Doctor {
         findings.push(heroku_host(std::env::var("HEROKU_HOST").ok().as_deref()));
         let good = findings.iter().all(|finding| finding.good);
         let printer = Printer::for_process();
-        if self.json {
+        if self.json.json {
             printer.line(&serde_json::to_string_pretty(&findings)?)?;
         } else {
             for finding in &findings {

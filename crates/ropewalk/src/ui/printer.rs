@@ -70,13 +70,12 @@ impl Printer {
 
     /// Bytes of somebody's output, as they come. `cleaner` lives as long as the stream.
     pub(crate) fn stream(&self, cleaner: &mut Cleaner, bytes: &[u8]) -> io::Result<()> {
-        let mut stdout = io::stdout().lock();
-        if self.stdout_tty {
-            stdout.write_all(&cleaner.push(bytes))?
-        } else {
-            stdout.write_all(bytes)?
-        }
-        stdout.flush()
+        pass_on(io::stdout().lock(), self.stdout_tty, cleaner, bytes)
+    }
+
+    /// The same as progress, to standard error.
+    pub(crate) fn stream_note(&self, cleaner: &mut Cleaner, bytes: &[u8]) -> io::Result<()> {
+        pass_on(io::stderr().lock(), self.stderr_tty, cleaner, bytes)
     }
 
     /// One line of progress or advice, to standard error.
@@ -105,4 +104,18 @@ impl Printer {
     pub(crate) fn action(&self, what: &str) -> Action {
         Action::start(*self, what)
     }
+}
+
+fn pass_on(
+    mut to: impl Write,
+    is_terminal: bool,
+    cleaner: &mut Cleaner,
+    bytes: &[u8],
+) -> io::Result<()> {
+    if is_terminal {
+        to.write_all(&cleaner.push(bytes))?
+    } else {
+        to.write_all(bytes)?
+    }
+    to.flush()
 }

@@ -234,7 +234,10 @@ fn administrators_make_accounts() {
     );
     assert_eq!(
         fake.run(&["users:update", "new@example.com"]),
-        failed(2, " \u{25b8}    Nothing to change was named.\n")
+        failed(
+            2,
+            " \u{25b8}    What is to be changed?\n \u{25b8}    Use --email, --name, --admin, --no-admin or --no-two-factor.\n"
+        )
     );
     assert_eq!(
         fake.run(&["users:update", "new@example.com", "--no-admin"])

@@ -272,7 +272,7 @@ fn domains_are_added_and_listed() {
     assert_eq!(
         fake.run(&["domains:info", "www.example.com", "-a", "demo"]),
         ok(
-            "=== www.example.com\n\nACM Status:\nApp:          demo\nCNAME:        x.dns.localhost\nHostname:     www.example.com\nKind:         custom\nSNI Endpoint:\nStatus:       none\n",
+            "=== www.example.com\n\nApp:          demo\nCNAME:        x.dns.localhost\nHostname:     www.example.com\nKind:         custom\nSNI Endpoint: none\nStatus:       none\n",
             ""
         )
     );

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::cmd::context::{AppArgs, Context, remotes};
+use crate::cmd::context::{AppArgs, Context, JsonArgs, remotes};
 use crate::ui::{Failure, prompt};
 
 #[derive(Debug, clap::Args)]
@@ -15,6 +15,8 @@ pub(crate) struct Args {
     /// The app's name, instead of typing it when asked
     #[arg(short, long, value_name = "APP")]
     confirm: Option<String>,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
@@ -29,8 +31,9 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
     let action = cx
         .out
         .action(&format!("Destroying {}", cx.out.paint_err().app(&app)));
-    client.destroy_app(&app).await?;
+    let last = client.destroy_app(&app).await?;
     action.done()?;
+    args.json.print(cx, &last)?;
     for remote in remotes::all(&cx.git_host()?)
         .await?
         .into_iter()

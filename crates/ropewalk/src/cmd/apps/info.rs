@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use ropewalk_client::types::{App, Collaborator, Dyno};
 use serde::Serialize;
 
+use crate::cmd::config::list::quote;
 use crate::cmd::context::{AppArgs, Context, JsonArgs};
 use crate::ui::{json, table};
 
@@ -16,6 +17,9 @@ pub(crate) struct Args {
     name: Option<String>,
     #[command(flatten)]
     app: AppArgs,
+    /// Output in the form key=value that a shell reads
+    #[arg(short, long, conflicts_with = "json")]
+    shell: bool,
     #[command(flatten)]
     json: JsonArgs,
 }
@@ -45,6 +49,10 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
     };
     if args.json.json {
         json::print(&cx.out, &info)?;
+    } else if args.shell {
+        for (key, value) in variables(&info) {
+            cx.out.line(&format!("{key}={}", quote(&value)))?;
+        }
     } else {
         cx.out.heading(&info.app.name)?;
         cx.out.line(&table::object(&rows(&info)))?;
@@ -80,6 +88,22 @@ fn rows(info: &Info) -> Vec<(String, String)> {
     row("Stack", stack(app));
     row("Web URL", app.web_url.clone().unwrap_or_default());
     rows
+}
+
+/// What `--shell` tells, under the names that scripts know.
+fn variables(info: &Info) -> Vec<(&'static str, String)> {
+    let app = &info.app;
+    vec![
+        ("auto_cert_mgmt", app.acm.to_string()),
+        ("git_url", app.git_url.clone()),
+        ("web_url", app.web_url.clone().unwrap_or_default()),
+        ("repo_size", size(app.repo_size.unwrap_or(0))),
+        ("slug_size", size(app.slug_size.unwrap_or(0))),
+        ("owner", app.owner.email.clone()),
+        ("region", app.region.name.clone()),
+        ("dynos", dyno_counts(&info.dynos)),
+        ("stack", app.stack.name.clone()),
+    ]
 }
 
 /// The stack that runs, and the one of the next build when it differs.

@@ -13,6 +13,9 @@ pub(crate) struct Args {
     /// Include the apps of other people
     #[arg(short = 'A', long)]
     all: bool,
+    /// There are no teams, so all of one's own apps are personal
+    #[arg(short, long, hide = true)]
+    personal: bool,
     #[command(flatten)]
     json: JsonArgs,
 }

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use ropewalk_client::types::app::AppUpdate;
 
-use crate::cmd::context::{AppArgs, Context, remotes};
+use crate::cmd::context::{AppArgs, Context, JsonArgs, remotes};
+use crate::ui::json;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -13,6 +14,8 @@ pub(crate) struct Args {
     name: String,
     #[command(flatten)]
     app: AppArgs,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
@@ -30,8 +33,12 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
     };
     let app = client.update_app(&old, &update).await?;
     action.done()?;
-    let web = app.web_url.clone().unwrap_or_default();
-    cx.out.line(&format!("{web} | {}", app.git_url))?;
+    if args.json.json {
+        json::print(&cx.out, &app)?;
+    } else {
+        let web = app.web_url.clone().unwrap_or_default();
+        cx.out.line(&format!("{web} | {}", app.git_url))?;
+    }
     let host = cx.git_host()?;
     for remote in remotes::all(&host)
         .await?
@@ -39,8 +46,11 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
         .filter(|remote| remote.app == old)
     {
         remotes::set(&remote.name, &app.git_url, &host).await?;
-        cx.out
-            .line(&format!("Git remote {} updated", remote.name))?;
+        let updated = format!("Git remote {} updated", remote.name);
+        match args.json.json {
+            true => cx.out.note(&updated)?,
+            false => cx.out.line(&updated)?,
+        }
     }
     cx.out.remark(
         "Other clones of the repository still have the old remote: run ropewalk git:remote there.",

@@ -9,7 +9,7 @@ use ropewalk_client::types::release::ReleaseStatus;
 use tokio::process::Command;
 use tokio_util::io::ReaderStream;
 
-use crate::cmd::context::{AppArgs, Context};
+use crate::cmd::context::{AppArgs, Context, JsonArgs};
 use crate::cmd::releases::show_output;
 use crate::ui::Failure;
 
@@ -35,6 +35,8 @@ pub(crate) struct Args {
     buildpack: Vec<String>,
     #[command(flatten)]
     app: AppArgs,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
@@ -64,9 +66,10 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
         },
     };
     let build = client.create_build(&app, &wanted).await?;
-    show_output(cx, &client, &build.output_stream_url).await?;
+    show_output(cx, &client, &build.output_stream_url, args.json).await?;
     // The stream only tells; build and release themselves know.
     let build = client.build(&app, &build.id.to_string()).await?;
+    args.json.print(cx, &build)?;
     if build.status != BuildStatus::Succeeded {
         return Ok(ExitCode::FAILURE);
     }

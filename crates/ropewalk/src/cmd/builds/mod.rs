@@ -51,6 +51,8 @@ pub(crate) struct CancelArgs {
     build: Option<String>,
     #[command(flatten)]
     app: AppArgs,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 pub(crate) async fn list(cx: &Context, args: ListArgs) -> anyhow::Result<ExitCode> {
@@ -116,7 +118,7 @@ pub(crate) async fn output(cx: &Context, args: OutputArgs) -> anyhow::Result<Exi
     let app = cx.app(&args.app).await?;
     let client = cx.client()?;
     let named = build(&client, &app, args.build.as_deref()).await?;
-    show_output(cx, &client, &named.output_stream_url).await?;
+    show_output(cx, &client, &named.output_stream_url, JsonArgs::default()).await?;
     // The stream only tells; the build itself knows.
     let failed = client.build(&app, &named.id.to_string()).await?.status == BuildStatus::Failed;
     Ok(if failed {
@@ -131,8 +133,9 @@ pub(crate) async fn cancel(cx: &Context, args: CancelArgs) -> anyhow::Result<Exi
     let client = cx.client()?;
     let named = build(&client, &app, args.build.as_deref()).await?;
     let action = cx.out.action(&format!("Cancelling build {}", named.id));
-    client.cancel_build(&app, &named.id.to_string()).await?;
+    let ended = client.cancel_build(&app, &named.id.to_string()).await?;
     action.done()?;
+    args.json.print(cx, &ended)?;
     Ok(ExitCode::SUCCESS)
 }
 

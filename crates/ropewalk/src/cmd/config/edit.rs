@@ -10,7 +10,7 @@ use ropewalk_client::types::config_var::ConfigVarsUpdate;
 use tokio::process::Command;
 
 use crate::cmd::config::{WaitArgs, change};
-use crate::cmd::context::{AppArgs, Context};
+use crate::cmd::context::{AppArgs, Context, JsonArgs};
 use crate::ui::Failure;
 
 #[derive(Debug, clap::Args)]
@@ -22,6 +22,8 @@ pub(crate) struct Args {
     wait: WaitArgs,
     #[command(flatten)]
     app: AppArgs,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
@@ -49,9 +51,11 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
     };
     if update.is_empty() {
         cx.out.note("No changes.")?;
+        args.json.print(cx, &before)?;
         return Ok(ExitCode::SUCCESS);
     }
-    change(cx, &client, &app, "Updating", &update, args.wait).await?;
+    let vars = change(cx, &client, &app, "Updating", &update, args.wait).await?;
+    args.json.print(cx, &vars)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -73,15 +77,17 @@ async fn run_editor(editor: &str, file: &Path) -> anyhow::Result<()> {
         .next()
         .ok_or_else(|| Failure::new("EDITOR is empty."))?;
     let status = Command::new(program).args(words).arg(file).status().await;
-    let status =
-        status.with_context(|| format!("the editor {program} could not be started; set EDITOR"))?;
+    let status = status.map_err(|error| {
+        Failure::new(format!(
+            "The editor {program} could not be started: {error}."
+        ))
+        .hint("Set EDITOR to one that is there, for example EDITOR=nano.")
+    })?;
     if status.success() {
         return Ok(());
     }
-    Err(Failure::new(format!(
-        "The editor {program} ended with {status}: nothing was changed."
-    ))
-    .into())
+    let text = format!("The editor {program} did not end well ({status}): nothing was changed.");
+    Err(Failure::new(text).into())
 }
 
 /// One `KEY=value` a line; values that a line cannot hold as they are stand in JSON quotes.

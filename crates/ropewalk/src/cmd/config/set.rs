@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use ropewalk_client::types::config_var::ConfigVarsUpdate;
 
 use crate::cmd::config::{WaitArgs, change};
-use crate::cmd::context::{AppArgs, Context};
-use crate::ui::{Failure, table};
+use crate::cmd::context::{AppArgs, Context, JsonArgs};
+use crate::ui::{Failure, json, table};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -17,6 +17,8 @@ pub(crate) struct Args {
     wait: WaitArgs,
     #[command(flatten)]
     app: AppArgs,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
@@ -25,6 +27,10 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
     let client = cx.client()?;
     let mut vars = change(cx, &client, &app, "Setting", &update, args.wait).await?;
     vars.retain(|key, _| update.contains_key(key));
+    if args.json.json {
+        json::print(&cx.out, &vars)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let paint = cx.out.paint();
     let pairs: Vec<(String, String)> = vars
         .into_iter()

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use ropewalk_client::types::config_var::ConfigVarsUpdate;
 
 use crate::cmd::config::{WaitArgs, change};
-use crate::cmd::context::{AppArgs, Context};
+use crate::cmd::context::{AppArgs, Context, JsonArgs};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -16,12 +16,15 @@ pub(crate) struct Args {
     wait: WaitArgs,
     #[command(flatten)]
     app: AppArgs,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
     let app = cx.app(&args.app).await?;
     let client = cx.client()?;
     let update: ConfigVarsUpdate = args.keys.into_iter().map(|key| (key, None)).collect();
-    change(cx, &client, &app, "Unsetting", &update, args.wait).await?;
+    let left = change(cx, &client, &app, "Unsetting", &update, args.wait).await?;
+    args.json.print(cx, &left)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -9,9 +9,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ropewalk_client::{Client, Config};
+use serde::Serialize;
 
 use crate::env::Env;
-use crate::ui::{Failure, Printer};
+use crate::ui::{Failure, Printer, json};
 use hosts::{ApiHost, GitHost};
 use netrc::Netrc;
 use settings::Settings;
@@ -33,6 +34,25 @@ pub(crate) struct JsonArgs {
     /// Output in JSON, as the API spells it
     #[arg(short = 'j', long)]
     pub(crate) json: bool,
+}
+
+/// `-a`, `-r`, `--json`
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct AppJsonArgs {
+    #[command(flatten)]
+    pub(crate) app: AppArgs,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+impl JsonArgs {
+    /// Prints `value` if JSON is wanted.
+    pub(crate) fn print(self, cx: &Context, value: &impl Serialize) -> std::io::Result<()> {
+        match self.json {
+            true => json::print(&cx.out, value),
+            false => Ok(()),
+        }
+    }
 }
 
 /// What every command knows.

@@ -6,10 +6,11 @@ use ropewalk_client::Client;
 use ropewalk_client::types::Release;
 use ropewalk_client::types::release::ReleaseStatus;
 
-use crate::cmd::context::Context;
+use crate::cmd::context::{Context, JsonArgs};
 use crate::cmd::releases::show_output;
 use crate::ui::Failure;
 use crate::ui::action::Action;
+use crate::ui::json;
 
 /// Longest wait for web dynos to pass: the longest boot, twice.
 const BOOT: Duration = Duration::from_secs(150);
@@ -58,7 +59,8 @@ pub(crate) fn failed(version: u64, reason: Option<&str>) -> Failure {
         .hint("The release before it still serves. See ropewalk releases and ropewalk logs.")
 }
 
-/// Shows what becomes of a release that was just made: its command's output, then whether it serves.
+/// Shows what becomes of a release that was just made: its command's output, then whether it serves; and the release
+/// itself where that is `wanted`.
 ///
 /// # Errors
 /// It does not serve.
@@ -68,12 +70,13 @@ pub(crate) async fn see_through(
     app: &str,
     made: &Release,
     action: Action,
+    wanted: JsonArgs,
 ) -> anyhow::Result<()> {
     let version = format!("v{}", made.version);
     let action = match &made.output_stream_url {
         Some(url) => {
             action.end(&format!("{version}, running its release command"))?;
-            show_output(cx, client, url).await?;
+            show_output(cx, client, url, wanted).await?;
             cx.out.action(&format!("Waiting for {version} to serve"))
         }
         None => action,
@@ -83,6 +86,10 @@ pub(crate) async fn see_through(
         return Err(failure.into());
     }
     action.done_with(&version)?;
+    if wanted.json {
+        let made = client.release(app, &made.version.to_string()).await?;
+        json::print(&cx.out, &made)?;
+    }
     Ok(())
 }
 

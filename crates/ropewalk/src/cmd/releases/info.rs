@@ -58,6 +58,9 @@ fn show(cx: &Context, info: &Info, shell: bool) -> std::io::Result<()> {
         ("Status".to_owned(), release.status.to_string()),
         ("When".to_owned(), time::ago(release.created_at)),
     ];
+    if let Some(why) = &release.failure {
+        rows.push(("Failure".to_owned(), why.clone()));
+    }
     if release.current {
         rows.push(("Current".to_owned(), "yes".to_owned()));
     }

@@ -13,7 +13,7 @@ use ropewalk_client::Client;
 use ropewalk_client::types::Release;
 use tokio::time::Instant;
 
-use crate::cmd::context::Context;
+use crate::cmd::context::{Context, JsonArgs};
 use crate::ui::Failure;
 use crate::ui::clean::Cleaner;
 
@@ -41,8 +41,14 @@ async fn release(client: &Client, app: &str, typed: Option<&str>) -> anyhow::Res
     }
 }
 
-/// Shows an output from its first byte to its end.
-pub(crate) async fn show_output(cx: &Context, client: &Client, url: &str) -> anyhow::Result<()> {
+/// Shows an output from its first byte to its end. It is the result, unless JSON is `wanted` as that: then it is told
+/// as progress, on standard error.
+pub(crate) async fn show_output(
+    cx: &Context,
+    client: &Client,
+    url: &str,
+    wanted: JsonArgs,
+) -> anyhow::Result<()> {
     let give_up = Instant::now() + BEGINS_WITHIN;
     let mut output = loop {
         if let Some(output) = client.output(url).await? {
@@ -57,7 +63,10 @@ pub(crate) async fn show_output(cx: &Context, client: &Client, url: &str) -> any
     };
     let mut cleaner = Cleaner::default();
     while let Some(bytes) = output.chunk().await? {
-        cx.out.stream(&mut cleaner, &bytes)?;
+        match wanted.json {
+            true => cx.out.stream_note(&mut cleaner, &bytes)?,
+            false => cx.out.stream(&mut cleaner, &bytes)?,
+        }
     }
     Ok(())
 }

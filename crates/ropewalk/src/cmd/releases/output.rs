@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::cmd::context::{AppArgs, Context};
+use crate::cmd::context::{AppArgs, Context, JsonArgs};
 use crate::cmd::releases::{release, show_output};
 
 #[derive(Debug, clap::Args)]
@@ -19,7 +19,7 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
     let client = cx.client()?;
     let release = release(&client, &app, args.release.as_deref()).await?;
     match &release.output_stream_url {
-        Some(url) => show_output(cx, &client, url).await?,
+        Some(url) => show_output(cx, &client, url, JsonArgs::default()).await?,
         None => cx.out.remark(&format!(
             "Release v{} has no release output available.",
             release.version

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use ropewalk_client::types::release::ReleaseCreate;
 
-use crate::cmd::context::{AppArgs, Context};
+use crate::cmd::context::{AppArgs, Context, JsonArgs};
 use crate::cmd::releases::ending::see_through;
 use crate::cmd::releases::release;
 use crate::ui::Failure;
@@ -16,6 +16,8 @@ pub(crate) struct Args {
     release: Option<String>,
     #[command(flatten)]
     app: AppArgs,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
@@ -44,6 +46,6 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
         ..ReleaseCreate::default()
     };
     let made = client.create_release(&app, &wanted).await?;
-    see_through(cx, &client, &app, &made, action).await?;
+    see_through(cx, &client, &app, &made, action, args.json).await?;
     Ok(ExitCode::SUCCESS)
 }

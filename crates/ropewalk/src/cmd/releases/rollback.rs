@@ -6,7 +6,7 @@ use ropewalk_client::Client;
 use ropewalk_client::types::Release;
 use ropewalk_client::types::release::ReleaseCreate;
 
-use crate::cmd::context::{AppArgs, Context};
+use crate::cmd::context::{AppArgs, Context, JsonArgs};
 use crate::cmd::releases::ending::see_through;
 use crate::cmd::releases::version;
 use crate::ui::Failure;
@@ -18,6 +18,8 @@ pub(crate) struct Args {
     release: Option<String>,
     #[command(flatten)]
     app: AppArgs,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
@@ -36,8 +38,8 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
         release: Some(target.id.to_string()),
         ..ReleaseCreate::default()
     };
-    let release = client.create_release(&app, &wanted).await?;
-    see_through(cx, &client, &app, &release, action).await?;
+    let made = client.create_release(&app, &wanted).await?;
+    see_through(cx, &client, &app, &made, action, args.json).await?;
     cx.out.remark("Rollback affects code and config vars; it doesn't add or remove data.\nTo undo, run ropewalk rollback again with the version you came from.")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -20,6 +20,9 @@ pub(crate) struct Args {
     /// Say nothing but what the command says
     #[arg(long)]
     no_notify: bool,
+    /// Heroku's; there is no launcher
+    #[arg(long, hide = true)]
+    no_launcher: bool,
     #[command(flatten)]
     app: AppArgs,
     /// The dyno, such as web.1

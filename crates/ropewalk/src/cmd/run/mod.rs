@@ -14,6 +14,7 @@ use ropewalk_client::types::Dyno;
 use ropewalk_client::types::dyno::{DynoCreate, EnvValue};
 
 use crate::cmd::context::{AppArgs, Context, JsonArgs};
+use crate::cmd::logs;
 use crate::cmd::run::line::Flag;
 use crate::ui::{Failure, json};
 
@@ -37,6 +38,9 @@ pub(crate) struct Args {
     /// Say nothing but what the command says
     #[arg(long)]
     no_notify: bool,
+    /// Heroku's; there is no launcher
+    #[arg(long, hide = true)]
+    no_launcher: bool,
     #[command(flatten)]
     app: AppArgs,
     /// The command; flags of ours behind it are still ours, up to a `--`
@@ -51,6 +55,12 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct DetachedArgs {
+    /// Follow what the command says, until you press Ctrl-C
+    #[arg(short, long)]
+    tail: bool,
+    /// Heroku's; there is no launcher
+    #[arg(long, hide = true)]
+    no_launcher: bool,
     /// Size of the dyno
     #[arg(short, long, value_name = "SIZE")]
     size: Option<String>,
@@ -199,6 +209,8 @@ pub(crate) async fn detached(cx: &Context, args: DetachedArgs) -> anyhow::Result
     action.done_with(&paint.dyno(&dyno.name))?;
     if args.json.json {
         json::print(&cx.out, &dyno)?;
+    } else if args.tail {
+        return logs::follow(cx, &app, &dyno.name).await;
     } else {
         let logs = cx
             .out
