@@ -431,7 +431,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocati
     let args: Vec<OsString> = args.into_iter().collect();
     let cli = Cli::try_parse_from(&args).map_err(|error| explain(error, &args))?;
     let Some(mode) = cli.command else {
-        return Err(Early::Clap(no_command()));
+        return Err(no_command(&args));
     };
     Ok(Invocation {
         command: match mode {
@@ -449,11 +449,13 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocati
     })
 }
 
-/// Without a command: the help, on standard output.
-fn no_command() -> clap::Error {
-    let mut cli = <Cli as clap::CommandFactory>::command();
-    let help = cli.render_help();
-    clap::Error::raw(ErrorKind::DisplayHelp, help)
+/// Without a command: the same as for `--help`.
+fn no_command(args: &[OsString]) -> Early {
+    let program = args.first().cloned().unwrap_or_default();
+    match Cli::try_parse_from([program, "--help".into()]) {
+        Err(help) => Early::Clap(help),
+        Ok(_) => Early::Absent(crate::ui::Failure::usage("No command was named.")),
+    }
 }
 
 fn explain(error: clap::Error, args: &[OsString]) -> Early {

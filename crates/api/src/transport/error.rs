@@ -44,7 +44,10 @@ impl ApiError {
 
     /// `what` is the kind of thing in clients' spelling: `app`, `add_on`, `session`.
     pub(crate) fn not_found(what: &str) -> Self {
-        let words = what.replace('_', " ");
+        let words = match what {
+            "sni_endpoint" => "certificate".to_owned(),
+            what => what.replace('_', " "),
+        };
         let mut error = Self::new(
             StatusCode::NOT_FOUND,
             id::NOT_FOUND,

@@ -79,7 +79,7 @@ impl Data {
     pub(crate) fn existing(root: &Path) -> Result<Self> {
         if !root.join("instance").exists() {
             bail!(
-                "{} is not a data directory of Ropewalk; name it with --data",
+                "there is no Ropewalk at {}; name its data directory with --data",
                 root.display()
             );
         }

@@ -42,7 +42,7 @@ impl StacksBuild {
         };
         if !folder.is_dir() {
             bail!(
-                "there is no stack {}; `stacks/` of the bundle has the names",
+                "there is no stack {}; debian-13 comes with Ropewalk, and a folder describes another",
                 self.stack.display()
             );
         }

@@ -8,6 +8,9 @@ use ropewalk_client::{ApiError, Error as ClientError};
 
 use crate::ui::printer::Printer;
 
+const NOT_THE_API: &str =
+    "Is ROPEWALK_URL the address of the API, for example http://api.localhost:8080?";
+
 /// A command that cannot go on, in a sentence, with a hint if there is one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -75,7 +78,7 @@ fn describe(error: &anyhow::Error) -> (Vec<String>, u8) {
     match error.downcast_ref::<ClientError>() {
         Some(ClientError::Api(answer)) => (api_lines(answer), 1),
         Some(client) => {
-            let mut lines = vec![sentence(&causes(error))];
+            let mut lines = vec![sentence(&first_and_last(client))];
             lines.extend(client_hint(client).map(str::to_owned));
             (lines, 1)
         }
@@ -85,7 +88,7 @@ fn describe(error: &anyhow::Error) -> (Vec<String>, u8) {
 
 fn api_lines(answer: &ApiError) -> Vec<String> {
     let body = &answer.body;
-    let mut lines = vec![body.message.clone()];
+    let mut lines = vec![with_full_stop(&body.message)];
     if !body.id.is_empty() {
         lines.push(String::new());
         lines.push(format!("Error ID: {}", body.id));
@@ -96,24 +99,47 @@ fn api_lines(answer: &ApiError) -> Vec<String> {
             .as_ref()
             .map(|url| format!("See {url} for more information.")),
     );
-    lines.extend(api_hint(answer).map(str::to_owned));
+    lines.extend(api_hint(answer));
     lines
 }
 
-fn api_hint(answer: &ApiError) -> Option<&'static str> {
-    match answer.body.id.as_str() {
-        id::UNAUTHORIZED => {
-            Some("Run ropewalk login to log in, or set ROPEWALK_TOKEN to a valid token.")
-        }
-        id::RATE_LIMIT => Some("Wait a minute and try again."),
-        id::NOT_FOUND if answer.body.resource.as_deref() == Some("app") => {
-            Some("Run ropewalk apps to see which apps you have.")
+fn api_hint(answer: &ApiError) -> Option<String> {
+    let hint = match answer.body.id.as_str() {
+        id::UNAUTHORIZED => "Run ropewalk login to log in, or set ROPEWALK_TOKEN to a valid token.",
+        id::NOT_FOUND => {
+            let (what, command) = listed(answer.body.resource.as_deref()?)?;
+            return Some(format!("Run ropewalk {command} to see {what}."));
         }
         _ if matches!(answer.status, 502..=504) => {
-            Some("The server may be restarting. On its host, run ropewalk doctor.")
+            "The server may be restarting. On its host, run ropewalk doctor."
         }
-        _ => None,
-    }
+        // Whatever answered, it was not the API.
+        "" => NOT_THE_API,
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+/// For something that was not found: what there is, and the command that lists it.
+fn listed(resource: &str) -> Option<(&'static str, &'static str)> {
+    Some(match resource {
+        "app" => ("which apps you have", "apps"),
+        "app_feature" => ("which features there are", "features"),
+        "authorization" => ("which tokens you have", "authorizations"),
+        "build" => ("which builds there are", "builds"),
+        "collaborator" => ("who works on the app", "access"),
+        "domain" => ("which domains the app has", "domains"),
+        "dyno" => ("which dynos run", "ps"),
+        "formation" => ("which process types there are", "ps:scale"),
+        "key" => ("which keys you have", "keys"),
+        "log_drain" => ("which log drains the app has", "drains"),
+        "release" => ("which releases there are", "releases"),
+        "session" => ("where you are logged in", "sessions"),
+        "slug" => ("which slugs there are", "slugs"),
+        "sni_endpoint" => ("which certificates the app has", "certs"),
+        "user" => ("which accounts there are", "users"),
+        _ => return None,
+    })
 }
 
 fn client_hint(error: &ClientError) -> Option<&'static str> {
@@ -124,15 +150,26 @@ fn client_hint(error: &ClientError) -> Option<&'static str> {
         ClientError::BadUrl { .. } => {
             Some("Check ROPEWALK_URL, for example http://api.localhost:8080.")
         }
-        ClientError::BadAnswer { .. } => {
-            Some("Is ROPEWALK_URL the address of the API, for example http://api.localhost:8080?")
-        }
+        ClientError::BadAnswer { .. } => Some(NOT_THE_API),
         ClientError::CaFile { .. } | ClientError::CaContent { .. } => Some("Check ROPEWALK_CA."),
         ClientError::StreamRefused { what: "log", .. } => {
             Some("The log session is over. Run the command again.")
         }
         ClientError::Attach(_) => Some("The dyno may still be running: see ropewalk ps."),
         _ => None,
+    }
+}
+
+/// The error and what lies at the bottom of it. What stands between says how requests are made, and nothing else.
+fn first_and_last(error: &ClientError) -> String {
+    let mut last: &dyn std::error::Error = error;
+    while let Some(cause) = last.source() {
+        last = cause;
+    }
+    let (first, last) = (error.to_string(), last.to_string());
+    match first.contains(&last) {
+        true => first,
+        false => format!("{first}: {last}"),
     }
 }
 
@@ -150,17 +187,24 @@ fn causes(error: &anyhow::Error) -> String {
     text
 }
 
+/// A clause that begins with a word becomes a sentence; one that begins with a path or a name keeps it as it is.
 fn sentence(clause: &str) -> String {
+    let first = clause.split(' ').next().unwrap_or_default();
+    if !first.chars().all(char::is_alphabetic) {
+        return with_full_stop(clause);
+    }
     let mut letters = clause.chars();
     let capital = letters
         .next()
         .map(|first| first.to_uppercase().collect::<String>())
         .unwrap_or_default();
-    let text = format!("{capital}{}", letters.as_str());
-    if text.ends_with(['.', '?', '!']) {
-        text
-    } else {
-        format!("{text}.")
+    with_full_stop(&format!("{capital}{}", letters.as_str()))
+}
+
+fn with_full_stop(text: &str) -> String {
+    match text.ends_with(['.', '?', '!', ':']) {
+        true => text.to_owned(),
+        false => format!("{text}."),
     }
 }
 
@@ -185,6 +229,15 @@ mod tests {
         assert_eq!(
             describe(&error).0,
             ["Cannot go on: reading it: no such file."]
+        );
+    }
+
+    #[test]
+    fn a_file_keeps_its_name_at_the_beginning_too() {
+        let error = anyhow::anyhow!("no such file").context("server.key cannot be read");
+        assert_eq!(
+            describe(&error).0,
+            ["server.key cannot be read: no such file."]
         );
     }
 

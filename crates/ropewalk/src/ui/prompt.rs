@@ -6,18 +6,28 @@ use rustix::termios::{self, LocalModes, OptionalActions, Termios};
 
 use crate::ui::failure::Failure;
 
-/// One line of answer.
+/// One line of answer. The question is for people: where a file or a pipe answers, it is not shown.
 ///
 /// # Errors
 /// Standard input that ends before.
 pub(crate) fn ask(question: &str) -> anyhow::Result<String> {
+    let for_people = io::stdin().is_terminal();
     let mut stderr = io::stderr().lock();
-    write!(stderr, "{question}")?;
-    stderr.flush()?;
+    if for_people {
+        write!(stderr, "{question}")?;
+        stderr.flush()?;
+    }
     let mut answer = String::new();
     if io::stdin().lock().read_line(&mut answer)? == 0 {
-        writeln!(stderr)?;
-        return Err(Failure::new("There is nobody to answer: the input has ended.").into());
+        if for_people {
+            writeln!(stderr)?;
+        }
+        let asked = question.trim_end_matches([' ', ':', '>', '?']);
+        return Err(Failure::new(match asked {
+            "" => "There is nobody to answer: the input has ended.".to_owned(),
+            asked => format!("There is nobody to answer ({asked}): the input has ended."),
+        })
+        .into());
     }
     Ok(answer.trim_end_matches(['\r', '\n']).to_owned())
 }

@@ -78,7 +78,7 @@ fn creating_an_app_makes_a_remote_that_names_it_from_then_on() {
         asked,
         failed(
             1,
-            " \u{25b8}    WARNING: This will delete \u{2b22} new with its code, releases and config vars.\n \u{25b8}    To proceed, type new or re-run this command with\n \u{25b8}    --confirm new\n>  \u{25b8}    Confirmation did not match new. Aborted.\n"
+            " \u{25b8}    WARNING: This will delete \u{2b22} new with its code, releases and config vars.\n \u{25b8}    To proceed, type new or re-run this command with\n \u{25b8}    --confirm new\n \u{25b8}    Confirmation did not match new. Aborted.\n"
         )
     );
     assert_eq!(fake.requests(), ["GET /apps/new"]);

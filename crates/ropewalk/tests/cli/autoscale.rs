@@ -141,7 +141,7 @@ fn it_is_shown_and_disabled() {
         fake.run(&["ps:autoscale:disable", "-a", "demo"]),
         failed(
             1,
-            "Disabling dyno autoscaling... !\n \u{25b8}    Autoscaling of web was never enabled on demo.\n"
+            "Disabling dyno autoscaling... !\n \u{25b8}    Autoscaling of web was never enabled on demo.\n \u{25b8}    Enable it: ropewalk ps:autoscale:enable --min 1 --max 5.\n"
         )
     );
 }

@@ -153,7 +153,7 @@ fn a_change_that_changes_nothing_hears_nothing_of_older_releases() {
     let fake = Fake::new()
         .on("PATCH /apps/demo/config-vars", 200, json!({"A": "1"}))
         .on("GET /apps/demo/releases", 200, json!([failed]));
-    let said = "Setting A and restarting \u{2b22} demo... done, v5\n";
+    let said = "Setting A and restarting \u{2b22} demo... done, nothing changed\n";
     assert_eq!(
         fake.run(&["config:set", "A=1", "-a", "demo"]),
         ok("A: 1\n", said)

@@ -39,7 +39,7 @@ fn the_token_is_kept_for_the_api_and_for_git() {
         run(&["login", "-i"], "dev@example.com\nhunter2\n"),
         ok(
             "Logged in as dev@example.com\n",
-            "Enter your credentials for api.localhost:\nEmail: Password: "
+            "Enter your credentials for api.localhost:\n"
         )
     );
     let request = fake.requests().remove(0);
@@ -182,7 +182,7 @@ fn a_token_that_is_there_can_be_used() {
         "tok\n",
         &[("ROPEWALK_URL", "")],
     );
-    assert_eq!(ran, ok("Logged in as dev@example.com\n", "Token: "));
+    assert_eq!(ran, ok("Logged in as dev@example.com\n", ""));
     assert_eq!(
         fake.run_with(&["auth:token"], "", &[("ROPEWALK_URL", "")]),
         ok("tok\n", "")

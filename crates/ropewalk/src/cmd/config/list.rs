@@ -25,6 +25,9 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
         for (key, value) in &vars {
             cx.out.line(&format!("{key}={}", quote(value)))?;
         }
+    } else if vars.is_empty() {
+        cx.out
+            .line(&format!("{} has no config vars.", cx.out.paint().app(&app)))?;
     } else {
         cx.out.heading(&format!("{app} Config Vars"))?;
         let paint = cx.out.paint();
@@ -32,9 +35,7 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
             .into_iter()
             .map(|(key, value)| (paint.key(&key), value))
             .collect();
-        if !pairs.is_empty() {
-            cx.out.line(&table::object(&pairs))?;
-        }
+        cx.out.line(&table::object(&pairs))?;
     }
     Ok(ExitCode::SUCCESS)
 }

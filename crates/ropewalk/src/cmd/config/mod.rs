@@ -51,7 +51,7 @@ async fn change(
     let version = format!("v{}", release.version);
     // What was so already makes no release, and what became of an older one is no news.
     if before == Some(release.version) {
-        action.done_with(&version)?;
+        action.done_with("nothing changed")?;
         return Ok(vars);
     }
     if wait.no_wait && release.status == ReleaseStatus::Pending {

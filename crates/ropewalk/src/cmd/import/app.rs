@@ -79,7 +79,10 @@ impl Import<'_> {
         if missing.is_empty() {
             return Ok(());
         }
-        let what = format!("Setting {} config vars", missing.len());
+        let what = match missing.len() {
+            1 => "Setting 1 config var".to_owned(),
+            count => format!("Setting {count} config vars"),
+        };
         let path = ["apps", self.name.as_str(), "config-vars"];
         let all = self.client.change(Method::PATCH, &path, &missing);
         match self.step(&what, all).await {

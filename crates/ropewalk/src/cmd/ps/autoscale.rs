@@ -119,6 +119,7 @@ pub(crate) async fn disable(cx: &Context, args: Args) -> anyhow::Result<ExitCode
             "Autoscaling of {} was never enabled on {app}.",
             args.process_type
         ))
+        .hint("Enable it: ropewalk ps:autoscale:enable --min 1 --max 5.")
         .into());
     };
     let off = MonitorUpdate {

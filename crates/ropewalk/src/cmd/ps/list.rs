@@ -27,7 +27,9 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
         .iter()
         .find(|wanted| !dynos.iter().any(|dyno| dyno.process_type == **wanted))
     {
-        return Err(Failure::new(format!("No {missing} dynos on {app}.")).into());
+        return Err(Failure::new(format!("No {missing} dynos on {app}."))
+            .hint("Run ropewalk ps:scale to see how many there should be of which process type.")
+            .into());
     }
     dynos.retain(|dyno| args.types.is_empty() || args.types.contains(&dyno.process_type));
     dynos.sort_by_key(order);

@@ -10,6 +10,8 @@ pub(crate) mod wait;
 
 use ropewalk_client::types::Formation;
 
+use crate::ui::Failure;
+
 /// Dynos that restart and stop are about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Target {
@@ -29,6 +31,11 @@ impl Target {
             Some(name) => Self::ProcessType(name),
         }
     }
+}
+
+fn no_process_types(app: &str) -> Failure {
+    Failure::new(format!("No process types on {app}."))
+        .hint("Push code with a Procfile first: git push ropewalk main.")
 }
 
 /// `web at 4:Standard-1X, worker at 1:Standard-2X`

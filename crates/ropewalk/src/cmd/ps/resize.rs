@@ -6,6 +6,7 @@ use ropewalk_client::types::Formation;
 use ropewalk_client::types::formation::FormationUpdate;
 
 use crate::cmd::context::{AppArgs, Context, JsonArgs};
+use crate::cmd::ps::no_process_types;
 use crate::ui::table::Table;
 use crate::ui::{Failure, json};
 
@@ -24,7 +25,7 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
     let app = cx.app(&args.app).await?;
     let client = cx.client()?;
     let mut formation = client.formation(&app).await?;
-    let updates = updates(&args.changes, &formation)?;
+    let updates = updates(&app, &args.changes, &formation)?;
     if !updates.is_empty() {
         let action = cx.out.action(&format!(
             "Scaling dynos on {}",
@@ -37,6 +38,8 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
     formation.sort_by(|a, b| a.process_type.cmp(&b.process_type));
     if args.json.json {
         json::print(&cx.out, &formation)?;
+    } else if formation.is_empty() {
+        return Err(no_process_types(&app).into());
     } else {
         cx.out.heading(&format!("{app} Process Types"))?;
         let mut table = Table::with_headings(&["Type", "Size", "Qty"]);
@@ -52,7 +55,11 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn updates(changes: &[String], formation: &[Formation]) -> Result<Vec<FormationUpdate>, Failure> {
+fn updates(
+    app: &str,
+    changes: &[String],
+    formation: &[Formation],
+) -> Result<Vec<FormationUpdate>, Failure> {
     let resize = |process_type: &str, size: &str| FormationUpdate {
         process_type: Some(process_type.to_owned()),
         size: Some(size.to_owned()),
@@ -62,8 +69,7 @@ fn updates(changes: &[String], formation: &[Formation]) -> Result<Vec<FormationU
         && !size.contains('=')
     {
         if formation.is_empty() {
-            return Err(Failure::new("There are no process types yet.")
-                .hint("Push code first: git push ropewalk main."));
+            return Err(no_process_types(app));
         }
         return Ok(formation
             .iter()
@@ -88,12 +94,19 @@ mod tests {
 
     #[test]
     fn a_type_and_its_size_are_understood() {
-        let updates = updates(&["web=standard-2x".into(), "worker=basic".into()], &[]).unwrap();
+        let updates = updates(
+            "demo",
+            &["web=standard-2x".into(), "worker=basic".into()],
+            &[],
+        )
+        .unwrap();
         assert_eq!(updates[1].process_type.as_deref(), Some("worker"));
         assert_eq!(updates[1].size.as_deref(), Some("basic"));
         for wrong in ["=basic", "web="] {
             assert_eq!(
-                super::updates(&[wrong.to_owned()], &[]).unwrap_err().code,
+                super::updates("demo", &[wrong.to_owned()], &[])
+                    .unwrap_err()
+                    .code,
                 2
             );
         }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use ropewalk_client::types::formation::{FormationUpdate, Quantity};
 
 use crate::cmd::context::{AppArgs, Context, JsonArgs};
-use crate::cmd::ps::now_running;
+use crate::cmd::ps::{no_process_types, now_running};
 use crate::ui::{Failure, json};
 
 #[derive(Debug, clap::Args)]
@@ -49,9 +49,7 @@ async fn show(cx: &Context, app: &str, json: JsonArgs) -> anyhow::Result<ExitCod
     if json.json {
         json::print(&cx.out, &formation)?;
     } else if formation.is_empty() {
-        return Err(Failure::new(format!("No process types on {app}."))
-            .hint("Push code with a Procfile first: git push ropewalk main.")
-            .into());
+        return Err(no_process_types(app).into());
     } else {
         let parts: Vec<String> = formation
             .iter()
