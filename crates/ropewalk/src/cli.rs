@@ -401,7 +401,7 @@ pub(crate) enum ApiCommand {
 pub(crate) enum Early {
     /// What clap has to say.
     Clap(clap::Error),
-    /// A command of Heroku's that we do not have.
+    /// A command or flag of Heroku's that we do not have.
     Absent(crate::ui::Failure),
 }
 
@@ -459,6 +459,13 @@ fn no_command(args: &[OsString]) -> Early {
 }
 
 fn explain(error: clap::Error, args: &[OsString]) -> Early {
+    if error.kind() == ErrorKind::UnknownArgument
+        && let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg)
+        && let Some(command) = args.get(1)
+        && let Some(failure) = absent::flag(&command.to_string_lossy(), flag)
+    {
+        return Early::Absent(failure);
+    }
     if error.kind() != ErrorKind::InvalidSubcommand {
         return Early::Clap(error);
     }

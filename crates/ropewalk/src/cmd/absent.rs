@@ -1,103 +1,289 @@
-//! What to say to a command that is not there: Heroku's own that is missing, or a slip of the finger.
+//! What to say to a command or flag that is not there: Heroku's own that is missing, or a slip of the finger.
 
 use clap::CommandFactory;
 
 use crate::cli::Cli;
 use crate::ui::Failure;
 
-/// Nouns of Heroku's CLI that Ropewalk does not have yet, with what to do meanwhile.
-const NOUNS: &[(&str, &str)] = &[
+/// Whether a command of Heroku's may come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Absent {
+    /// Not yet.
+    Later,
+    /// It has no place here.
+    Never,
+}
+
+const ELSEWHERE: &str =
+    "Run the service elsewhere and put its address into a config var: ropewalk config:set.";
+const SHARE: &str = "Let people work on apps one by one: ropewalk access:add EMAIL.";
+const OWN_CERTIFICATE: &str = "Get a certificate elsewhere and add it: ropewalk certs:add CRT KEY.";
+const BY_NAME: &str = "There is no registry: name heroku/nodejs, heroku/python, heroku/static or heroku/procfile, or an address.";
+const INSIDE: &str = "Run a command inside a dyno: ropewalk run:inside web.1 bash.";
+
+/// Commands of Heroku's CLI that Ropewalk does not have, whole nouns or single ones below nouns that it does have, and
+/// what to do instead. The first that fits is said.
+const HEROKUS: &[(&str, Absent, &str)] = &[
     (
         "accounts",
-        "Use ROPEWALK_URL and ROPEWALK_TOKEN to switch between accounts.",
+        Absent::Never,
+        "Log in to the other server or account: ropewalk login; or set ROPEWALK_URL and ROPEWALK_TOKEN.",
     ),
     (
-        "addons",
-        "Run the service elsewhere and put its address into a config var: ropewalk config:set.",
+        "access:update",
+        Absent::Later,
+        "Whoever is added may push, scale, restart and roll back.",
     ),
-    ("ci", ""),
-    ("clients", ""),
-    ("container", "Push with git: git push ropewalk main."),
-    ("dashboard", "ropewalk apps lists your apps."),
-    ("data", ""),
-    ("features", ""),
+    ("addons", Absent::Later, ELSEWHERE),
     (
-        "git:clone",
-        "Clone with git: git clone GIT_URL (ropewalk apps:info shows it).",
+        "apps:diff",
+        Absent::Later,
+        "Fetch what runs, and compare it: ropewalk slugs:download.",
     ),
-    ("kafka", ""),
-    ("labs", ""),
-    ("local", ""),
-    ("members", ""),
-    ("notifications", ""),
-    ("orgs", ""),
-    (
-        "pg",
-        "Run Postgres elsewhere and put its address into a config var: ropewalk config:set.",
-    ),
-    ("pipelines", ""),
-    ("plugins", ""),
-    ("psql", ""),
-    (
-        "redis",
-        "Run Redis elsewhere and put its address into a config var: ropewalk config:set.",
-    ),
-    ("regions", "There is one region: this server."),
-    ("reviewapps", ""),
-    ("spaces", ""),
-    ("teams", ""),
-    ("telemetry", ""),
-    ("trusted-ips", ""),
-    ("update", "Update the binary the way you installed it."),
-    ("usage", ""),
-    ("webhooks", ""),
-];
-
-/// Single commands below nouns that Ropewalk does have.
-const COMMANDS: &[(&str, &str)] = &[
     (
         "apps:errors",
-        "Read the log: ropewalk logs --source heroku.",
-    ),
-    ("apps:favorites", ""),
-    (
-        "certs:auto",
-        "Get a certificate elsewhere and add it: ropewalk certs:add CRT KEY.",
+        Absent::Later,
+        "Read the platform's lines of the log: ropewalk logs --source heroku.",
     ),
     (
-        "certs:auto:enable",
-        "Get a certificate elsewhere and add it: ropewalk certs:add CRT KEY.",
+        "apps:favorites",
+        Absent::Never,
+        "ropewalk apps lists your apps.",
     ),
-    ("apps:join", ""),
-    ("apps:leave", ""),
-    ("apps:lock", ""),
-    ("apps:transfer", ""),
-    ("apps:unlock", ""),
-    ("buildpacks:info", ""),
-    ("buildpacks:search", ""),
-    ("buildpacks:versions", ""),
-    ("ps:copy", ""),
     (
-        "ps:exec",
-        "Run a command inside a dyno: ropewalk run:inside web.1 bash.",
+        "apps:join",
+        Absent::Later,
+        "Ask the app's owner: ropewalk access:add EMAIL.",
     ),
-    ("ps:forward", ""),
-    ("ps:socks", ""),
+    (
+        "join",
+        Absent::Later,
+        "Ask the app's owner: ropewalk access:add EMAIL.",
+    ),
+    (
+        "apps:leave",
+        Absent::Later,
+        "Remove yourself: ropewalk access:remove EMAIL.",
+    ),
+    (
+        "leave",
+        Absent::Later,
+        "Remove yourself: ropewalk access:remove EMAIL.",
+    ),
+    ("apps:lock", Absent::Later, SHARE),
+    ("lock", Absent::Later, SHARE),
+    ("apps:unlock", Absent::Later, SHARE),
+    ("unlock", Absent::Later, SHARE),
+    ("apps:transfer", Absent::Later, SHARE),
+    (
+        "autocomplete:create",
+        Absent::Never,
+        "ropewalk completions SHELL prints the script for bash, zsh or fish.",
+    ),
+    (
+        "autocomplete:doctor",
+        Absent::Never,
+        "ropewalk completions SHELL prints the script for bash, zsh or fish.",
+    ),
+    (
+        "autocomplete:options",
+        Absent::Never,
+        "ropewalk completions SHELL prints the script for bash, zsh or fish.",
+    ),
+    ("buildpacks:info", Absent::Never, BY_NAME),
+    ("buildpacks:search", Absent::Never, BY_NAME),
+    ("buildpacks:versions", Absent::Never, BY_NAME),
+    ("certs:auto", Absent::Later, OWN_CERTIFICATE),
+    ("certs:chain", Absent::Never, OWN_CERTIFICATE),
+    ("certs:key", Absent::Never, OWN_CERTIFICATE),
+    (
+        "certs:generate",
+        Absent::Never,
+        "Make a key and a request with openssl req, and add what comes back: ropewalk certs:add CRT KEY.",
+    ),
+    (
+        "ci",
+        Absent::Later,
+        "Test before you push, or where your git host runs tests.",
+    ),
+    (
+        "clients",
+        Absent::Later,
+        "Give a program a token of its own: ropewalk authorizations:create.",
+    ),
+    (
+        "console",
+        Absent::Never,
+        "Run it in a one-off dyno: ropewalk run console.",
+    ),
+    (
+        "container",
+        Absent::Later,
+        "Push the source with git: git push ropewalk main.",
+    ),
+    (
+        "dashboard",
+        Absent::Later,
+        "ropewalk apps lists your apps, ropewalk apps:info shows one.",
+    ),
+    ("data", Absent::Later, ELSEWHERE),
+    (
+        "drains:get",
+        Absent::Later,
+        "ropewalk drains lists an app's log drains.",
+    ),
+    (
+        "drains:set",
+        Absent::Later,
+        "Send one app's log on: ropewalk drains:add URL.",
+    ),
+    (
+        "git:clone",
+        Absent::Later,
+        "Clone with git: git clone GIT_URL (ropewalk apps:info shows it).",
+    ),
+    ("kafka", Absent::Later, ELSEWHERE),
+    (
+        "local",
+        Absent::Never,
+        "Start the Procfile's lines by yourself; ropewalk config --shell gives the config vars.",
+    ),
+    (
+        "mcp",
+        Absent::Never,
+        "Programs can run any command with --json, or speak the API.",
+    ),
+    ("members", Absent::Later, SHARE),
+    (
+        "notifications",
+        Absent::Never,
+        "What happens to an app stands in its log: ropewalk logs --tail.",
+    ),
+    ("orgs", Absent::Later, SHARE),
+    (
+        "pg",
+        Absent::Later,
+        "Run Postgres elsewhere and put its address into a config var: ropewalk config:set.",
+    ),
+    (
+        "pipelines",
+        Absent::Later,
+        "Have an app for each stage, and push the same commit to each.",
+    ),
+    (
+        "plugins",
+        Absent::Never,
+        "Everything is in this one program: ropewalk help lists it.",
+    ),
+    (
+        "psql",
+        Absent::Later,
+        "Run psql with the address that your config var holds: psql \"$(ropewalk config:get DATABASE_URL)\".",
+    ),
+    (
+        "ps:copy",
+        Absent::Later,
+        "Print the file: ropewalk run:inside web.1 'cat FILE' > FILE.",
+    ),
+    ("ps:exec", Absent::Later, INSIDE),
+    ("ps:forward", Absent::Later, INSIDE),
+    ("ps:socks", Absent::Later, INSIDE),
+    (
+        "rake",
+        Absent::Never,
+        "Run it in a one-off dyno: ropewalk run rake.",
+    ),
+    (
+        "redis",
+        Absent::Later,
+        "Run Redis elsewhere and put its address into a config var: ropewalk config:set.",
+    ),
+    (
+        "regions",
+        Absent::Never,
+        "There is one region, us, and it is this server.",
+    ),
+    (
+        "repl",
+        Absent::Never,
+        "Type the commands in your shell; ropewalk completions SHELL completes them there.",
+    ),
+    (
+        "reviewapps",
+        Absent::Later,
+        "Make an app for the branch and push it there: git push REMOTE BRANCH:main.",
+    ),
+    ("search", Absent::Never, "ropewalk help lists all commands."),
+    ("spaces", Absent::Later, "All apps run on this one server."),
+    ("teams", Absent::Later, SHARE),
+    (
+        "telemetry",
+        Absent::Later,
+        "Send an app's log on: ropewalk drains:add URL.",
+    ),
+    (
+        "trusted-ips",
+        Absent::Later,
+        "Allow addresses in the server's firewall.",
+    ),
+    (
+        "update",
+        Absent::Never,
+        "Update the program the way you installed it.",
+    ),
+    ("usage", Absent::Later, "ropewalk ps shows what runs."),
+    (
+        "webhooks",
+        Absent::Later,
+        "What happens to an app stands in its log: ropewalk logs --tail.",
+    ),
+    ("which", Absent::Never, "ropewalk help lists all commands."),
 ];
+
+/// Flags of Heroku's, below commands that Ropewalk does have.
+const FLAGS: &[(&str, &str)] = &[
+    ("--addons", ELSEWHERE),
+    ("--bypass", "It is not needed: leave it out."),
+    ("--columns", "Use --json, which has everything."),
+    ("--csv", "Use --json, which has everything."),
+    ("--endpoint", "Name the certificate: --name NAME."),
+    ("--extended", "Use --json, which has everything."),
+    ("--filter", "Use --json, which has everything."),
+    ("--internal-routing", "There are no spaces: leave it out."),
+    ("--manifest", "No manifest is read yet: leave it out."),
+    ("--no-wrap", "Nothing is wrapped: leave it out."),
+    (
+        "--permissions",
+        "Whoever is added may push, scale, restart and roll back: leave it out.",
+    ),
+    (
+        "--show-domains",
+        "The domains are always shown: leave it out.",
+    ),
+    ("--sort", "Use --json, which has everything."),
+    ("--space", "There are no spaces: leave it out."),
+    ("--sso", "Log in with the browser: leave it out."),
+    ("--team", "There are no teams: leave it out."),
+];
+
+/// What to say about a flag that `command` does not have, if it is one of Heroku's.
+pub(crate) fn flag(command: &str, typed: &str) -> Option<Failure> {
+    let (name, instead) = FLAGS.iter().find(|(name, _)| *name == typed)?;
+    Some(Failure::usage(format!("ropewalk {command} has no {name}.")).hint(*instead))
+}
 
 /// One clear sentence about `typed`, exit code 2.
 pub(crate) fn explain(typed: &str) -> Failure {
-    let known = COMMANDS
+    let known = HEROKUS
         .iter()
-        .chain(NOUNS)
-        .find(|(name, _)| is_or_is_below(typed, name));
-    if let Some((_, meanwhile)) = known {
-        let failure = Failure::usage(format!("Ropewalk does not have Heroku's {typed} yet."));
-        return if meanwhile.is_empty() {
-            failure
-        } else {
-            failure.hint(*meanwhile)
+        .find(|(name, _, _)| is_or_is_below(typed, name));
+    if let Some((_, absent, instead)) = known {
+        let yet = match absent {
+            Absent::Later => " yet",
+            Absent::Never => "",
         };
+        return Failure::usage(format!("Ropewalk does not have Heroku's {typed}{yet}."))
+            .hint(*instead);
     }
     let failure = Failure::usage(format!("{typed} is not a ropewalk command."));
     match nearest(typed) {
@@ -172,6 +358,31 @@ mod tests {
             );
             assert_eq!(failure.code, 2);
         }
+        assert_eq!(
+            explain("local:run").message,
+            "Ropewalk does not have Heroku's local:run."
+        );
+    }
+
+    #[test]
+    fn nothing_that_is_here_is_called_absent() {
+        let cli = Cli::command();
+        for command in cli.get_subcommands() {
+            for name in std::iter::once(command.get_name()).chain(command.get_all_aliases()) {
+                assert!(
+                    HEROKUS.iter().all(|(absent, _, _)| *absent != name),
+                    "{name}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn flags_of_herokus_get_a_clear_answer() {
+        let failure = flag("apps", "--team").unwrap();
+        assert_eq!(failure.message, "ropewalk apps has no --team.");
+        assert_eq!(failure.code, 2);
+        assert_eq!(flag("apps", "--wide"), None);
     }
 
     #[test]

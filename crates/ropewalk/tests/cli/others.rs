@@ -380,7 +380,7 @@ fn what_is_not_there_is_answered_in_one_sentence() {
         fake.run(&["pipelines:create", "x"]),
         failed(
             2,
-            " \u{25b8}    Ropewalk does not have Heroku's pipelines:create yet.\n"
+            " \u{25b8}    Ropewalk does not have Heroku's pipelines:create yet.\n \u{25b8}    Have an app for each stage, and push the same commit to each.\n"
         )
     );
     assert_eq!(
