@@ -52,6 +52,25 @@ fn the_cli_works_by_a_domain_that_holds_the_word_localhost() {
     direct::tour(&world, "c");
 }
 
+/// Whoever types into our own CLI what they know from Heroku's gets it, or a line that says what to type instead.
+#[test]
+fn our_own_cli_has_or_explains_every_command_of_it() {
+    let manifest = install::manifest(&install::cli(install::PINNED));
+    let commands = manifest["commands"].as_object().unwrap();
+    let aliases = commands
+        .values()
+        .flat_map(|command| command["aliases"].as_array().into_iter().flatten())
+        .filter_map(|alias| alias.as_str());
+    let names: Vec<&str> = commands.keys().map(String::as_str).chain(aliases).collect();
+    assert!(names.len() > 300, "{} commands", names.len());
+    let unknown = names.into_iter().filter(|name| {
+        let output = Command::new(e2e::binary()).args([name, "--help"]).output();
+        let ran = Ran::of(output.unwrap());
+        ran.code != 0 && !ran.stderr.contains(&format!("have Heroku's {name}"))
+    });
+    assert_eq!(unknown.collect::<Vec<_>>(), Vec::<&str>::new());
+}
+
 /// The newest version, with a few rows, if it is another one.
 #[test]
 fn the_newest_cli_works() {
