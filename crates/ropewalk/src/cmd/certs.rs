@@ -1,5 +1,6 @@
 //! `certs`, `certs:*`: certificates for an app's own domains.
 
+use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -84,7 +85,7 @@ pub(crate) async fn list(cx: &Context, args: ListArgs) -> anyhow::Result<ExitCod
     let app = cx.app(&args.app).await?;
     let client = cx.client()?;
     let mut endpoints = client.sni_endpoints(&app).await?;
-    endpoints.sort_by_key(|endpoint| endpoint.created_at);
+    endpoints.sort_by(by_names);
     if args.json.json {
         json::print(&cx.out, &endpoints)?;
         return Ok(ExitCode::SUCCESS);
@@ -200,7 +201,7 @@ async fn one(client: &Client, app: &str, name: Option<String>) -> anyhow::Result
         return Ok(client.sni_endpoint(app, &name).await?);
     }
     let mut all = client.sni_endpoints(app).await?;
-    all.sort_by_key(|endpoint| endpoint.created_at);
+    all.sort_by(by_names);
     match all.len() {
         0 => Err(Failure::new(format!("{app} has no certificates."))
             .hint("Add one: ropewalk certs:add CRT KEY.")
@@ -283,6 +284,11 @@ async fn show(
         row("Trusted", trusted(endpoint).to_owned()),
     ]))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn by_names(a: &SniEndpoint, b: &SniEndpoint) -> Ordering {
+    let names = |one: &SniEndpoint| (one.ssl_cert.cert_domains.clone(), one.created_at);
+    names(a).cmp(&names(b))
 }
 
 fn served(endpoint: &SniEndpoint, domains: &[Domain]) -> Vec<String> {

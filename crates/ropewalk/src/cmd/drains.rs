@@ -40,7 +40,7 @@ pub(crate) struct RemoveArgs {
 pub(crate) async fn list(cx: &Context, args: ListArgs) -> anyhow::Result<ExitCode> {
     let app = cx.app(&args.app).await?;
     let mut drains = cx.client()?.log_drains(&app).await?;
-    drains.sort_by_key(|drain| drain.created_at);
+    drains.sort_by(|a, b| (a.created_at, &a.url).cmp(&(b.created_at, &b.url)));
     if args.json.json {
         json::print(&cx.out, &drains)?;
         return Ok(ExitCode::SUCCESS);
