@@ -241,6 +241,8 @@ async fn begin(
     if !site.recorded {
         rows::create(context, order, &recipe.stack.name, site.id).await?;
         site.recorded = true;
+        let started = format!("Build started by user {}", order.user.email);
+        context.outputs.say(order.app.id, &started);
         log.keep(context.outputs.open(recipe.app.id, site.id));
     }
     log.redaction = redact::Redaction::of(&recipe.config);
@@ -497,5 +499,9 @@ async fn note_failure(context: &Context, order: &Order, site: &Site, failure: &F
     }
     if site.recorded && !matches!(failure, Failure::AppIsGone) {
         rows::fail(context, site.id, failure).await;
+        // Whoever stopped it is told of already, and with its release the build was over.
+        if !(order.is_settled() || matches!(failure, Failure::Stopped)) {
+            context.outputs.say(order.app.id, "Build failed");
+        }
     }
 }

@@ -111,9 +111,12 @@ impl Egress for NoEgress {
     }
 }
 
-/// Where the output of builds is kept for those who ask for it later.
+/// Where the output of builds is kept for those who ask for it later, and what came of them is told.
 pub trait Outputs: Send + Sync + fmt::Debug {
     fn open(&self, app: AppId, build: BuildId) -> Box<dyn OutputSink>;
+
+    /// A line about a build for the app's log. Must not block.
+    fn say(&self, app: AppId, text: &str);
 }
 
 /// One build's output. Dropped when the build has ended.
@@ -130,6 +133,8 @@ impl Outputs for NoOutputs {
     fn open(&self, _: AppId, _: BuildId) -> Box<dyn OutputSink> {
         Box::new(Self)
     }
+
+    fn say(&self, _: AppId, _: &str) {}
 }
 
 impl OutputSink for NoOutputs {

@@ -49,6 +49,16 @@ async fn a_push_to_main_becomes_a_release() {
         rest = &rest[at + line.len()..];
     }
     assert_eq!(rig.server_ref("refs/heads/main"), Some(head.clone()));
+    let who = "by user owner@example.com";
+    assert_eq!(
+        rig.output.said(),
+        [
+            format!("Build started {who}"),
+            format!("Deploy {} {who}", &head[..8]),
+            format!("Release v2 created {who}"),
+            "Build succeeded".to_owned(),
+        ]
+    );
 
     let app = rig.app;
     let (release, slug, build) = rig
@@ -240,6 +250,10 @@ async fn a_failed_build_rejects_the_push_and_changes_nothing() {
             said.text
         );
     }
+    assert_eq!(
+        rig.output.said(),
+        ["Build started by user owner@example.com", "Build failed"]
+    );
     assert_eq!(rig.server_ref("refs/heads/main"), None);
     let app = rig.app;
     let (releases, build) = rig

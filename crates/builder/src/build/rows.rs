@@ -96,6 +96,7 @@ pub(crate) async fn release(
         stack: Some((recipe.stack.name.clone(), recipe.stack.version.clone())),
     };
     let (inner, settled) = (Arc::clone(context), Arc::clone(&order.settled));
+    let (app, what, who) = (recipe.app.id, order.description(), order.user.email.clone());
     let written = context.tasks.spawn(async move {
         // Before the write, for from its first byte on a client that goes away must not end the push.
         settled.store(true, Ordering::Release);
@@ -110,7 +111,17 @@ pub(crate) async fn release(
             })
             .await;
         match written {
-            Ok(_) => inner.releases.changed(),
+            Ok(version) => {
+                // First, for what comes of the release is told by others.
+                for line in [
+                    format!("{what} by user {who}"),
+                    format!("Release v{version} created by user {who}"),
+                    "Build succeeded".to_owned(),
+                ] {
+                    inner.outputs.say(app, &line);
+                }
+                inner.releases.changed();
+            }
             Err(_) => settled.store(false, Ordering::Release),
         }
         written

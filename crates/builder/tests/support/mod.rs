@@ -48,9 +48,12 @@ pub struct Rig {
     pub port: u16,
 }
 
-/// Everything that builds said.
+/// Everything that builds wrote, and what was said of them.
 #[derive(Debug, Default)]
-pub struct KeptOutput(std::sync::Mutex<String>);
+pub struct KeptOutput {
+    written: std::sync::Mutex<String>,
+    said: std::sync::Mutex<Vec<String>>,
+}
 
 struct Sink(Arc<KeptOutput>);
 
@@ -61,12 +64,16 @@ impl Outputs for Opener {
     fn open(&self, _: AppId, _: BuildId) -> Box<dyn OutputSink> {
         Box::new(Sink(Arc::clone(&self.0)))
     }
+
+    fn say(&self, _: AppId, text: &str) {
+        self.0.said.lock().unwrap().push(text.to_owned());
+    }
 }
 
 impl OutputSink for Sink {
     fn write(&mut self, bytes: &[u8]) {
         self.0
-            .0
+            .written
             .lock()
             .unwrap()
             .push_str(&String::from_utf8_lossy(bytes));
@@ -109,7 +116,12 @@ pub fn tgz(files: &[(&str, &str)]) -> Vec<u8> {
 
 impl KeptOutput {
     pub fn text(&self) -> String {
-        self.0.lock().unwrap().clone()
+        self.written.lock().unwrap().clone()
+    }
+
+    /// What stands in apps' logs.
+    pub fn said(&self) -> Vec<String> {
+        self.said.lock().unwrap().clone()
     }
 }
 

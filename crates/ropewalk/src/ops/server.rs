@@ -144,7 +144,10 @@ impl Server {
             store.clone(),
             engine.clone(),
             Arc::new(deploys),
-            Arc::new(platform::BuildOutputs(outputs.clone())),
+            Arc::new(platform::BuildOutputs {
+                outputs: outputs.clone(),
+                logs: logs.clone(),
+            }),
             Arc::new(egress::Egress::new(self.egress())?),
         )?;
         let log_drains = LogDrains::new(ropewalk_log_drains::Parts {

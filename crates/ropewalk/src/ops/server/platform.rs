@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use ropewalk_api::{
     AttachError, Attachment, DynoCounts, EngineStatus, InsideRequest, Platform, ProcessStatus,
     RunError, RunRequest, RunStarted, SchedulerStatus, StackStatus, Status,
@@ -13,6 +14,7 @@ use ropewalk_builder::{Builder, OutputSink};
 use ropewalk_engine::Engine;
 use ropewalk_log_drains::LogDrains;
 use ropewalk_logs::{Logs, OutputWriter, Outputs};
+use ropewalk_model::log_line::LogSource;
 use ropewalk_model::{AppId, BuildId, DynoState};
 use ropewalk_scheduler::{NewInside, NewRun, Routes, Scheduler, SchedulerError};
 use ropewalk_store::Store;
@@ -210,19 +212,28 @@ fn scheduler_status(scheduler: &Scheduler) -> SchedulerStatus {
     }
 }
 
-/// Keeps builds' output where the API reads it.
+/// Keeps builds' output where the API reads it, and tells of them in the apps' logs.
 #[derive(Debug, Clone)]
-pub(super) struct BuildOutputs(pub(super) Outputs);
+pub(super) struct BuildOutputs {
+    pub(super) outputs: Outputs,
+    pub(super) logs: Logs,
+}
 
 impl ropewalk_builder::Outputs for BuildOutputs {
     fn open(&self, _: AppId, build: BuildId) -> Box<dyn OutputSink> {
-        match self.0.create(build.0) {
+        match self.outputs.create(build.0) {
             Ok(writer) => Box::new(Sink(writer)),
             Err(error) => {
                 tracing::warn!(%build, %error, "A build's output cannot be kept.");
                 Box::new(ropewalk_builder::NoOutputs)
             }
         }
+    }
+
+    fn say(&self, app: AppId, text: &str) {
+        let now = Timestamp::now();
+        self.logs
+            .append(app, now, LogSource::App, "api", text.as_bytes());
     }
 }
 
