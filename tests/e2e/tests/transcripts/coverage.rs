@@ -27,14 +27,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
 ];
 
 /// Commands whose `--json` cannot be shown.
-const NO_JSON: &[(&str, &str)] = &[
-    (
-        "builds:cancel",
-        "a build of an app this small ends before it can be cancelled",
-    ),
-    ("features:enable", "the one feature there is is always on"),
-    ("features:disable", "the one feature there is is always on"),
-];
+const NO_JSON: &[(&str, &str)] = &[(
+    "builds:cancel",
+    "a build of an app this small ends before it can be cancelled",
+)];
 
 /// Commands that nothing can be wrong with.
 const NEVER_WRONG: &[(&str, &str)] = &[

@@ -185,10 +185,15 @@ impl Origin {
         if let Ok(buildpacks) = &mut buildpacks {
             buildpacks.sort_by_key(|one| one.ordinal);
         }
+        let mut formation: Part<Vec<Formation>> = list(from, app, "formation").await;
+        if let Ok(formation) = &mut formation {
+            // Lists come in the order of their ids.
+            formation.sort_by(|a, b| a.process_type.cmp(&b.process_type));
+        }
         Ok(Self {
             app: found,
             config_vars: part(from.read(&["apps", app, "config-vars"]).await),
-            formation: list(from, app, "formation").await,
+            formation,
             buildpacks,
             domains: list(from, app, "domains").await,
             features: list(from, app, "features").await,
