@@ -11,6 +11,7 @@ mod docker;
 mod figures;
 mod large;
 mod platform;
+mod router;
 mod run;
 mod table;
 
@@ -29,6 +30,8 @@ enum Name {
     Api(api::Api),
     /// From `git push` to serving, by phase, beside `docker build` and `docker run`
     Deploy(deploy::Deploy),
+    /// CPU time, throughput, latency and memory of the router, beside nginx, HAProxy and Caddy
+    Router(router::Router),
     /// What removes a bench's remains when it ends, in whatever way
     #[command(hide = true)]
     CleanUp(clean_up::CleanUp),
@@ -39,6 +42,7 @@ impl Bench {
         match &self.name {
             Name::Api(api) => api.run(),
             Name::Deploy(deploy) => deploy.run(),
+            Name::Router(router) => router.run(),
             Name::CleanUp(clean_up) => clean_up.run(),
         }
     }

@@ -1,5 +1,6 @@
 //! What the host needs from its distribution, and how it gets it.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, bail};
@@ -38,6 +39,19 @@ const CLIENT: [(&str, &str); 1] = [("docker", "docker-cli")];
 /// Needed only by the benches.
 const NEEDED_BY_BENCHES: [(&str, &str); 2] = [("sqlite3", "sqlite3"), ("docker", "docker-cli")];
 
+/// Needed only by the bench of the router: its peers and clients.
+const NEEDED_BY_ROUTER_BENCH: [(&str, &str); 6] = [
+    ("nginx", "nginx"),
+    ("haproxy", "haproxy"),
+    ("caddy", "caddy"),
+    ("wrk", "wrk"),
+    ("h2load", "nghttp2-client"),
+    ("openssl", "openssl"),
+];
+
+/// Packages of the above that bring a service, which nobody asked for.
+const SERVICES: [&str; 3] = ["nginx", "haproxy", "caddy"];
+
 /// Installs what is missing. Needs root only if something is.
 pub fn ensure(tests: bool) -> Result<()> {
     ensure_with(if tests { &NEEDED_BY_TESTS } else { &[] })?;
@@ -50,17 +64,36 @@ pub(crate) fn ensure_for_bench() -> Result<()> {
     ensure_with(&NEEDED_BY_BENCHES)
 }
 
-fn ensure_with(extra: &[(&str, &str)]) -> Result<()> {
-    let mut missing: Vec<&str> = NEEDED
+/// Installs what the bench of the router needs, and nothing else. The services that come along are stopped again.
+pub(crate) fn ensure_for_router_bench() -> Result<()> {
+    let missing = missing(&NEEDED_BY_ROUTER_BENCH);
+    install(&missing)?;
+    if Path::new("/run/systemd/system").exists() {
+        for service in SERVICES.iter().filter(|service| missing.contains(service)) {
+            process::quiet("systemctl", &["disable", "--now", service])?;
+        }
+    }
+    Ok(())
+}
+
+fn missing(needed: &[(&'static str, &'static str)]) -> Vec<&'static str> {
+    needed
         .iter()
-        .chain(extra)
         .filter(|(program, _)| !exists(program))
         .map(|(_, package)| *package)
-        .collect();
+        .collect()
+}
+
+fn ensure_with(extra: &[(&'static str, &'static str)]) -> Result<()> {
+    let mut missing = [missing(&NEEDED), missing(extra)].concat();
     // Another distribution's debootstrap needs Debian's keys.
-    if !std::path::Path::new("/usr/share/keyrings/debian-archive-keyring.gpg").exists() {
+    if !Path::new("/usr/share/keyrings/debian-archive-keyring.gpg").exists() {
         missing.push("debian-archive-keyring");
     }
+    install(&missing)
+}
+
+fn install(missing: &[&str]) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
@@ -82,7 +115,7 @@ fn ensure_with(extra: &[(&str, &str)]) -> Result<()> {
             "ca-certificates",
             "mount",
         ];
-        args.extend(&missing);
+        args.extend(missing);
         let output = Command::new("apt-get")
             .args(&args)
             .env("DEBIAN_FRONTEND", "noninteractive")

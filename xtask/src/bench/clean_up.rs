@@ -1,7 +1,7 @@
 //! The end of a bench, however it comes: a process of its own waits for the bench's and then removes all that was made.
 //!
-//! Ctrl-C does not reach it, and not even kill -9 of the bench leaves containers, mounts or files behind. It removes
-//! only what carries the bench's label or lies in its data directory.
+//! Ctrl-C does not reach it, and not even kill -9 of the bench leaves containers, mounts, processes or files behind. It
+//! ends and removes only what carries the bench's label or is in its data directory.
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -17,17 +17,22 @@ use crate::{engine, platform, process};
 
 /// Label of every container and image that a bench makes; its value is the bench's id.
 pub(super) const LABEL: &str = "ropewalk.bench";
+/// Folder in the data directory that is the working directory of every process a bench starts to stay, and of no other.
+pub(super) const PROCESSES: &str = "processes";
 /// For each step.
 const LIMIT: Duration = Duration::from_secs(180);
+/// For a process to end when it is told to.
+const GRACE: Duration = Duration::from_secs(2);
 
 #[derive(Args)]
 pub struct CleanUp {
     #[arg(long)]
     data: PathBuf,
-    #[arg(long)]
-    id: String,
-    #[arg(long)]
-    binary: PathBuf,
+    /// Of a bench that makes containers and images
+    #[arg(long, requires = "binary")]
+    id: Option<String>,
+    #[arg(long, requires = "id")]
+    binary: Option<PathBuf>,
 }
 
 /// While it lives, everything is removed when this process ends.
@@ -36,12 +41,23 @@ pub(super) struct Watch {
 }
 
 impl Watch {
+    /// Over a bench with a platform of its own, and Docker beside it.
     pub(super) fn over(data: &Path, id: &str, binary: &Path) -> Result<Self> {
-        let child = Command::new(std::env::current_exe()?)
-            .args(["bench", "clean-up", "--id", id, "--data"])
-            .arg(data)
-            .arg("--binary")
-            .arg(binary)
+        Self::start(data, |command| {
+            command.args(["--id", id, "--binary"]).arg(binary);
+        })
+    }
+
+    /// Over a bench that only starts processes.
+    pub(super) fn over_processes(data: &Path) -> Result<Self> {
+        Self::start(data, |_| {})
+    }
+
+    fn start(data: &Path, more: impl FnOnce(&mut Command)) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["bench", "clean-up", "--data"]).arg(data);
+        more(&mut command);
+        let child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .process_group(0)
@@ -72,12 +88,13 @@ impl CleanUp {
         // Ends when the bench's end of the pipe is closed, by itself or by the kernel.
         std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
         eprintln!("-----> Removing what the bench made");
-        let steps = [
-            self.remove_peer(),
-            platform::end(&self.data),
-            self.tear_down(),
-            self.remove_files(),
-        ];
+        let mut steps = vec![end_processes(&self.data.join(PROCESSES))];
+        if let (Some(id), Some(binary)) = (&self.id, &self.binary) {
+            steps.push(remove_peer(id));
+            steps.push(platform::end(&self.data));
+            steps.push(self.tear_down(binary));
+        }
+        steps.push(self.remove_files());
         // Every step is tried, whatever became of the one before.
         let mut good = true;
         for error in steps.into_iter().filter_map(Result::err) {
@@ -90,24 +107,11 @@ impl CleanUp {
         }
     }
 
-    /// Containers and images by label. A build that was cut off may still be making some, so it looks again.
-    fn remove_peer(&self) -> Result<()> {
-        let filter = format!("label={LABEL}={}", self.id);
-        let docker = |args: &[&str]| run(Command::new("docker").args(args), LIMIT);
-        process::wait_for(LIMIT, "Docker Engine to remove what the bench made", || {
-            let containers = docker(&["ps", "-aq", "--no-trunc", "--filter", &filter])?;
-            for id in containers.lines() {
-                let _ = docker(&["rm", "--force", "--volumes", id]);
-            }
-            Ok(containers.is_empty() && remove_images(&self.id, &[])?)
-        })
-    }
-
-    fn tear_down(&self) -> Result<()> {
+    fn tear_down(&self, binary: &Path) -> Result<()> {
         if !self.data.join("instance").exists() {
             return Ok(());
         }
-        let mut command = Command::new(&self.binary);
+        let mut command = Command::new(binary);
         command.args(["teardown", "--data"]).arg(&self.data);
         // The stack's images stay: every Ropewalk of this host that has this version uses them.
         run(&mut command, LIMIT).map(drop)
@@ -119,5 +123,58 @@ impl CleanUp {
         }
         std::fs::remove_dir_all(&self.data)
             .with_context(|| format!("{} could not be removed", self.data.display()))
+    }
+}
+
+/// Containers and images by label. A build that was cut off may still be making some, so it looks again.
+fn remove_peer(id: &str) -> Result<()> {
+    let filter = format!("label={LABEL}={id}");
+    let docker = |args: &[&str]| run(Command::new("docker").args(args), LIMIT);
+    process::wait_for(LIMIT, "Docker Engine to remove what the bench made", || {
+        let containers = docker(&["ps", "-aq", "--no-trunc", "--filter", &filter])?;
+        for id in containers.lines() {
+            let _ = docker(&["rm", "--force", "--volumes", id]);
+        }
+        Ok(containers.is_empty() && remove_images(id, &[])?)
+    })
+}
+
+/// Ends every process whose working directory is `folder`.
+fn end_processes(folder: &Path) -> Result<()> {
+    for pid in processes_in(folder)? {
+        process::end(pid, GRACE)?;
+    }
+    Ok(())
+}
+
+fn processes_in(folder: &Path) -> Result<Vec<u32>> {
+    let mut pids: Vec<u32> = std::fs::read_dir("/proc")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|pid| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == folder))
+        .collect();
+    // A parent before its children, which it ends better than we do.
+    pids.sort_unstable();
+    Ok(pids)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_works_in_the_folder_is_ended_and_nothing_else() -> Result<()> {
+        let data = tempfile::tempdir()?;
+        let folder = data.path().canonicalize()?.join(PROCESSES);
+        std::fs::create_dir(&folder)?;
+        let start = |folder: &Path| Command::new("sleep").arg("60").current_dir(folder).spawn();
+        let mut ours = start(&folder)?;
+        let mut other = start(data.path())?;
+        assert_eq!(processes_in(&folder)?, [ours.id()]);
+        end_processes(&folder)?;
+        assert!(ours.wait()?.code().is_none());
+        assert!(other.try_wait()?.is_none());
+        other.kill()?;
+        other.wait()?;
+        Ok(())
     }
 }

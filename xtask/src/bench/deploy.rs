@@ -224,7 +224,7 @@ fn machine() -> String {
 }
 
 /// Processes that want to run, over the last minute.
-fn load() -> String {
+pub(super) fn load() -> String {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().unwrap_or_default().to_owned()
 }
