@@ -8,7 +8,6 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method};
-use ropewalk_api_types::router::LogLine;
 
 use crate::clock;
 use crate::code::Code;
@@ -130,7 +129,7 @@ impl Visit {
     }
 
     fn line(&self, outcome: Outcome) -> String {
-        let mut line = String::with_capacity(256);
+        let mut line = String::with_capacity(320);
         // Writing to a String cannot fail.
         let _ = self.write(&mut line, outcome);
         line
@@ -216,11 +215,7 @@ impl Drop for Visit {
             service.map(|sent| clock::millis().saturating_sub(sent)),
         );
         if !self.router.logs.is_closed() {
-            self.router.logs.push(LogLine {
-                app: tally.app.clone(),
-                at: format!("{:.6}", jiff::Timestamp::now()),
-                text: self.line(outcome),
-            });
+            self.router.logs.push(tally, self.line(outcome));
         }
     }
 }
