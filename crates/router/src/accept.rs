@@ -17,11 +17,13 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use crate::alarm::{self, Alarms};
 use crate::pace::Streams;
 use crate::proxy;
 use crate::rendezvous;
 use crate::request::Peer;
 use crate::router::Router;
+use crate::seldom::seldom;
 use crate::sniff::{self, Opening};
 use crate::stall::{self, Stall};
 
@@ -62,9 +64,14 @@ pub(crate) async fn run(router: Arc<Router>, listener: TcpListener, greeting: Gr
             Ok((stream, addr)) => {
                 let greeted = greet(Arc::clone(&router), stream, addr, port, greeting.clone());
                 let cut = router.cut.clone();
-                router
-                    .tasks
-                    .spawn(async move { cut.run_until_cancelled_owned(greeted).await });
+                router.tasks.spawn(alarm::keep(async move {
+                    let cut = pin!(cut.cancelled());
+                    tokio::select! {
+                        biased;
+                        () = greeted => {}
+                        () = seldom(cut) => {}
+                    }
+                }));
             }
             Err(error) if is_of_the_client(&error) => {}
             Err(error) => {
@@ -88,7 +95,6 @@ async fn greet(
     counters.connections.fetch_add(1, Relaxed);
     counters.open_connections.fetch_add(1, Relaxed);
     let served = async {
-        stream.set_nodelay(true)?;
         let tls = match greeting {
             Greeting::Plain => None,
             Greeting::Tls(tls) => Some(tls),
@@ -107,31 +113,46 @@ async fn greet(
         let Some(tls) = tls else {
             let sniffed = sniff::opening(stream);
             let (opening, stream) = patiently(&stopping, router.limits.header, sniffed).await?;
-            serve(router, peer, stream, opening == Opening::Http2).await;
+            match opening {
+                Opening::Http2 => Box::pin(serve_http2(router, peer, stream)).await,
+                _ => serve_http1(router, peer, stream).await,
+            }
             return Ok(());
         };
-        let stream = patiently(&stopping, router.limits.handshake, tls.accept(stream)).await?;
-        // Who agreed on HTTP/2 has to begin with its preface, for which hyper would wait for ever; and who agreed on
-        // nothing may have come for a terminal.
-        let agreed = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
-        match agreed.as_deref() {
-            Some(b"http/1.1") => serve(router, peer, stream, false).await,
-            agreed => {
-                let http2 = agreed == Some(b"h2");
-                let sniffed = sniff::opening(stream);
-                let (opening, stream) = patiently(&stopping, router.limits.header, sniffed).await?;
-                match opening {
-                    Opening::Rendezvous if !http2 => rendezvous::join(&router, stream).await?,
-                    _ => serve(router, peer, stream, http2).await,
-                }
-            }
-        }
-        io::Result::Ok(())
+        // In a box: what TLS needs of its task is many times what HTTP/1 does.
+        Box::pin(greet_tls(router, peer, tls, stream)).await
     };
     if let Err(error) = served.await {
         tracing::debug!(%addr, %error, "A client did not get as far as a request.");
     }
     counters.open_connections.fetch_sub(1, Relaxed);
+}
+
+async fn greet_tls(
+    router: Arc<Router>,
+    peer: Arc<Peer>,
+    tls: TlsAcceptor,
+    stream: TcpStream,
+) -> io::Result<()> {
+    let stopping = router.stopping.clone();
+    let stream = patiently(&stopping, router.limits.handshake, tls.accept(stream)).await?;
+    // Who agreed on HTTP/2 has to begin with its preface, for which hyper would wait for ever; and who agreed on
+    // nothing may have come for a terminal.
+    let agreed = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+    match agreed.as_deref() {
+        Some(b"http/1.1") => serve_http1(router, peer, stream).await,
+        agreed => {
+            let http2 = agreed == Some(b"h2");
+            let sniffed = sniff::opening(stream);
+            let (opening, stream) = patiently(&stopping, router.limits.header, sniffed).await?;
+            match opening {
+                Opening::Rendezvous if !http2 => rendezvous::join(&router, stream).await?,
+                _ if http2 => Box::pin(serve_http2(router, peer, stream)).await,
+                _ => serve_http1(router, peer, stream).await,
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The first byte that a client sends, which stays where it is.
@@ -140,62 +161,74 @@ async fn first_byte(stream: &TcpStream) -> io::Result<Option<u8>> {
     Ok((stream.peek(&mut first).await? == 1).then_some(first[0]))
 }
 
-async fn serve<S>(router: Arc<Router>, peer: Arc<Peer>, stream: S, http2: bool)
+async fn serve_http1<S>(router: Arc<Router>, peer: Arc<Peer>, stream: S)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let stopping = router.stopping.clone();
     let limits = router.limits.clone();
     let stream = TokioIo::new(Stall::new(stream, Arc::clone(&peer.stall)));
     let begun = Arc::new(Notify::new());
-    let beginning = Arc::clone(&begun);
+    let leave = pin!(leave(router.stopping.clone(), Arc::clone(&begun)));
     let service = service_fn(move |request| {
-        beginning.notify_one();
+        begun.notify_one();
         proxy::serve(Arc::clone(&router), Arc::clone(&peer), request)
     });
-    // A graceful shutdown before the first request would close the connection without reading it.
-    let leave = async {
-        stopping.cancelled().await;
-        let _ = timeout(LAST_CALL, begun.notified()).await;
-    };
+    let connection = http1::Builder::new()
+        .timer(Alarms)
+        .header_read_timeout(limits.header)
+        .max_headers(limits.headers)
+        .max_header_size(limits.head)
+        .max_buf_size(limits.head)
+        .serve_connection(stream, service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
     // How it ended is in the records of its requests; a connection may end at any time.
-    if http2 {
-        let connection = http2::Builder::new(Streams)
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(STREAMS)
-            .initial_stream_window_size(WINDOW)
-            .initial_connection_window_size(4 * WINDOW)
-            .max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX))
-            .keep_alive_interval(limits.header)
-            .serve_connection(stream, service);
-        let mut connection = pin!(connection);
-        tokio::select! {
-            biased;
-            _ = connection.as_mut() => {}
-            () = leave => {
-                connection.as_mut().graceful_shutdown();
-                let _ = connection.await;
-            }
-        }
-    } else {
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.header)
-            .max_headers(limits.headers)
-            .max_header_size(limits.head)
-            .max_buf_size(limits.head)
-            .serve_connection(stream, service)
-            .with_upgrades();
-        let mut connection = pin!(connection);
-        tokio::select! {
-            biased;
-            _ = connection.as_mut() => {}
-            () = leave => {
-                connection.as_mut().graceful_shutdown();
-                let _ = connection.await;
-            }
+    tokio::select! {
+        biased;
+        _ = connection.as_mut() => {}
+        () = seldom(leave) => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
         }
     }
+}
+
+async fn serve_http2<S>(router: Arc<Router>, peer: Arc<Peer>, stream: S)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let limits = router.limits.clone();
+    let stream = TokioIo::new(Stall::new(stream, Arc::clone(&peer.stall)));
+    let begun = Arc::new(Notify::new());
+    let leave = pin!(leave(router.stopping.clone(), Arc::clone(&begun)));
+    let service = service_fn(move |request| {
+        begun.notify_one();
+        proxy::serve(Arc::clone(&router), Arc::clone(&peer), request)
+    });
+    let connection = http2::Builder::new(Streams)
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(4 * WINDOW)
+        .max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX))
+        .keep_alive_interval(limits.header)
+        .serve_connection(stream, service);
+    let mut connection = pin!(connection);
+    tokio::select! {
+        biased;
+        _ = connection.as_mut() => {}
+        () = seldom(leave) => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+}
+
+/// Returns when the router stops and the client may be told so: a graceful shutdown before the first request would
+/// close the connection without reading it.
+async fn leave(stopping: CancellationToken, begun: Arc<Notify>) {
+    stopping.cancelled().await;
+    let _ = timeout(LAST_CALL, begun.notified()).await;
 }
 
 /// What a client has to do before its first request: within `limit`, and soon once the router stops.

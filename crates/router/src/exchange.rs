@@ -2,15 +2,17 @@
 //!
 //! Says precisely how it failed; whether to try again is not decided here.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
-use tokio::time::sleep;
 
+use crate::alarm::Alarm;
 use crate::clock;
 use crate::code::Code;
 use crate::pool::Sender;
@@ -44,16 +46,13 @@ pub(crate) async fn exchange(
     let begun = clock::millis();
     let mut reply = pin!(sender.send(request));
     let mut sender = Some(sender);
+    let mut alarm = Alarm::take();
     loop {
         let due = due(progress.as_deref(), begun, patience);
-        let overdue = async {
-            match due {
-                Some((at, _)) => {
-                    sleep(Duration::from_millis(at.saturating_sub(clock::millis()))).await;
-                }
-                None => std::future::pending().await,
-            }
-        };
+        let overdue = poll_fn(|cx| match due {
+            Some((at, _)) => alarm.poll_at(cx, clock::at(at)),
+            None => Poll::Pending,
+        });
         let ended = async {
             match &mut sender {
                 Some(sender) => sender.ended().await,

@@ -1,7 +1,7 @@
 //! The data plane: takes every request of every app, finds its dyno, and streams both ways.
 //!
 //! # Layout
-//! A request goes through `accept` (sockets, HTTP/1 and 2; `tls`, `sniff`, `stall`, `pace`), `proxy` (the straight
+//! A request goes through `accept` (sockets, HTTP/1 and 2; `tls`, `sniff`, `stall`, `pace`, `alarm`, `seldom`), `proxy` (the straight
 //! line), `request` (its head), `table` (host to app), `hold` (while an app boots), `balance` (which
 //! dyno; `health`: may it), `line` (while none has a place), `pool` (a connection), `exchange` (one attempt), `relay` and `upload` (the bodies) or
 //! `tunnel` (after an upgrade), and ends in `access` (its record) or `pages` (our own answer, with
@@ -14,6 +14,7 @@
 mod accept;
 mod access;
 mod affinity;
+mod alarm;
 mod authority;
 pub mod balance;
 mod clock;
@@ -36,6 +37,7 @@ mod rendezvous;
 mod request;
 mod router;
 mod saved;
+mod seldom;
 mod sniff;
 mod stall;
 mod stats;
@@ -45,10 +47,12 @@ mod tunnel;
 mod upload;
 mod upstream;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::net::sockopt::set_tcp_nodelay;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -245,8 +249,10 @@ fn sockets(
     }
     all.into_iter()
         .map(|(listener, greeting)| {
-            let ready = listener
-                .set_nonblocking(true)
+            // What is set on the socket is set on every connection that comes over it.
+            let ready = set_tcp_nodelay(&listener, true)
+                .map_err(io::Error::from)
+                .and_then(|()| listener.set_nonblocking(true))
                 .and_then(|()| TcpListener::from_std(listener));
             let socket = ready.map_err(|source| RouterError::Socket { source })?;
             Ok((socket, greeting))

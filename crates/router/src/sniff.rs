@@ -13,10 +13,9 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// A stream whose first bytes were read already and are given out again.
 #[derive(Debug)]
 pub(crate) struct Rewound<S> {
-    head: [u8; PREFACE.len()],
-    /// The part of `head` not yet given out.
+    head: Vec<u8>,
+    /// How much of `head` was given out; nothing is kept once it was all of it.
     given: usize,
-    filled: usize,
     stream: S,
 }
 
@@ -35,30 +34,29 @@ const OPENINGS: [(&[u8], Opening); 2] = [
     (SECRET_MARK.as_bytes(), Opening::Rendezvous),
 ];
 
-/// What `stream` begins with; reads no more than it takes to tell.
+/// Bytes read at first: the usual head of a request, so that it need not be read in two pieces.
+const FIRST: usize = 4 * 1024;
+
+/// What `stream` begins with; waits for no more than it takes to tell.
 pub(crate) async fn opening<S: AsyncRead + Unpin>(
     mut stream: S,
 ) -> io::Result<(Opening, Rewound<S>)> {
-    let mut head = [0; PREFACE.len()];
-    let mut filled = 0;
+    let mut head = Vec::with_capacity(FIRST);
     let found = loop {
-        let read = &head[..filled];
+        let read = head.as_slice();
         if let Some((_, opening)) = OPENINGS.iter().find(|(mark, _)| read.starts_with(mark)) {
             break *opening;
         }
         if !OPENINGS.iter().any(|(mark, _)| mark.starts_with(read)) {
             break Opening::Http1;
         }
-        let count = stream.read(&mut head[filled..]).await?;
-        if count == 0 {
+        if stream.read_buf(&mut head).await? == 0 {
             break Opening::Http1;
         }
-        filled += count;
     };
     let rewound = Rewound {
         head,
         given: 0,
-        filled,
         stream,
     };
     Ok((found, rewound))
@@ -71,11 +69,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.given < this.filled {
-            let left = &this.head[this.given..this.filled];
+        if this.given < this.head.len() {
+            let left = &this.head[this.given..];
             let count = left.len().min(buf.remaining());
             buf.put_slice(&left[..count]);
             this.given += count;
+            if this.given == this.head.len() {
+                (this.head, this.given) = (Vec::new(), 0);
+            }
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut this.stream).poll_read(cx, buf)
