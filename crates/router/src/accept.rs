@@ -171,7 +171,12 @@ where
     let leave = pin!(leave(router.stopping.clone(), Arc::clone(&begun)));
     let service = service_fn(move |request| {
         begun.notify_one();
-        proxy::serve(Arc::clone(&router), Arc::clone(&peer), request)
+        // In a box, which is gone with the request: hyper keeps room for one as long as the connection lives.
+        Box::pin(proxy::serve(
+            Arc::clone(&router),
+            Arc::clone(&peer),
+            request,
+        ))
     });
     let connection = http1::Builder::new()
         .timer(Alarms)
