@@ -11,6 +11,7 @@ use ropewalk_engine::{Engine, NetworkSpec, firewall::Firewall};
 use ropewalk_store::Store;
 use ropewalk_telemetry::Tasks;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::Parts;
 use crate::ops::data::Data;
@@ -24,38 +25,46 @@ const RETRY: Duration = Duration::from_secs(2);
 pub(super) fn start(data: &Data, parts: &Parts, tasks: &Tasks, prepared: watch::Sender<bool>) {
     let (data, store, engine) = (data.clone(), parts.store.clone(), parts.engine.clone());
     tasks.supervise("host", move |token| {
-        let (data, store, engine, prepared) = (
-            data.clone(),
-            store.clone(),
-            engine.clone(),
-            prepared.clone(),
-        );
-        async move {
-            let mut said = String::new();
-            loop {
-                let wait = match prepare(&data, &store, engine.as_ref()).await {
-                    Ok(()) => {
-                        said.clear();
-                        prepared.send_replace(true);
-                        PERIOD
-                    }
-                    Err(error) => {
-                        let text = format!("{error:#}");
-                        if text != said {
-                            tracing::warn!(error = text, "The host is not ready for dynos.");
-                            said = text;
-                        }
-                        prepared.send_replace(false);
-                        RETRY
-                    }
-                };
-                tokio::select! {
-                    () = token.cancelled() => return Ok::<(), Infallible>(()),
-                    () = tokio::time::sleep(wait) => {}
-                }
-            }
-        }
+        let (data, store, engine) = (data.clone(), store.clone(), engine.clone());
+        let look = move || {
+            let (data, store, engine) = (data.clone(), store.clone(), engine.clone());
+            async move { prepare(&data, &store, engine.as_ref()).await }
+        };
+        keep(token, prepared.clone(), look)
     });
+}
+
+/// Prepares now and then, and says whether all is in place. Ends as soon as it is told to: an engine that takes in
+/// a stack for half a minute does not hold the server up.
+async fn keep<F: Future<Output = Result<()>>>(
+    token: CancellationToken,
+    prepared: watch::Sender<bool>,
+    prepare: impl Fn() -> F,
+) -> Result<(), Infallible> {
+    let look = async {
+        let mut said = String::new();
+        loop {
+            let wait = match prepare().await {
+                Ok(()) => {
+                    said.clear();
+                    prepared.send_replace(true);
+                    PERIOD
+                }
+                Err(error) => {
+                    let text = format!("{error:#}");
+                    if text != said {
+                        tracing::warn!(error = text, "The host is not ready for dynos.");
+                        said = text;
+                    }
+                    prepared.send_replace(false);
+                    RETRY
+                }
+            };
+            tokio::time::sleep(wait).await;
+        }
+    };
+    token.run_until_cancelled(look).await;
+    Ok(())
 }
 
 async fn prepare(data: &Data, store: &Store, engine: &dyn Engine) -> Result<()> {
@@ -105,6 +114,24 @@ fn name_servers(text: &str) -> Vec<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_takes_long_does_not_hold_up_the_end() {
+        let (token, prepared) = (CancellationToken::new(), watch::Sender::new(false));
+        let begun = tokio::sync::Notify::new();
+        let keep = keep(token.clone(), prepared.clone(), || {
+            begun.notify_one();
+            std::future::pending()
+        });
+        let stop = async {
+            begun.notified().await;
+            token.cancel();
+        };
+        let both = async { tokio::join!(keep, stop) };
+        let ended = tokio::time::timeout(Duration::from_secs(10), both).await;
+        assert!(ended.is_ok());
+        assert!(!*prepared.borrow());
+    }
 
     #[test]
     fn behind_a_server_on_the_host_itself_are_those_it_asks() {
