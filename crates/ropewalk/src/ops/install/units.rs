@@ -24,7 +24,8 @@ pub(super) fn units(domain: &str, tls: bool, ssh: Option<u16>) -> Vec<(&'static 
                 "[Unit]\n\
                  Description=Ropewalk server (control plane)\n\
                  After=docker.service network-online.target\n\
-                 Wants=docker.service network-online.target\n\n\
+                 Wants=docker.service network-online.target\n\
+                 StartLimitIntervalSec=0\n\n\
                  [Service]\n\
                  Type=notify\n\
                  ExecStart={BINARY} server --data {DEFAULT_DATA} --domain {domain}{https}{ssh}\n\
@@ -49,7 +50,9 @@ pub(super) fn units(domain: &str, tls: bool, ssh: Option<u16>) -> Vec<(&'static 
                 "[Unit]\n\
                  Description=Ropewalk router (data plane)\n\
                  Requires={sockets}\n\
-                 After={sockets}\n\n\
+                 After={sockets}\n\
+                 # However often it ends: giving up would close the sockets too.\n\
+                 StartLimitIntervalSec=0\n\n\
                  [Service]\n\
                  Type=notify\n\
                  ExecStart={BINARY} router --data {DEFAULT_DATA}{cert}\n\
@@ -80,7 +83,9 @@ fn socket_unit(name: &str, port: u16) -> String {
          ListenStream={port}\n\
          FileDescriptorName={name}\n\
          Service=ropewalk-router.service\n\
-         Backlog=4096\n\n\
+         Backlog=4096\n\
+         # However many connections find no router.\n\
+         TriggerLimitIntervalSec=0\n\n\
          [Install]\n\
          WantedBy=sockets.target\n"
     )
@@ -105,6 +110,10 @@ mod tests {
         let https = text(&units, "ropewalk-https.socket");
         assert!(https.contains("ListenStream=443\nFileDescriptorName=https\n"));
         let server = text(&units, "ropewalk-server.service");
+        for service in [&router, &server] {
+            assert!(service.contains("StartLimitIntervalSec=0\n\n[Service]"));
+        }
+        assert!(https.contains("TriggerLimitIntervalSec=0\n"));
         assert!(server.contains(
             "ExecStart=/usr/local/bin/ropewalk server --data /var/lib/ropewalk \
              --domain example.com --https --port 443 --ssh [::]:2222\n"
