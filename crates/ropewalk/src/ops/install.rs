@@ -81,7 +81,7 @@ impl Install {
         printer.line("-----> Starting")?;
         loud(Command::new("systemctl").arg("daemon-reload"))?;
         let engine = engine::ensure().await?;
-        if let Some(text) = engine::live_restore(engine.as_ref())? {
+        if let Some(text) = engine::live_restore(engine.as_ref()).await? {
             printer.line(&format!("       {text}"))?;
         }
         let sockets = if tls {

@@ -17,6 +17,8 @@ const CONFIGURATION: &str = "/etc/docker/daemon.json";
 const NOBODY: &str = "00000000";
 /// For an engine that was started to answer.
 const START: Duration = Duration::from_secs(30);
+/// For one that was told to read its settings again.
+const RELOAD: Duration = Duration::from_secs(5);
 
 /// What the engine says of itself; `None` when none answers within 5 s.
 pub(super) async fn info() -> Option<EngineInfo> {
@@ -39,46 +41,90 @@ pub(super) async fn ensure() -> Result<Option<EngineInfo>> {
     }
 }
 
+/// What the engine's settings say about live-restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Settings {
+    /// There are none.
+    Absent,
+    /// Turn it on.
+    On,
+    /// Somebody's, of something else.
+    Other,
+}
+
+impl Settings {
+    fn read(path: &Path) -> Self {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::Absent,
+            Err(_) => Self::Other,
+        }
+    }
+
+    fn parse(text: &str) -> Self {
+        let settings: Option<serde_json::Value> = serde_json::from_str(text).ok();
+        let is_on = settings.is_some_and(|all| all["live-restore"] == true);
+        if is_on { Self::On } else { Self::Other }
+    }
+}
+
 /// What is done about live-restore, with which dynos go on while the engine is restarted or upgraded.
 #[derive(Debug, PartialEq, Eq)]
 enum LiveRestore {
     /// It is on.
     On,
     Write,
+    /// The settings turn it on, and the engine has not read them.
+    Reload,
     /// It stays off; the reason.
     Leave(&'static str),
 }
 
-fn decide(configured: bool, engine: Option<&EngineInfo>) -> LiveRestore {
-    match engine {
-        None => LiveRestore::Leave("Docker Engine does not answer"),
-        Some(info) if info.live_restore => LiveRestore::On,
-        Some(info) if info.swarm => {
+fn decide(settings: Settings, engine: Option<&EngineInfo>) -> LiveRestore {
+    match (engine, settings) {
+        (None, _) => LiveRestore::Leave("Docker Engine does not answer"),
+        (Some(info), _) if info.live_restore => LiveRestore::On,
+        (Some(info), _) if info.swarm => {
             LiveRestore::Leave("Docker Engine is a node of a swarm, which does not go with it")
         }
-        Some(_) if configured => LiveRestore::Leave("/etc/docker/daemon.json is there already"),
-        Some(_) => LiveRestore::Write,
+        (Some(_), Settings::Absent) => LiveRestore::Write,
+        (Some(_), Settings::On) => LiveRestore::Reload,
+        (Some(_), Settings::Other) => {
+            LiveRestore::Leave("/etc/docker/daemon.json is there already, and does not turn it on")
+        }
     }
 }
 
 /// Turns live-restore on where that harms nobody; the text says why not otherwise.
-pub(super) fn live_restore(engine: Option<&EngineInfo>) -> Result<Option<String>> {
+pub(super) async fn live_restore(engine: Option<&EngineInfo>) -> Result<Option<String>> {
     let path = Path::new(CONFIGURATION);
-    match decide(path.exists(), engine) {
-        LiveRestore::On => Ok(None),
+    match decide(Settings::read(path), engine) {
+        LiveRestore::On => return Ok(None),
         LiveRestore::Write => {
             write(path, "{\n  \"live-restore\": true\n}\n")?;
-            // A reload is enough for it. An engine of another service manager reads it at its next start.
-            let _ = Command::new("systemctl")
-                .args(["try-reload-or-restart", "docker.service"])
-                .stderr(Stdio::null())
-                .status();
-            Ok(None)
         }
-        LiveRestore::Leave(reason) => Ok(Some(format!(
-            "live-restore stays off, so that a restart of Docker Engine stops dynos: {reason}"
-        ))),
+        LiveRestore::Reload => {}
+        LiveRestore::Leave(reason) => {
+            return Ok(Some(format!(
+                "live-restore stays off, so that a restart of Docker Engine stops dynos: {reason}"
+            )));
+        }
     }
+    // The signal itself: `systemctl reload` runs a program for it that a small server may not have.
+    let _ = Command::new("systemctl")
+        .args(["kill", "--kill-who=main", "--signal=HUP", "docker.service"])
+        .stderr(Stdio::null())
+        .status();
+    let began = Instant::now();
+    while began.elapsed() < RELOAD {
+        if info().await.is_some_and(|info| info.live_restore) {
+            return Ok(None);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(Some(format!(
+        "live-restore is on from Docker Engine's next start, by {CONFIGURATION}; until then its restart stops dynos"
+    )))
 }
 
 #[cfg(test)]
@@ -102,23 +148,42 @@ mod tests {
 
     #[test]
     fn live_restore_is_set_only_where_that_harms_nobody() {
-        let write = |configured, engine: Option<EngineInfo>| {
-            decide(configured, engine.as_ref()) == LiveRestore::Write
-        };
-        assert!(write(false, Some(engine(false, false))));
-        assert!(!write(true, Some(engine(false, false))), "somebody's file");
+        let decided = |settings, engine: EngineInfo| decide(settings, Some(&engine));
+        assert_eq!(
+            decided(Settings::Absent, engine(false, false)),
+            LiveRestore::Write
+        );
         assert!(matches!(
-            decide(false, Some(&engine(false, true))),
+            decided(Settings::Other, engine(false, false)),
+            LiveRestore::Leave(reason) if reason.contains("daemon.json")
+        ));
+        assert!(matches!(
+            decided(Settings::Absent, engine(false, true)),
             LiveRestore::Leave(reason) if reason.contains("swarm")
         ));
         assert!(
-            !write(false, None),
+            matches!(decide(Settings::Absent, None), LiveRestore::Leave(_)),
             "a stopped engine may be a swarm's node"
         );
         assert_eq!(
-            decide(false, Some(&engine(true, false))),
+            decided(Settings::Absent, engine(true, false)),
             LiveRestore::On,
             "a flag of its unit set it: both would keep it from starting"
         );
+    }
+
+    #[test]
+    fn settings_that_turn_it_on_only_have_to_be_read() {
+        let settings = |text: &str| Settings::parse(text);
+        assert_eq!(
+            decide(
+                settings("{ \"live-restore\": true }"),
+                Some(&engine(false, false))
+            ),
+            LiveRestore::Reload
+        );
+        for other in ["{}", "{ \"live-restore\": false }", "", "no json"] {
+            assert_eq!(settings(other), Settings::Other, "{other:?}");
+        }
     }
 }
