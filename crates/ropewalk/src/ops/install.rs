@@ -6,9 +6,11 @@
 mod domain;
 mod engine;
 mod packages;
+mod services;
 mod units;
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -16,11 +18,14 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::{DEFAULT_DATA, data::Data};
+use super::DEFAULT_DATA;
+use super::data::{Data, replace};
 use crate::ui::Printer;
 
 /// Where the binary goes.
 const BINARY: &str = "/usr/local/bin/ropewalk";
+/// Where units of the administrator go.
+const UNITS: &str = "/etc/systemd/system";
 
 #[derive(Debug, Args)]
 pub(crate) struct Install {
@@ -70,7 +75,7 @@ impl Install {
         install_binary(&below(BINARY))?;
         let tls = self.tls(&below)?;
         for (name, text) in units::units(&domain, tls, self.ssh) {
-            write(&below("/etc/systemd/system").join(name), &text)?;
+            write(&below(UNITS).join(name), &text)?;
         }
         Data::open(&below(DEFAULT_DATA))?;
         if staged.is_some() {
@@ -79,29 +84,18 @@ impl Install {
         printer.line("-----> Building the stack debian-13 (a few minutes)")?;
         loud(Command::new(BINARY).args(["stacks:build", "debian-13"]))?;
         printer.line("-----> Starting")?;
-        loud(Command::new("systemctl").arg("daemon-reload"))?;
         let engine = engine::ensure().await?;
         if let Some(text) = engine::live_restore(engine.as_ref()).await? {
             printer.line(&format!("       {text}"))?;
         }
-        let sockets = if tls {
-            vec!["ropewalk-http.socket", "ropewalk-https.socket"]
-        } else {
-            vec!["ropewalk-http.socket"]
+        let sockets: &[&str] = match tls {
+            true => &[services::HTTP, services::HTTPS],
+            false => {
+                services::remove_https()?;
+                &[services::HTTP]
+            }
         };
-        let mut enable = Command::new("systemctl");
-        loud(
-            enable
-                .args(["enable", "--now"])
-                .args(sockets)
-                .args(["ropewalk-server.service", "ropewalk-router.service"]),
-        )?;
-        // Units that ran before this installation go on with the new program; sockets stay open meanwhile.
-        loud(Command::new("systemctl").args([
-            "restart",
-            "ropewalk-server.service",
-            "ropewalk-router.service",
-        ]))?;
+        services::run(sockets)?;
         let scheme = if tls { "https" } else { "http" };
         printer.line("")?;
         printer.line(&format!(
@@ -129,10 +123,12 @@ impl Install {
         let folder = below("/etc/ropewalk");
         fs::create_dir_all(&folder)?;
         for (from, to) in [(cert, "cert.pem"), (key, "key.pem")] {
+            let text =
+                fs::read(from).with_context(|| format!("{} could not be read", from.display()))?;
             let target = folder.join(to);
-            fs::copy(from, &target)
-                .with_context(|| format!("{} could not be copied", from.display()))?;
-            fs::set_permissions(&target, fs::Permissions::from_mode(0o600))?;
+            if fs::read(&target).ok().as_ref() != Some(&text) {
+                replace(&target, &text, 0o600)?;
+            }
         }
         Ok(true)
     }
@@ -152,7 +148,7 @@ fn loud(command: &mut Command) -> Result<()> {
 /// Copies this program; the one in place is replaced by rename, for it may be running.
 fn install_binary(target: &Path) -> Result<()> {
     let source = std::env::current_exe()?;
-    if source == target {
+    if source == target || is_same(&source, target)? {
         return Ok(());
     }
     if let Some(folder) = target.parent() {
@@ -165,15 +161,44 @@ fn install_binary(target: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Whether both files hold the same bytes.
+fn is_same(one: &Path, other: &Path) -> io::Result<bool> {
+    let mut files = match File::open(other) {
+        Ok(other) => [File::open(one)?, other],
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let [length, other_length] = [files[0].metadata()?.len(), files[1].metadata()?.len()];
+    if length != other_length {
+        return Ok(false);
+    }
+    let mut parts = [Vec::new(), Vec::new()];
+    loop {
+        for (file, part) in files.iter_mut().zip(&mut parts) {
+            part.clear();
+            file.take(1 << 20).read_to_end(part)?;
+        }
+        if parts[0] != parts[1] || parts[0].is_empty() {
+            return Ok(parts[0] == parts[1]);
+        }
+    }
+}
+
+/// A file that already says it keeps its time: whatever is older is restarted.
 fn write(path: &Path, text: &str) -> Result<()> {
+    if fs::read_to_string(path).is_ok_and(|now| now == text) {
+        return Ok(());
+    }
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    fs::write(path, text).with_context(|| format!("{} could not be written", path.display()))
+    replace(path, text.as_bytes(), 0o644)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     fn mode(path: &Path) -> u32 {
@@ -193,7 +218,18 @@ mod tests {
             ssh: Some(2222),
         };
         install().run().await?;
-        // Again, over what is there: an upgrade.
+        let times = || -> Result<Vec<SystemTime>> {
+            let files = ["usr/local/bin/ropewalk", "etc/ropewalk/cert.pem"];
+            let units = fs::read_dir(root.join("etc/systemd/system"))?;
+            let units = units.map(|unit| Ok(unit?.metadata()?.modified()?));
+            let files = files.map(|file| Ok(fs::metadata(root.join(file))?.modified()?));
+            units.chain(files).collect()
+        };
+        let before = times()?;
+        install().run().await?;
+        assert_eq!(times()?, before, "nothing was written anew");
+        // Over another version: an upgrade.
+        fs::write(root.join("usr/local/bin/ropewalk"), "an older program")?;
         install().run().await?;
         assert_eq!(mode(&root.join("usr/local/bin/ropewalk")), 0o755);
         assert_eq!(fs::read_dir(root.join("usr/local/bin"))?.count(), 1);

@@ -1,0 +1,145 @@
+//! What systemd is told: which units run, now and from boot on, and which have to start anew.
+//!
+//! A unit that already runs what is installed is left alone. Listening sockets stay open whatever is restarted.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rustix::time::{ClockId, clock_gettime};
+
+use super::{BINARY, UNITS, loud};
+
+pub(super) const HTTP: &str = "ropewalk-http.socket";
+pub(super) const HTTPS: &str = "ropewalk-https.socket";
+pub(super) const SERVICES: [&str; 2] = ["ropewalk-server.service", "ropewalk-router.service"];
+
+/// Has everything run that the units say, by the units and the program as they are now.
+pub(super) fn run(sockets: &[&str]) -> Result<()> {
+    loud(&mut systemctl("daemon-reload"))?;
+    loud(
+        systemctl("enable")
+            .arg("--quiet")
+            .args(sockets)
+            .args(SERVICES),
+    )?;
+    let mut stale = Vec::new();
+    for service in SERVICES {
+        if is_stale(service)? {
+            stale.push(service);
+        }
+    }
+    if !stale.is_empty() {
+        // First, for systemd opens no socket while the service behind it runs. The router asks for its sockets.
+        loud(systemctl("restart").args(stale))?;
+    }
+    loud(systemctl("start").args(sockets).args(SERVICES))
+}
+
+/// Ends the socket of an earlier installation that had a certificate.
+pub(super) fn remove_https() -> Result<()> {
+    let unit = Path::new(UNITS).join(HTTPS);
+    if !unit.exists() {
+        return Ok(());
+    }
+    // The router no longer asks for it, and goes on: `disable` has the units read anew before it stops one.
+    loud(systemctl("disable").args(["--quiet", "--now", HTTPS]))?;
+    std::fs::remove_file(&unit).with_context(|| format!("{} could not be removed", unit.display()))
+}
+
+fn systemctl(verb: &str) -> Command {
+    let mut command = Command::new("systemctl");
+    command.arg(verb);
+    command
+}
+
+/// Whether a service runs a program or a unit that has been replaced since it began.
+fn is_stale(service: &str) -> Result<bool> {
+    let output = systemctl("show")
+        .args([
+            "--property=ActiveState,ExecMainStartTimestampMonotonic",
+            service,
+        ])
+        .stderr(Stdio::inherit())
+        .output()
+        .context("systemctl could not be run")?;
+    let Some(began) = began(&String::from_utf8_lossy(&output.stdout)) else {
+        return Ok(false);
+    };
+    // Both clocks now: what was set since does not matter.
+    let age = duration(ClockId::Monotonic).saturating_sub(began);
+    let began = duration(ClockId::Realtime).saturating_sub(age);
+    let unit = Path::new(UNITS).join(service);
+    for file in [Path::new(BINARY), &unit] {
+        let meta = file
+            .metadata()
+            .with_context(|| format!("{} could not be looked at", file.display()))?;
+        if changed(&meta) >= began {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// When the main process began, since boot; `None` when the service is not up.
+fn began(properties: &str) -> Option<Duration> {
+    let of: BTreeMap<&str, &str> = properties
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .collect();
+    if !matches!(
+        *of.get("ActiveState")?,
+        "active" | "activating" | "reloading"
+    ) {
+        return None;
+    }
+    let micros = of.get("ExecMainStartTimestampMonotonic")?.parse().ok()?;
+    (micros > 0).then(|| Duration::from_micros(micros))
+}
+
+/// By the change of the inode: a rename is one, and a copy that keeps the source's time is too.
+fn changed(meta: &std::fs::Metadata) -> Duration {
+    let seconds = u64::try_from(meta.ctime()).unwrap_or_default();
+    let nanos = u32::try_from(meta.ctime_nsec()).unwrap_or_default();
+    Duration::new(seconds, nanos)
+}
+
+fn duration(clock: ClockId) -> Duration {
+    Duration::try_from(clock_gettime(clock)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_service_that_is_up_can_be_stale() {
+        let text = |state: &str, began: &str| {
+            format!("ExecMainStartTimestampMonotonic={began}\nActiveState={state}\n")
+        };
+        let second = Some(Duration::from_secs(1));
+        assert_eq!(super::began(&text("active", "1000000")), second);
+        assert_eq!(super::began(&text("activating", "1000000")), second);
+        for none in [
+            text("inactive", "1000000"),
+            text("failed", "1000000"),
+            text("activating", "0"),
+            String::new(),
+        ] {
+            assert_eq!(super::began(&none), None, "{none:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_just_written_was_changed_now() -> Result<()> {
+        let before = duration(ClockId::Realtime);
+        let file = tempfile::NamedTempFile::new()?;
+        let age = duration(ClockId::Realtime).saturating_sub(changed(&file.as_file().metadata()?));
+        assert!(age < before, "not since 1970");
+        assert!(age < Duration::from_secs(60), "{age:?}");
+        Ok(())
+    }
+}
