@@ -6,6 +6,7 @@
 mod domain;
 mod engine;
 mod packages;
+mod ready;
 mod services;
 mod units;
 
@@ -96,6 +97,8 @@ impl Install {
             }
         };
         services::run(sockets)?;
+        printer.line("-----> Waiting until dynos can be run")?;
+        ready::wait(&domain, &printer).await?;
         let scheme = if tls { "https" } else { "http" };
         printer.line("")?;
         printer.line(&format!(
