@@ -65,6 +65,10 @@ impl Install {
                     "no systemd runs here; `ropewalk supervise` runs server and router without it"
                 );
             }
+            services::check_port(services::HTTP, 80)?;
+            if self.cert.is_some() {
+                services::check_port(services::HTTPS, 443)?;
+            }
             let answers = engine::info().await.is_some();
             packages::ensure(answers, |names| {
                 Ok(printer.line(&format!("-----> Installing {names}"))?)

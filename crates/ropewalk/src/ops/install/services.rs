@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::{BINARY, UNITS, loud};
@@ -48,6 +48,23 @@ pub(super) fn remove_https() -> Result<()> {
     // The router no longer asks for it, and goes on: `disable` has the units read anew before it stops one.
     loud(systemctl("disable").args(["--quiet", "--now", HTTPS]))?;
     std::fs::remove_file(&unit).with_context(|| format!("{} could not be removed", unit.display()))
+}
+
+/// That nothing else listens where the sockets are to be, unless they already are there.
+///
+/// # Errors
+/// When the port is taken.
+pub(super) fn check_port(socket: &str, port: u16) -> Result<()> {
+    let ours = systemctl("is-active").args(["--quiet", socket]).status();
+    if ours.is_ok_and(|status| status.success()) {
+        return Ok(());
+    }
+    match std::net::TcpListener::bind(("0.0.0.0", port)) {
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => bail!(
+            "port {port} is taken by another program: `ss -ltnp sport = :{port}` names it; stop it, then try again"
+        ),
+        _ => Ok(()),
+    }
 }
 
 fn systemctl(verb: &str) -> Command {
