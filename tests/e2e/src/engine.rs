@@ -7,10 +7,12 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::wait;
 
 /// For the daemon to answer, from its start or after it was killed.
 const START: Duration = Duration::from_secs(60);
@@ -285,16 +287,4 @@ fn run(program: &str, args: &[&str]) {
         "{program} {args:?}: {}",
         String::from_utf8_lossy(&output.stderr)
     );
-}
-
-/// Whether a condition came true in time.
-fn wait(limit: Duration, mut is: impl FnMut() -> bool) -> bool {
-    let began = Instant::now();
-    while !is() {
-        if began.elapsed() > limit {
-            return false;
-        }
-        std::thread::park_timeout(Duration::from_millis(25));
-    }
-    true
 }

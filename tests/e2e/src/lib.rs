@@ -8,13 +8,14 @@
 
 pub mod engine;
 pub mod load;
+pub mod machine;
 pub mod repo;
 pub mod terminal;
 pub mod tls;
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -25,6 +26,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 pub use engine::Engine;
 pub use load::Load;
+pub use machine::Machine;
 pub use repo::Repo;
 pub use tls::Tls;
 
@@ -34,6 +36,12 @@ pub fn binary() -> PathBuf {
         || workspace().join("target/release/ropewalk"),
         PathBuf::from,
     )
+}
+
+/// What is costly to make and kept between tests: stacks, systems.
+pub(crate) fn cache() -> PathBuf {
+    std::env::var_os("ROPEWALK_TEST_CACHE")
+        .map_or_else(|| PathBuf::from("/var/cache/ropewalk"), PathBuf::from)
 }
 
 pub fn workspace() -> PathBuf {
@@ -129,14 +137,12 @@ impl Rig {
             hex::encode(rand::random::<[u8; 4]>())
         ));
         std::fs::create_dir_all(data.join("run")).unwrap();
-        let cache =
-            std::env::var_os("ROPEWALK_TEST_CACHE").unwrap_or_else(|| "/var/cache/ropewalk".into());
         let mut stack = Command::new(binary());
         stack
             .args(["stacks:build", "debian-13", "--data"])
             .arg(&data)
             .arg("--cache")
-            .arg(cache);
+            .arg(cache());
         Ran::of(stack.output().unwrap()).good();
         let port = free_port();
         let tls = domain.map(|domain| Tls::of(&data.join("site"), domain, free_port()));
@@ -308,20 +314,7 @@ impl Rig {
     }
 
     pub fn get_host(&self, host: &str, path: &str) -> Option<(u16, String)> {
-        use std::io::{Read, Write};
-        let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        stream
-            .set_read_timeout(Some(Duration::from_secs(60)))
-            .ok()?;
-        write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n").ok()?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).ok()?;
-        let answer = String::from_utf8_lossy(&answer);
-        let status = answer.split(' ').nth(1)?.parse().ok()?;
-        Some((
-            status,
-            answer.split_once("\r\n\r\n")?.1.trim_end().to_owned(),
-        ))
+        ask(([127, 0, 0, 1], self.port).into(), host, path)
     }
 
     /// A request to the API: status and body.
@@ -358,16 +351,12 @@ impl Rig {
     /// Waits for a condition, or fails the test saying what was waited for and what the platform's log says.
     #[track_caller]
     pub fn wait(&self, what: &str, limit: Duration, mut is: impl FnMut(&Self) -> bool) {
-        let began = Instant::now();
-        while !is(self) {
-            assert!(
-                began.elapsed() < limit,
-                "waited {} s for {what}\n{}",
-                limit.as_secs(),
-                self.log()
-            );
-            std::thread::park_timeout(Duration::from_millis(25));
-        }
+        assert!(
+            wait(limit, || is(self)),
+            "waited {} s for {what}\n{}",
+            limit.as_secs(),
+            self.log()
+        );
     }
 
     /// The last lines of the platform's own log.
@@ -498,6 +487,35 @@ impl Rig {
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
+}
+
+/// `GET` of a host's path at an address: status and body.
+pub(crate) fn ask(address: SocketAddr, host: &str, path: &str) -> Option<(u16, String)> {
+    use std::io::{Read, Write};
+    let limit = Duration::from_secs(60);
+    let mut stream = std::net::TcpStream::connect_timeout(&address, limit).ok()?;
+    stream.set_read_timeout(Some(limit)).ok()?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n").ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).ok()?;
+    let answer = String::from_utf8_lossy(&answer);
+    let status = answer.split(' ').nth(1)?.parse().ok()?;
+    Some((
+        status,
+        answer.split_once("\r\n\r\n")?.1.trim_end().to_owned(),
+    ))
+}
+
+/// Whether a condition came true in time.
+pub(crate) fn wait(limit: Duration, mut is: impl FnMut() -> bool) -> bool {
+    let began = Instant::now();
+    while !is() {
+        if began.elapsed() > limit {
+            return false;
+        }
+        std::thread::park_timeout(Duration::from_millis(25));
+    }
+    true
 }
 
 /// A program that talks to that engine, or to the host's.

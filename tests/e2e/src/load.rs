@@ -1,6 +1,7 @@
 //! Load on one app: so many connections that ask again and again, and what they saw.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::Rig;
+use crate::{Rig, wait};
 
 /// What the clients saw.
 #[derive(Debug, Default, Clone)]
@@ -66,27 +67,31 @@ pub struct Load {
 impl Load {
     /// Starts `connections` clients on keep-alive connections, each waiting `pause` between requests.
     pub fn start(rig: &Rig, app: &str, path: &str, connections: usize, pause: Duration) -> Self {
-        let (stop, count) = (
-            Arc::new(AtomicBool::new(false)),
-            Arc::new(AtomicU64::new(0)),
-        );
-        let client = Client {
-            port: rig.port,
-            head: format!("GET {path} HTTP/1.1\r\nHost: {app}.localhost\r\n\r\n"),
-            stop: stop.clone(),
-            count: count.clone(),
-            pause,
-            limit: u64::MAX,
-        };
-        let thread = std::thread::spawn(move || client.run(connections));
+        let head = head(&format!("{app}.localhost"), path);
+        Self::begin(Client::new(local(rig), head, pause), connections)
+    }
+
+    /// The same on a machine of the test's own, with a new connection for each request.
+    pub fn fresh(
+        address: SocketAddr,
+        host: &str,
+        path: &str,
+        connections: usize,
+        pause: Duration,
+    ) -> Self {
+        let mut client = Client::new(address, head(host, path), pause);
+        client.keep = false;
+        Self::begin(client, connections)
+    }
+
+    fn begin(client: Client, connections: usize) -> Self {
         let load = Self {
-            stop,
-            count,
-            thread,
+            stop: client.stop.clone(),
+            count: client.count.clone(),
+            thread: std::thread::spawn(move || client.run(connections)),
         };
-        rig.wait("the load's first answers", Duration::from_secs(20), |_| {
-            load.count() > 0
-        });
+        let answered = wait(Duration::from_secs(20), || load.count() > 0);
+        assert!(answered, "the load got no answer in 20 s");
         load
     }
 
@@ -103,24 +108,29 @@ impl Load {
 
     /// So many requests over `connections`, as fast as they go.
     pub fn burst(rig: &Rig, app: &str, path: &str, connections: usize, requests: u64) -> Seen {
-        let client = Client {
-            port: rig.port,
-            head: format!("GET {path} HTTP/1.1\r\nHost: {app}.localhost\r\n\r\n"),
-            stop: Arc::default(),
-            count: Arc::default(),
-            pause: Duration::ZERO,
-            limit: requests,
-        };
+        let head = head(&format!("{app}.localhost"), path);
+        let mut client = Client::new(local(rig), head, Duration::ZERO);
+        client.limit = requests;
         std::thread::spawn(move || client.run(connections))
             .join()
             .unwrap()
     }
 }
 
+fn local(rig: &Rig) -> SocketAddr {
+    ([127, 0, 0, 1], rig.port).into()
+}
+
+fn head(host: &str, path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n")
+}
+
 #[derive(Clone)]
 struct Client {
-    port: u16,
+    address: SocketAddr,
     head: String,
+    /// Whether a connection is used for more than one request.
+    keep: bool,
     stop: Arc<AtomicBool>,
     count: Arc<AtomicU64>,
     pause: Duration,
@@ -128,6 +138,18 @@ struct Client {
 }
 
 impl Client {
+    fn new(address: SocketAddr, head: String, pause: Duration) -> Self {
+        Self {
+            address,
+            head,
+            keep: true,
+            stop: Arc::default(),
+            count: Arc::default(),
+            pause,
+            limit: u64::MAX,
+        }
+    }
+
     fn run(self, connections: usize) -> Seen {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -182,13 +204,13 @@ impl Client {
     async fn ask(&self, connection: &mut Option<TcpStream>) -> std::io::Result<(u16, String)> {
         let mut stream = match connection.take() {
             Some(stream) => stream,
-            None => TcpStream::connect(("127.0.0.1", self.port)).await?,
+            None => TcpStream::connect(self.address).await?,
         };
         stream.write_all(self.head.as_bytes()).await?;
         let (mut buffer, mut chunk) = (Vec::new(), [0u8; 16 << 10]);
         loop {
             if let Some((status, body, keep)) = parse(&buffer) {
-                *connection = keep.then_some(stream);
+                *connection = (keep && self.keep).then_some(stream);
                 return Ok((status, body));
             }
             let read = stream.read(&mut chunk).await?;
