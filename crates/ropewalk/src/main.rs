@@ -13,11 +13,7 @@ mod ui;
 use std::future::Future;
 use std::process::ExitCode;
 
-use mimalloc::MiMalloc;
 use tokio::runtime::{Builder, Runtime};
-
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let invocation = match cli::parse(std::env::args_os()) {
