@@ -117,8 +117,11 @@ impl Line {
     /// Everybody looks again: there is no dyno to wait for.
     pub(crate) fn dissolve(&self) {
         if self.is_waiting() {
-            let all = std::mem::take(&mut *self.lock());
+            let mut waiting = self.lock();
+            let all = std::mem::take(&mut *waiting);
+            // Under the lock: who comes next is counted after this.
             self.length.store(0, SeqCst);
+            drop(waiting);
             drop(all);
         }
     }

@@ -70,11 +70,16 @@ impl Upstream {
         self.enter_within(None)
     }
 
-    /// Takes a place, or `None` when `limit` are taken or the upstream has left the table.
+    /// Takes a place, or `None` when `limit` are taken (one of a dyno that is tried out) or the upstream has left the
+    /// table.
     ///
     /// Count first, look second: [`Upstream::retire`] does it the other way round, so either the
     /// request sees the retirement or the retirement sees the request.
     pub(crate) fn enter_within(self: &Arc<Self>, limit: Option<u64>) -> Option<InFlight> {
+        let limit = match self.standing() {
+            Standing::Trial => Some(1),
+            _ => limit,
+        };
         match limit {
             None => {
                 self.in_flight.fetch_add(1, SeqCst);
@@ -173,11 +178,7 @@ impl Drop for InFlight {
             && line.is_waiting()
             && !upstream.is_left_out()
         {
-            let limit = match upstream.standing() {
-                Standing::Trial => Some(1),
-                _ => line.limit(),
-            };
-            line.serve(|| upstream.enter_within(limit));
+            line.serve(|| upstream.enter_within(line.limit()));
         }
     }
 }

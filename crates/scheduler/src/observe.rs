@@ -201,12 +201,7 @@ fn read_rows(view: &View<'_>) -> StoreResult<Rows> {
         let page = |name: &str| config.0.get(name).filter(|url| !url.is_empty()).cloned();
         let (error_page_url, maintenance_page_url) =
             (page("ERROR_PAGE_URL"), page("MAINTENANCE_PAGE_URL"));
-        // What is no such number says nothing.
-        let concurrency = config
-            .0
-            .get(CONCURRENCY)
-            .and_then(|text| text.trim().parse().ok())
-            .filter(|number| (1..=MOST_CONCURRENCY).contains(number));
+        let concurrency = config.0.get(CONCURRENCY).and_then(|text| concurrency(text));
         apps.push(AppWorld {
             app,
             desired,
@@ -222,6 +217,12 @@ fn read_rows(view: &View<'_>) -> StoreResult<Rows> {
         dynos: view.all_dynos()?,
         domains: view.all_domains()?,
     })
+}
+
+/// What is no such number says nothing.
+fn concurrency(text: &str) -> Option<u32> {
+    let number = text.trim().parse().ok()?;
+    (1..=MOST_CONCURRENCY).contains(&number).then_some(number)
 }
 
 fn spec(view: &View<'_>, release: &Release) -> StoreResult<Spec> {
@@ -243,4 +244,20 @@ fn spec(view: &View<'_>, release: &Release) -> StoreResult<Spec> {
 /// Now by the host's clock, as rows and logs tell it. Nothing is timed by it.
 pub(crate) fn now() -> Timestamp {
     Timestamp::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_of_requests_is_one_to_ten_thousand() {
+        assert_eq!(
+            ["1", " 5\n", "10000"].map(concurrency),
+            [Some(1), Some(5), Some(10_000)]
+        );
+        for odd in ["", "0", "-1", "10001", "5.0", "five"] {
+            assert_eq!(concurrency(odd), None, "{odd:?}");
+        }
+    }
 }

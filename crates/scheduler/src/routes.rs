@@ -145,19 +145,7 @@ impl Routes {
     /// Waits until every router that is connected serves by the table that is the newest now, or by a later one.
     pub(crate) async fn acked(&self) {
         let generation = self.inner.table.borrow().generation;
-        let mut changes = self.changes();
-        let holds = || {
-            let state = self.lock();
-            state
-                .routers
-                .values()
-                .all(|router| router.acked >= generation)
-        };
-        while !holds() {
-            if changes.changed().await.is_err() {
-                return;
-            }
-        }
+        self.all(|router| router.acked >= generation).await;
     }
 
     /// Waits until new connections get the certificates that are the newest now, or later ones, of every router that is
@@ -165,14 +153,14 @@ impl Routes {
     pub async fn certified(&self) {
         let newest = self.inner.certificates.borrow().clone();
         let generation = newest.map_or(0, |newest| newest.generation);
+        self.all(|router| router.certified >= generation).await;
+    }
+
+    /// Waits until it is true of every router that is connected.
+    async fn all(&self, is: impl Fn(&RouterView) -> bool) {
+        // Before the first look, so that no change is missed.
         let mut changes = self.changes();
-        let holds = || {
-            let state = self.lock();
-            state
-                .routers
-                .values()
-                .all(|router| router.certified >= generation)
-        };
+        let holds = || self.lock().routers.values().all(&is);
         while !holds() {
             if changes.changed().await.is_err() {
                 return;

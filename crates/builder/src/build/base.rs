@@ -94,27 +94,34 @@ fn path(context: &Context, app: AppId) -> PathBuf {
 
 /// Throws an app's base away. One that is being built upon is only forgotten, and goes with the next build.
 pub(crate) async fn purge(context: &Context, app: AppId) -> Result<()> {
+    match remove(context, app).await? {
+        true => Ok(()),
+        false => forget(&path(context, app)),
+    }
+}
+
+/// Throws away every base that is not being built upon: the disk fills. The others stay as they are, for to write one
+/// anew takes twice its room.
+pub(crate) async fn purge_all(context: &Context) -> Result<()> {
+    for app in apps(context)? {
+        remove(context, app).await?;
+    }
+    Ok(())
+}
+
+/// `false` when the app is being built. In one step first, so that no build gets half of it.
+async fn remove(context: &Context, app: AppId) -> Result<bool> {
     let kept = path(context, app);
-    forget(&kept)?;
     let gone = kept.with_file_name(format!(".gone-{}", uuid::Uuid::new_v4()));
     let moved = context
         .queue
         .unless_building(app, || fs::rename(&kept, &gone));
     match moved {
-        Some(Ok(())) => Ok(remove_tree(&gone).await?),
-        Some(Err(error)) if error.kind() != ErrorKind::NotFound => {
-            Err(Error::io("rename", &kept)(error))
-        }
-        _ => Ok(()),
+        None => Ok(false),
+        Some(Ok(())) => Ok(remove_tree(&gone).await.map(|()| true)?),
+        Some(Err(error)) if error.kind() == ErrorKind::NotFound => Ok(true),
+        Some(Err(error)) => Err(Error::io("rename", &kept)(error)),
     }
-}
-
-/// Throws away every base that is not being built upon: the disk fills.
-pub(crate) async fn purge_all(context: &Context) -> Result<()> {
-    for app in apps(context)? {
-        purge(context, app).await?;
-    }
-    Ok(())
 }
 
 /// Apps of which something is kept.
