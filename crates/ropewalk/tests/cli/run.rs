@@ -37,6 +37,8 @@ async fn shell(mut socket: WebSocket) {
         let _ = socket.send(Message::Binary(Bytes::from(frame))).await;
     }
     let _ = socket.send(Message::Close(None)).await;
+    // As the platform does: what still comes is read away, or closing would take from the client what it has not read.
+    while let Some(Ok(_)) = socket.recv().await {}
 }
 
 async fn attach(upgrade: WebSocketUpgrade) -> Response {

@@ -50,6 +50,7 @@ pub(super) async fn run(
     let input = tokio::spawn(read_input(to_dyno.clone()));
     let sending = tokio::spawn(async move {
         let mut pings = tokio::time::interval(PING_EVERY);
+        pings.reset();
         loop {
             let sent = tokio::select! {
                 message = queue.recv() => match message {
