@@ -1,5 +1,6 @@
 //! Client connections: accepted, greeted (TLS, HTTP/1 or 2), served, and let go when the router stops.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -7,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -20,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::alarm::{self, Alarms};
 use crate::pace::Streams;
 use crate::proxy;
+use crate::relay::Answer;
 use crate::rendezvous;
 use crate::request::Peer;
 use crate::router::Router;
@@ -32,6 +36,9 @@ const BREATH: Duration = Duration::from_millis(50);
 
 /// How long a client that has just come may take for its first request once the router stops.
 const LAST_CALL: Duration = Duration::from_secs(2);
+
+/// How long a connection may stay idle once another router accepts, before it is closed under its client's hands.
+const LAST_REQUEST: Duration = Duration::from_secs(10);
 
 /// Requests at once on one HTTP/2 connection.
 const STREAMS: u32 = 128;
@@ -168,15 +175,11 @@ where
     let limits = router.limits.clone();
     let stream = TokioIo::new(Stall::new(stream, Arc::clone(&peer.stall)));
     let begun = Arc::new(Notify::new());
-    let leave = pin!(leave(router.stopping.clone(), Arc::clone(&begun)));
+    let leave = pin!(leave(Arc::clone(&router), Arc::clone(&begun), LAST_REQUEST));
     let service = service_fn(move |request| {
         begun.notify_one();
         // In a box, which is gone with the request: hyper keeps room for one as long as the connection lives.
-        Box::pin(proxy::serve(
-            Arc::clone(&router),
-            Arc::clone(&peer),
-            request,
-        ))
+        Box::pin(serve_last(Arc::clone(&router), Arc::clone(&peer), request))
     });
     let connection = http1::Builder::new()
         .timer(Alarms)
@@ -205,7 +208,12 @@ where
     let limits = router.limits.clone();
     let stream = TokioIo::new(Stall::new(stream, Arc::clone(&peer.stall)));
     let begun = Arc::new(Notify::new());
-    let leave = pin!(leave(router.stopping.clone(), Arc::clone(&begun)));
+    // An HTTP/2 client is told which of its requests still count.
+    let leave = pin!(leave(
+        Arc::clone(&router),
+        Arc::clone(&begun),
+        Duration::ZERO
+    ));
     let service = service_fn(move |request| {
         begun.notify_one();
         proxy::serve(Arc::clone(&router), Arc::clone(&peer), request)
@@ -229,11 +237,30 @@ where
     }
 }
 
+/// Serves a request, the connection's last if the router stops: no client sends another into a connection of which it
+/// was told that it closes.
+async fn serve_last(
+    router: Arc<Router>,
+    peer: Arc<Peer>,
+    request: Request<Incoming>,
+) -> Result<Response<Answer>, Infallible> {
+    let mut response = proxy::serve(Arc::clone(&router), peer, request).await?;
+    if router.stopping.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    Ok(response)
+}
+
 /// Returns when the router stops and the client may be told so: a graceful shutdown before the first request would
-/// close the connection without reading it.
-async fn leave(stopping: CancellationToken, begun: Arc<Notify>) {
-    stopping.cancelled().await;
-    let _ = timeout(LAST_CALL, begun.notified()).await;
+/// close the connection without reading it. With nobody waiting for the end, an idle connection has time for `another`.
+async fn leave(router: Arc<Router>, begun: Arc<Notify>, another: Duration) {
+    router.stopping.cancelled().await;
+    if router.succeeded.load(Relaxed) {
+        sleep(another.max(LAST_CALL)).await;
+    } else {
+        let _ = timeout(LAST_CALL, begun.notified()).await;
+    }
 }
 
 /// What a client has to do before its first request: within `limit`, and soon once the router stops.

@@ -22,6 +22,7 @@ mod code;
 mod config;
 mod error;
 mod exchange;
+mod handover;
 pub mod health;
 mod hold;
 mod line;
@@ -50,6 +51,8 @@ mod upstream;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use rustix::net::sockopt::set_tcp_nodelay;
@@ -57,7 +60,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -82,6 +85,9 @@ use crate::upstream::Upstream;
 /// Period in which idle connections to dynos are looked through.
 const REAP: Duration = Duration::from_secs(1);
 
+/// For the server to take the last lines of the log.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Longest wait for a dyno that is asked whether it takes connections.
 const PROBE: Duration = Duration::from_millis(900);
 
@@ -95,6 +101,38 @@ pub async fn run(
     listeners: Listeners,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RouterError> {
+    let stop = async {
+        shutdown.await;
+        Stop::Ended
+    };
+    start(config, listeners).await?.until(stop).await;
+    Ok(())
+}
+
+/// Why a router stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// What is idle is closed at once: somebody waits for the end.
+    Ended,
+    /// Another router accepts on the same sockets. Idle connections end with the answer to their next request, which
+    /// no client can lose, or after ten seconds.
+    Succeeded,
+}
+
+/// A router that accepts. Dropping it cuts off everything.
+#[derive(Debug)]
+pub struct Started {
+    router: Arc<Router>,
+    helpers: JoinSet<()>,
+    /// The link to the server, which has the last word.
+    link: Option<JoinHandle<()>>,
+}
+
+/// Begins to serve, by what was kept of the table and the certificates if they come from a server.
+///
+/// # Errors
+/// Sockets or certificates that cannot be used.
+pub async fn start(config: Config, listeners: Listeners) -> Result<Started, RouterError> {
     let authority = config.local_authority.as_deref();
     let certificates = Arc::new(Certificates::load(config.tls.as_ref(), authority)?);
     let greetings = Greetings::new(&certificates, authority.is_some())?;
@@ -107,16 +145,17 @@ pub async fn run(
         logs,
         tasks: TaskTracker::new(),
         stopping: CancellationToken::new(),
+        succeeded: AtomicBool::new(false),
         cut: CancellationToken::new(),
+        ended: CancellationToken::new(),
     });
-    // Ended with this function, whichever way it ends.
     let mut helpers = JoinSet::new();
     if let Some(files) = config.tls {
         helpers.spawn(Arc::clone(&router.certificates).follow(files));
     }
     let sockets = sockets(listeners, greetings)?;
 
-    match config.source {
+    let link = match config.source {
         Source::Fixed { table, log } => {
             router.tables.apply(&table);
             match log {
@@ -127,6 +166,7 @@ pub async fn run(
                 }
                 None => drop(lines),
             }
+            None
         }
         Source::Link {
             socket,
@@ -137,29 +177,62 @@ pub async fn run(
                 table_file,
                 certificates_file,
             };
-            helpers.spawn(follow(Arc::clone(&router), socket, kept, lines));
+            // Before the first client, who may ask for a certificate that was kept.
+            kept.restore(&router).await;
+            Some(tokio::spawn(follow(
+                Arc::clone(&router),
+                socket,
+                kept,
+                lines,
+            )))
         }
-    }
+    };
     for (listener, greeting) in sockets {
         helpers.spawn(accept::run(Arc::clone(&router), listener, greeting));
     }
     helpers.spawn(reap(Arc::clone(&router)));
+    Ok(Started {
+        router,
+        helpers,
+        link,
+    })
+}
 
-    shutdown.await;
-    router.stopping.cancel();
-    router.tasks.close();
-    if timeout(router.limits.drain, router.tasks.wait())
-        .await
-        .is_err()
-    {
-        tracing::warn!(
-            left = router.tasks.len(),
-            "Cut off what had not finished in time."
-        );
-        router.cut.cancel();
-        router.tasks.wait().await;
+impl Started {
+    /// Serves until `stop` completes, then until the requests in flight are done or [`Limits::drain`] is over, and what
+    /// was seen of them is told.
+    pub async fn until(mut self, stop: impl Future<Output = Stop>) {
+        let stop = stop.await;
+        let router = &self.router;
+        router.succeeded.store(stop == Stop::Succeeded, Relaxed);
+        router.stopping.cancel();
+        router.tasks.close();
+        if timeout(router.limits.drain, router.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                left = router.tasks.len(),
+                "Cut off what had not finished in time."
+            );
+            router.cut.cancel();
+            router.tasks.wait().await;
+        }
+        router.ended.cancel();
+        if let Some(link) = &mut self.link {
+            let _ = timeout(LAST_WORDS, link).await;
+        }
     }
-    Ok(())
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        self.router.cut.cancel();
+        self.helpers.abort_all();
+        if let Some(link) = &self.link {
+            link.abort();
+        }
+    }
 }
 
 /// Where what the server says is kept.
@@ -168,14 +241,20 @@ struct Kept {
     certificates_file: PathBuf,
 }
 
-/// Serves from what was kept, then follows the server's.
+impl Kept {
+    /// What an earlier router was told last.
+    async fn restore(&self, router: &Router) {
+        if let Some(certificates) = last(&self.certificates_file).await {
+            router.certificates.apply(&certificates);
+        }
+        if let Some(table) = last(&self.table_file).await {
+            router.tables.apply(&table);
+        }
+    }
+}
+
+/// Follows the server's table and certificates, and keeps them, until the router has ended.
 async fn follow(router: Arc<Router>, socket: PathBuf, kept: Kept, lines: Lines) {
-    if let Some(certificates) = last(&kept.certificates_file).await {
-        router.certificates.apply(&certificates);
-    }
-    if let Some(table) = last(&kept.table_file).await {
-        router.tables.apply(&table);
-    }
     let (table, tables) = watch::channel(None);
     let (certificates, all_certificates) = watch::channel(None);
     let link = Link {
@@ -188,11 +267,16 @@ async fn follow(router: Arc<Router>, socket: PathBuf, kept: Kept, lines: Lines) 
             certificates,
         },
     };
-    tokio::join!(
-        link.run(),
-        saved::keep(kept.table_file, tables),
-        saved::keep(kept.certificates_file, all_certificates),
-    );
+    let keep = async {
+        tokio::join!(
+            saved::keep(kept.table_file, tables),
+            saved::keep(kept.certificates_file, all_certificates),
+        )
+    };
+    tokio::select! {
+        () = link.run() => {}
+        _ = keep => {}
+    }
 }
 
 async fn last<T: DeserializeOwned + Send + 'static>(path: &Path) -> Option<T> {

@@ -75,17 +75,21 @@ pub(crate) struct Unsent {
 }
 
 impl Link {
-    /// Connects, serves the connection, and again, for ever.
+    /// Connects, serves the connection, and again, until the router has ended.
     pub(crate) async fn run(mut self) {
         let mut pause = BACKOFF.0;
-        loop {
+        let ended = self.router.ended.clone();
+        while !ended.is_cancelled() {
             if let Ok(stream) = UnixStream::connect(&self.socket).await {
                 tracing::info!("Connected to the server.");
                 let error = self.converse(stream).await;
                 tracing::info!(%error, "Lost the server; serving on with the last table.");
                 pause = BACKOFF.0;
             }
-            sleep(pause).await;
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = ended.cancelled() => {}
+            }
             pause = (pause * 2).min(BACKOFF.1);
         }
     }
@@ -119,8 +123,15 @@ impl Link {
         flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut acknowledged = false;
         let mut waiting = false;
+        let ended = self.router.ended.clone();
         loop {
             tokio::select! {
+                () = ended.cancelled() => {
+                    while !self.lines.is_empty() {
+                        self.send_lines(&mut writer).await?;
+                    }
+                    return self.send_stats(&mut writer).await;
+                }
                 () = applied.table.notified() => {
                     acknowledged = true;
                     self.acknowledge(&mut writer).await?;

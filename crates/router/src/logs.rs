@@ -149,7 +149,7 @@ impl Lines {
         taken.into_iter().map(LogLine::from).collect()
     }
 
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.lock().lines.is_empty()
     }
 }

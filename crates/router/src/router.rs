@@ -1,6 +1,7 @@
 //! What every request shares.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,6 +24,10 @@ pub(crate) struct Router {
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the router is told to stop: nothing new is accepted.
     pub(crate) stopping: CancellationToken,
+    /// Another router accepts by the time this one stops, so nobody waits for its end.
+    pub(crate) succeeded: AtomicBool,
     /// Cancelled when the time to finish is over: what is left is cut off.
     pub(crate) cut: CancellationToken,
+    /// Cancelled when nothing is left: what is not told now is never told.
+    pub(crate) ended: CancellationToken,
 }

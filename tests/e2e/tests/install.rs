@@ -201,6 +201,15 @@ fn again(machine: &Machine) {
     assert_eq!(lost(machine, upgrade), 0);
     let now = processes(machine);
     assert!(before.1.iter().all(|pid| !now.contains(pid)));
+    // The router took over from the other one, and systemd looks after it as after that.
+    let often = || {
+        for _ in 0..5 {
+            machine.run(&["systemctl", "reload", ROUTER]).good();
+        }
+    };
+    assert_eq!(lost(machine, often), 0);
+    assert_ne!(machine.show(ROUTER, "MainPID"), now[1]);
+    assert!(lost(machine, || kill(machine, ROUTER)) <= CLIENTS as u64);
     machine.shell("mv /root/newer /root/ropewalk").good();
 }
 

@@ -63,6 +63,11 @@ pub(super) async fn end(data: &Data) -> Result<()> {
     )
 }
 
+/// The router that runs on this data directory.
+pub(crate) fn router(data: &Data) -> Option<Pid> {
+    running(&data.socket("router.pid"), "router", None)
+}
+
 fn children(data: &Data) -> Vec<Pid> {
     ["server", "router"]
         .into_iter()
@@ -72,7 +77,7 @@ fn children(data: &Data) -> Vec<Pid> {
 
 /// The process of a pid file, if it is still Ropewalk in that mode on that data directory: pids are used again. A
 /// supervisor may have been told its directory in another way than by its real path; its children are not.
-fn running(pid_file: &Path, mode: &str, data: Option<&Path>) -> Option<Pid> {
+pub(super) fn running(pid_file: &Path, mode: &str, data: Option<&Path>) -> Option<Pid> {
     let text = std::fs::read_to_string(pid_file).ok()?;
     let pid = Pid::from_raw(text.trim().parse().ok()?)?;
     // That of a process which has ended and was not waited for is empty.

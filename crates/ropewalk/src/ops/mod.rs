@@ -38,6 +38,9 @@ pub(crate) enum OpsCommand {
     Server(server::Server),
     /// Run the router: takes every request and spreads them over dynos
     Router(router::RouterCommand),
+    /// Have the router that runs give way to the program that is installed now, without losing a request
+    #[command(name = "router:upgrade")]
+    RouterUpgrade(router::Upgrade),
     /// Run server and router, and start them again when they end
     Supervise(supervise::Supervise),
     /// Build a stack's run and build image
@@ -58,6 +61,7 @@ pub(crate) async fn run(command: OpsCommand) -> anyhow::Result<ExitCode> {
         OpsCommand::Doctor(command) => command.run().await,
         OpsCommand::Server(command) => command.run().await,
         OpsCommand::Router(command) => command.run().await,
+        OpsCommand::RouterUpgrade(command) => command.run().await,
         OpsCommand::Supervise(command) => command.run().await,
         OpsCommand::StacksBuild(command) => command.run().await,
         OpsCommand::Install(command) => command.run().await,

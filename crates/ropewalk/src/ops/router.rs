@@ -1,5 +1,8 @@
 //! `ropewalk router`: the data plane as a process of its own.
 
+mod succession;
+mod upgrade;
+
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -8,10 +11,13 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use ropewalk_router::{Config, Counters, Limits, Listeners, Source, TlsFiles, fixed_table};
+use ropewalk_router::{Config, Counters, Limits, Listeners, Source, Stop, TlsFiles, fixed_table};
 
 use super::DataArg;
 use super::data::{Data, write_pid};
+use succession::{Heir, Predecessor};
+
+pub(crate) use upgrade::Upgrade;
 
 /// Folder of the local authority in the data directory.
 const LOCAL_TLS: &str = "tls";
@@ -41,15 +47,27 @@ pub(crate) struct RouterCommand {
     /// The listening socket is standard input
     #[arg(long, hide = true)]
     listen_stdin: bool,
+    /// A router at the other end of standard input hands its sockets over
+    #[arg(long, hide = true)]
+    take_over: bool,
 }
 
 impl RouterCommand {
     pub(crate) async fn run(self) -> Result<ExitCode> {
         ropewalk_telemetry::init(ropewalk_telemetry::Format::Human)?;
-        let listeners = self.listeners()?;
+        let predecessor = match self.take_over {
+            true => Some(Predecessor::at_stdin()?),
+            false => None,
+        };
+        let listeners = match &predecessor {
+            Some(predecessor) => predecessor.listeners()?,
+            None => self.listeners()?,
+        };
+        let heir = Heir::new(&listeners)?;
+        let mut pid_file = None;
         let source = if self.upstreams.is_empty() {
             let data = Data::open(&self.data.data)?;
-            write_pid(&data.socket("router.pid"), std::process::id())?;
+            pid_file = Some(data.socket("router.pid"));
             Source::Link {
                 socket: data.socket("router.sock"),
                 table_file: data.path("router/table.json"),
@@ -72,9 +90,25 @@ impl RouterCommand {
             limits: Limits::default(),
             counters: Arc::new(Counters::default()),
         };
+        let started = ropewalk_router::start(config, listeners).await?;
+        if let Some(file) = pid_file
+            && let Err(error) = write_pid(&file, std::process::id())
+        {
+            // A full disk must not keep requests from being served.
+            tracing::warn!(error = format!("{error:#}"), "A pid file is out of date.");
+        }
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        if let Some(predecessor) = predecessor {
+            predecessor.dismiss();
+        }
         tokio::spawn(super::server::feed_watchdog());
-        ropewalk_router::run(config, listeners, super::asked_to_end()).await?;
+        let stop = async {
+            tokio::select! {
+                () = super::asked_to_end() => Stop::Ended,
+                () = heir.succeeds() => Stop::Succeeded,
+            }
+        };
+        started.until(stop).await;
         Ok(ExitCode::SUCCESS)
     }
 

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{ExitCode, ExitStatus, Stdio};
+use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -25,6 +25,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 const HEALTHY_RUN: Duration = Duration::from_secs(30);
 /// For a child to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(40);
+
+/// Between two looks at a process that is not our child.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Where git speaks SSH: 22 is the host's own.
 const SSH_PORTS: std::ops::RangeInclusive<u16> = 2222..=2299;
@@ -130,11 +133,9 @@ async fn keep(
     let mut wait = FIRST_WAIT;
     while !stop.is_cancelled() {
         let began = Instant::now();
-        match once(stop, &make, &pid_file).await {
-            Ok(None) => return,
-            Ok(Some(status)) => {
-                tracing::warn!(%name, %status, "A child ended and is started again.");
-            }
+        match once(name, stop, &make, &pid_file).await {
+            Ok(()) if stop.is_cancelled() => return,
+            Ok(()) => tracing::warn!(%name, "A child ended and is started again."),
             Err(error) => {
                 let error = format!("{error:#}");
                 tracing::error!(%name, %error, "A child could not be started; it is tried again.");
@@ -152,13 +153,15 @@ async fn keep(
     }
 }
 
-/// One run of a child: how it ended, or `None` when it was ended because of `stop`.
+/// One run of a child, and of those that took over from it, until the last has ended: by itself, or because of `stop`.
 async fn once(
+    name: &str,
     stop: &CancellationToken,
     make: impl Fn() -> Result<Command>,
     pid_file: &Path,
-) -> Result<Option<ExitStatus>> {
+) -> Result<()> {
     let mut running = make()?.spawn()?;
+    let first = pid(&running);
     // A full disk must not keep the child from being looked after.
     if let Some(pid) = running.id()
         && let Err(error) = write_pid(pid_file, pid)
@@ -166,22 +169,53 @@ async fn once(
         tracing::warn!(error = format!("{error:#}"), "A pid file is out of date.");
     }
     tokio::select! {
-        status = running.wait() => Ok(Some(status?)),
-        () = stop.cancelled() => {
-            end(&mut running).await;
-            Ok(None)
+        status = running.wait() => {
+            let status = status?;
+            tracing::info!(%name, %status, "A child ended.");
         }
+        () = stop.cancelled() => end(&mut running).await,
     }
+    let named = || leftovers::running(pid_file, name, None);
+    let mut last = first;
+    while let Some(heir) = named().filter(|heir| Some(*heir) != last) {
+        follow(heir, stop, || named() == Some(heir)).await;
+        last = Some(heir);
+    }
+    Ok(())
 }
 
 /// SIGTERM, then SIGKILL after [`GRACE`].
 async fn end(child: &mut Child) {
-    let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-    if let Some(pid) = pid {
+    if let Some(pid) = pid(child) {
         let _ = kill_process(pid, Signal::TERM);
     }
     if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
         let _ = child.kill().await;
+    }
+}
+
+fn pid(child: &Child) -> Option<Pid> {
+    child.id().and_then(|id| Pid::from_raw(id.cast_signed()))
+}
+
+/// Waits for the end of a process that is not our child, and ends it because of `stop` as a child is.
+async fn follow(pid: Pid, stop: &CancellationToken, runs: impl Fn() -> bool) {
+    let gone = async {
+        while runs() {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::select! {
+        () = gone => return,
+        () = stop.cancelled() => {}
+    }
+    let _ = kill_process(pid, Signal::TERM);
+    let deadline = Instant::now() + GRACE;
+    while runs() && Instant::now() < deadline {
+        tokio::time::sleep(LOOK).await;
+    }
+    if runs() {
+        let _ = kill_process(pid, Signal::KILL);
     }
 }
 
@@ -230,8 +264,10 @@ mod tests {
             Ok(command)
         };
         let nowhere = folder.path().join("nothing/pid");
-        let (ended, ()) = tokio::join!(once(&stop, make, &nowhere), async { stop.cancel() });
-        assert_eq!(ended?, None);
+        let (ended, ()) = tokio::join!(once("child", &stop, make, &nowhere), async {
+            stop.cancel();
+        });
+        ended?;
         let mut child = make()?.spawn()?;
         end(&mut child).await;
         let status = child.wait().await?;

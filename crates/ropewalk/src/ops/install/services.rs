@@ -15,7 +15,8 @@ use super::{BINARY, UNITS, loud};
 
 pub(super) const HTTP: &str = "ropewalk-http.socket";
 pub(super) const HTTPS: &str = "ropewalk-https.socket";
-pub(super) const SERVICES: [&str; 2] = ["ropewalk-server.service", "ropewalk-router.service"];
+pub(super) const SERVICES: [&str; 2] = ["ropewalk-server.service", ROUTER];
+const ROUTER: &str = "ropewalk-router.service";
 
 /// Has everything run that the units say, by the units and the program as they are now.
 pub(super) fn run(sockets: &[&str]) -> Result<()> {
@@ -28,8 +29,11 @@ pub(super) fn run(sockets: &[&str]) -> Result<()> {
     )?;
     let mut stale = Vec::new();
     for service in SERVICES {
-        if is_stale(service)? {
-            stale.push(service);
+        match staleness(service)? {
+            Staleness::Current => {}
+            // Its arguments are the same, so the new one can take over from it.
+            Staleness::Program if service == ROUTER && reload(service)? => {}
+            Staleness::Program | Staleness::Unit => stale.push(service),
         }
     }
     if !stale.is_empty() {
@@ -73,8 +77,26 @@ fn systemctl(verb: &str) -> Command {
     command
 }
 
-/// Whether a service runs a program or a unit that has been replaced since it began.
-fn is_stale(service: &str) -> Result<bool> {
+/// `false` when the service does not do it, or fails at it: it goes on as it was.
+fn reload(service: &str) -> Result<bool> {
+    let status = systemctl("reload")
+        .arg(service)
+        .status()
+        .context("systemctl could not be run")?;
+    Ok(status.success())
+}
+
+/// What of a service has been replaced since it began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Staleness {
+    /// Nothing, or it does not run.
+    Current,
+    Program,
+    /// And perhaps the program too.
+    Unit,
+}
+
+fn staleness(service: &str) -> Result<Staleness> {
     let output = systemctl("show")
         .args([
             "--property=ActiveState,ExecMainStartTimestampMonotonic",
@@ -84,21 +106,24 @@ fn is_stale(service: &str) -> Result<bool> {
         .output()
         .context("systemctl could not be run")?;
     let Some(began) = began(&String::from_utf8_lossy(&output.stdout)) else {
-        return Ok(false);
+        return Ok(Staleness::Current);
     };
     // Both clocks now: what was set since does not matter.
     let age = duration(ClockId::Monotonic).saturating_sub(began);
     let began = duration(ClockId::Realtime).saturating_sub(age);
-    let unit = Path::new(UNITS).join(service);
-    for file in [Path::new(BINARY), &unit] {
+    let replaced = |file: &Path| {
         let meta = file
             .metadata()
             .with_context(|| format!("{} could not be looked at", file.display()))?;
-        if changed(&meta) >= began {
-            return Ok(true);
-        }
+        anyhow::Ok(changed(&meta) >= began)
+    };
+    if replaced(&Path::new(UNITS).join(service))? {
+        Ok(Staleness::Unit)
+    } else if replaced(Path::new(BINARY))? {
+        Ok(Staleness::Program)
+    } else {
+        Ok(Staleness::Current)
     }
-    Ok(false)
 }
 
 /// When the main process began, since boot; `None` when the service is not up.

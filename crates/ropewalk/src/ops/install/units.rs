@@ -56,6 +56,8 @@ pub(super) fn units(domain: &str, tls: bool, ssh: Option<u16>) -> Vec<(&'static 
                  [Service]\n\
                  Type=notify\n\
                  ExecStart={BINARY} router --data {DEFAULT_DATA}{cert}\n\
+                 # Another router takes the sockets over, and this one finishes what it has.\n\
+                 ExecReload={BINARY} router:upgrade --data {DEFAULT_DATA}\n\
                  Environment=MALLOC_ARENA_MAX=2\n\
                  Sockets={sockets}\n\
                  Restart=always\n\
@@ -106,6 +108,9 @@ mod tests {
         let router = text(&units, "ropewalk-router.service");
         assert!(router.contains("Sockets=ropewalk-http.socket ropewalk-https.socket\n"));
         assert!(router.contains("RestartSec=100ms\n"));
+        assert!(router.contains(
+            "ExecReload=/usr/local/bin/ropewalk router:upgrade --data /var/lib/ropewalk\n"
+        ));
         assert!(router.contains(" --cert /etc/ropewalk/cert.pem --key /etc/ropewalk/key.pem\n"));
         let https = text(&units, "ropewalk-https.socket");
         assert!(https.contains("ListenStream=443\nFileDescriptorName=https\n"));
