@@ -409,6 +409,10 @@ fn respond(
         }
         return Response::from_parts(parts, Answer::Page(None));
     }
+    // Chunks say where the body ends, whatever else was said (RFC 9112, 6.3).
+    if parts.headers.contains_key(header::TRANSFER_ENCODING) {
+        parts.headers.remove(header::CONTENT_LENGTH);
+    }
     request::strip_hop_by_hop(&mut parts.headers);
     parts.headers.append(header::VIA, request::VIA);
     let status = parts.status.as_u16();

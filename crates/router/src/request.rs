@@ -79,6 +79,21 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     header::UPGRADE,
 ];
 
+/// Headers that say how a message is framed, whom it is for or where it came from: ours to set.
+const OURS: [HeaderName; 11] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::HOST,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::VIA,
+    X_FORWARDED_FOR,
+    X_FORWARDED_PROTO,
+    X_FORWARDED_PORT,
+    X_REQUEST_START,
+    X_REQUEST_ID,
+];
+
 /// The host a request is for, lower case, without port and trailing dot.
 pub(crate) fn host(parts: &Parts) -> Result<String, Refusal> {
     let authority = match parts.uri.authority() {
@@ -177,6 +192,7 @@ pub(crate) fn rewrite(parts: &mut Parts, subject: &Subject, peer: &Peer, upgrade
     }
     let host = parts.headers.get(header::HOST).cloned();
     strip_hop_by_hop(&mut parts.headers);
+    strip_disguised(&mut parts.headers);
     let headers = &mut parts.headers;
     if let Some(host) = host {
         headers.insert(header::HOST, host);
@@ -222,6 +238,20 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
         }
     }
     for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// Takes out `Content_Length`, `X_Forwarded_For` and their like: to apps behind CGI, WSGI or Rack they have the same name
+/// as the real ones, which a client could so overrule.
+fn strip_disguised(headers: &mut HeaderMap) {
+    let is_ours = |name: &str| OURS.iter().any(|ours| ours.as_str() == name);
+    let disguised: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| name.as_str().contains('_') && is_ours(&name.as_str().replace('_', "-")))
+        .cloned()
+        .collect();
+    for name in disguised {
         headers.remove(name);
     }
 }

@@ -112,6 +112,22 @@ fn hop_by_hop_headers_go_and_connection_cannot_take_ours() {
 }
 
 #[test]
+fn headers_that_pass_for_ours_behind_cgi_go() {
+    let head = rewritten(parts(&[
+        ("host", "a"),
+        ("x_forwarded_for", "6.6.6.6"),
+        ("content_length", "9"),
+        ("x-forwarded_proto", "gopher"),
+        ("my_own", "stays"),
+    ]));
+    for gone in ["x_forwarded_for", "content_length", "x-forwarded_proto"] {
+        assert!(!head.headers.contains_key(gone), "{gone}");
+    }
+    assert_eq!(head.headers["my_own"], "stays");
+    assert_eq!(head.headers["x-forwarded-for"], "10.1.2.3");
+}
+
+#[test]
 fn an_upgrade_keeps_its_two_headers() {
     let head = rewritten(parts(&[
         ("host", "x"),
