@@ -4,7 +4,7 @@
 //! A request goes through `accept` (sockets, HTTP/1 and 2; `tls`, `sniff`, `stall`, `pace`, `alarm`, `seldom`), `proxy` (the straight
 //! line), `request` (its head), `table` (host to app), `hold` (while an app boots), `balance` (which
 //! dyno; `health`: may it), `line` (while none has a place), `pool` (a connection), `exchange` (one attempt), `relay` and `upload` (the bodies) or
-//! `tunnel` (after an upgrade), and ends in `access` (its record) or `pages` (our own answer, with
+//! `tunnel` (after an upgrade; `websocket`: of an HTTP/2 client), and ends in `access` (its record) or `pages` (our own answer, with
 //! its `code`). `link` and `saved` bring the table; `stats` and `logs` take away what was seen.
 //!
 //! # Must not
@@ -46,6 +46,7 @@ mod tls;
 mod tunnel;
 mod upload;
 mod upstream;
+mod websocket;
 
 use std::io;
 use std::path::{Path, PathBuf};

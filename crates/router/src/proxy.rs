@@ -24,6 +24,7 @@ use crate::exchange::{Fault, Patience, exchange};
 use crate::health::Event;
 use crate::hold::Hold;
 use crate::line::{self, Left};
+use crate::pace::Offer;
 use crate::pages::{self, Reader};
 use crate::pool::{self, ConnectError, Sender};
 use crate::relay::{Answer, Relay};
@@ -33,6 +34,7 @@ use crate::table::{App, Pick, Route};
 use crate::tunnel;
 use crate::upload::Upload;
 use crate::upstream::{InFlight, Upstream};
+use crate::websocket::{self, Handshake, Upgrade};
 
 /// Most dynos one request is offered to.
 const ATTEMPTS: usize = 10;
@@ -50,7 +52,8 @@ pub(crate) async fn serve(
     peer: Arc<Peer>,
     request: Request<Incoming>,
 ) -> Result<Response<Answer>, Infallible> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    let handshake = websocket::translate(&mut parts);
     let reader = Reader::of(&parts.headers);
     let host = match request::host(&parts) {
         Ok(host) => host,
@@ -77,7 +80,7 @@ pub(crate) async fn serve(
             if let Some(refusal) = refusal {
                 return Ok(refuse(visit, refusal, reader));
             }
-            let outgoing = Outgoing::new(parts, body, &visit, &peer);
+            let outgoing = Outgoing::new(parts, body, handshake, &visit, &peer);
             to_app(&router, app, visit, outgoing, reader).await
         }
         Route::Platform(socket) => {
@@ -85,7 +88,7 @@ pub(crate) async fn serve(
             if let Some(refusal) = refusal {
                 return Ok(refuse(visit, refusal, reader));
             }
-            let outgoing = Outgoing::new(parts, body, &visit, &peer);
+            let outgoing = Outgoing::new(parts, body, handshake, &visit, &peer);
             to_platform(&router, &socket, visit, outgoing, reader).await
         }
     })
@@ -109,18 +112,25 @@ async fn lookup(router: &Router, host: &str) -> Option<Route> {
 struct Outgoing {
     request: Request<Upload>,
     /// Present when the client asks to switch protocols.
-    upgrade: Option<OnUpgrade>,
+    upgrade: Option<Upgrade>,
     /// Sending it twice does no harm.
     repeatable: bool,
 }
 
 impl Outgoing {
-    fn new(mut parts: Parts, body: Incoming, visit: &Visit, peer: &Peer) -> Outgoing {
-        let wants_upgrade = request::wants_upgrade(&parts);
+    fn new(
+        mut parts: Parts,
+        body: Incoming,
+        handshake: Option<Handshake>,
+        visit: &Visit,
+        peer: &Peer,
+    ) -> Outgoing {
+        let wants_upgrade = handshake.is_some() || request::wants_upgrade(&parts);
         let upgrade = parts
             .extensions
             .remove::<OnUpgrade>()
-            .filter(|_| wants_upgrade);
+            .filter(|_| wants_upgrade)
+            .map(|client| Upgrade { client, handshake });
         request::rewrite(&mut parts, visit.subject(), peer, upgrade.is_some());
         let body = Upload::new(body);
         if body.size_hint().exact().is_none() {
@@ -220,6 +230,9 @@ async fn to_app(
                 };
                 app.observe(&upstream, event);
                 let upgrade = outgoing.upgrade;
+                if let Some(cause) = breach(upgrade.as_ref(), &response) {
+                    return misled(visit, cause, reader);
+                }
                 if app.session_affinity
                     && !brought.iter().any(|value| value == upstream.affinity())
                     && let Some(cookie) =
@@ -367,6 +380,9 @@ async fn to_platform(
         match exchange(sender, outgoing.request, patience).await {
             Ok((response, sender)) => {
                 let upgrade = outgoing.upgrade;
+                if let Some(cause) = breach(upgrade.as_ref(), &response) {
+                    return misled(visit, cause, reader);
+                }
                 return respond(router, response, visit, sender, upload, upgrade, patience);
             }
             Err(Fault::NotSent(request)) if reused => outgoing.request = *request,
@@ -379,6 +395,11 @@ async fn to_platform(
     }
 }
 
+/// What is wrong with the answer to a handshake of ours.
+fn breach(upgrade: Option<&Upgrade>, response: &Response<Incoming>) -> Option<&'static str> {
+    upgrade?.handshake.as_ref()?.breach(response)
+}
+
 /// The upstream's head is here: answer with it and leave the body to stream.
 fn respond(
     router: &Router,
@@ -386,22 +407,29 @@ fn respond(
     visit: Visit,
     sender: Option<Sender>,
     upload: Option<Arc<crate::upload::Progress>>,
-    upgrade: Option<OnUpgrade>,
+    upgrade: Option<Upgrade>,
     patience: Patience,
 ) -> Response<Answer> {
     let (mut parts, body) = response.into_parts();
     let switched = parts.extensions.remove::<OnUpgrade>();
     parts.extensions = http::Extensions::new();
     if parts.status == StatusCode::SWITCHING_PROTOCOLS
-        && let (Some(client), Some(upstream)) = (upgrade, switched)
+        && let (Some(upgrade), Some(upstream)) = (upgrade, switched)
     {
-        let tunnel = tunnel::run(client, upstream, visit, patience.idle);
+        let stream = Offer::current();
+        let tunnel = tunnel::run(upgrade.client, upstream, stream, visit, patience.idle);
         let cut = router.cut.clone();
         router
             .tasks
             .spawn(async move { cut.run_until_cancelled_owned(tunnel).await });
         let protocol = parts.headers.get(header::UPGRADE).cloned();
         request::strip_hop_by_hop(&mut parts.headers);
+        if upgrade.handshake.is_some() {
+            // HTTP/2 has neither 101 nor a key.
+            parts.status = StatusCode::OK;
+            parts.headers.remove(header::SEC_WEBSOCKET_ACCEPT);
+            return Response::from_parts(parts, Answer::Page(None));
+        }
         if let Some(protocol) = protocol {
             parts.headers.insert(header::UPGRADE, protocol);
             let upgrade = HeaderValue::from_static("upgrade");
@@ -486,6 +514,13 @@ fn refuse(mut visit: Visit, refusal: Refusal, reader: Reader) -> Response<Answer
     visit.refuse(Refusal::CODE, refusal.status, Some(refusal.cause));
     let id = visit.subject().request_id.to_str().unwrap_or_default();
     pages::code(Refusal::CODE, refusal.status, reader, id, None)
+}
+
+/// A dyno's answer that means something else than what was asked.
+fn misled(mut visit: Visit, cause: &'static str, reader: Reader) -> Response<Answer> {
+    visit.refuse(Code::H17, 502, Some(cause));
+    let id = visit.subject().request_id.to_str().unwrap_or_default();
+    pages::code(Code::H17, 502, reader, id, None)
 }
 
 fn away(mut visit: Visit, reader: Reader) -> Response<Answer> {

@@ -10,6 +10,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Uri, Version};
+use hyper::ext::Protocol;
 
 use crate::access::Subject;
 use crate::code::Code;
@@ -51,6 +52,10 @@ impl Refusal {
     const METHOD: Refusal = Refusal {
         status: 405,
         cause: "unsupported method",
+    };
+    const PROTOCOL: Refusal = Refusal {
+        status: 501,
+        cause: "unsupported protocol",
     };
     const TARGET: Refusal = Refusal {
         status: 414,
@@ -109,7 +114,10 @@ pub(crate) fn host(parts: &Parts) -> Result<String, Refusal> {
 /// Whether a head may be passed on at all.
 pub(crate) fn check(parts: &Parts, request_line: usize) -> Result<(), Refusal> {
     if parts.method == Method::CONNECT {
-        return Err(Refusal::METHOD);
+        return Err(match parts.extensions.get::<Protocol>() {
+            Some(_) => Refusal::PROTOCOL,
+            None => Refusal::METHOD,
+        });
     }
     let target = parts
         .uri
