@@ -10,23 +10,24 @@ use std::time::Duration;
 
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
-use http_body::Body;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use ropewalk_api_types::router::WhenEmpty;
+use ropewalk_api_types::router::{DynoProtocol, WhenEmpty};
 use tokio::time::{Instant, sleep};
 
 use crate::access::Visit;
 use crate::affinity;
+use crate::carrier::{Carrier, Held};
 use crate::clock;
 use crate::code::Code;
 use crate::exchange::{Fault, Patience, exchange};
+use crate::grpc;
 use crate::health::Event;
 use crate::hold::Hold;
 use crate::line::{self, Left};
 use crate::pace::Offer;
 use crate::pages::{self, Reader};
-use crate::pool::{self, ConnectError, Sender};
+use crate::pool::ConnectError;
 use crate::relay::{Answer, Relay};
 use crate::request::{self, Peer, Refusal};
 use crate::router::Router;
@@ -54,7 +55,7 @@ pub(crate) async fn serve(
 ) -> Result<Response<Answer>, Infallible> {
     let (mut parts, body) = request.into_parts();
     let handshake = websocket::translate(&mut parts);
-    let reader = Reader::of(&parts.headers);
+    let reader = Reader::of(&parts);
     let host = match request::host(&parts) {
         Ok(host) => host,
         Err(Refusal { status, cause }) => return Ok(pages::bad_request(reader, status, cause)),
@@ -115,6 +116,8 @@ struct Outgoing {
     upgrade: Option<Upgrade>,
     /// Sending it twice does no harm.
     repeatable: bool,
+    /// The client takes trailers.
+    trailers: bool,
 }
 
 impl Outgoing {
@@ -131,19 +134,18 @@ impl Outgoing {
             .remove::<OnUpgrade>()
             .filter(|_| wants_upgrade)
             .map(|client| Upgrade { client, handshake });
+        let trailers = request::takes_trailers(&parts.headers);
         request::rewrite(&mut parts, visit.subject(), peer, upgrade.is_some());
         let body = Upload::new(body);
-        if body.size_hint().exact().is_none() {
-            // Left to itself, hyper sends a GET or HEAD of unknown length without its body.
-            let chunked = HeaderValue::from_static("chunked");
-            parts.headers.insert(header::TRANSFER_ENCODING, chunked);
-        }
+        let mut request = Request::from_parts(parts, body);
+        request::chunk(&mut request);
         Outgoing {
-            repeatable: body.is_empty()
+            repeatable: request.body().is_empty()
                 && upgrade.is_none()
-                && request::is_idempotent(&parts.method),
-            request: Request::from_parts(parts, body),
+                && request::is_idempotent(request.method()),
+            request,
             upgrade,
+            trailers,
         }
     }
 
@@ -152,6 +154,7 @@ impl Outgoing {
         let mut copy = Request::new(Upload::Empty);
         *copy.method_mut() = self.request.method().clone();
         *copy.uri_mut() = self.request.uri().clone();
+        *copy.version_mut() = self.request.version();
         *copy.headers_mut() = self.request.headers().clone();
         copy
     }
@@ -190,18 +193,20 @@ async fn to_app(
         let upstream = Arc::clone(place.upstream());
         visit.occupy(place);
 
-        let pooled = match reuse {
-            true => upstream.pool.checkout(max_idle(router, &outgoing)).await,
-            false => None,
+        let protocol = match outgoing.upgrade {
+            None => app.protocol,
+            Some(_) => DynoProtocol::Http1,
         };
+        let pooled = pooled(router, &upstream, protocol, &outgoing, reuse).await;
         let reused = pooled.is_some();
-        let sender = match pooled {
-            Some(sender) => {
+        let carrier = match pooled {
+            Some(carrier) => {
                 visit.connected(0);
-                sender
+                carrier
             }
-            None => match connect(router, &app, &upstream, &mut visit, tried.len()).await {
-                Ok(sender) => sender,
+            None => match connect(router, &app, &upstream, protocol, &mut visit, tried.len()).await
+            {
+                Ok(carrier) => carrier,
                 Err(error) => {
                     fault = code_of(&error);
                     app.observe(&upstream, Event::Refused);
@@ -216,13 +221,22 @@ async fn to_app(
             // It left the table while we connected. Nothing was sent: look again.
             continue;
         }
+        match protocol {
+            DynoProtocol::Http1 => request::to_http1(&mut outgoing.request),
+            DynoProtocol::H2c => {
+                if let Err(refusal) = request::to_http2(&mut outgoing.request, outgoing.trailers) {
+                    return refuse(visit, refusal, reader);
+                }
+            }
+        }
 
         let spare = (reused && outgoing.repeatable).then(|| outgoing.copy());
         let upload = outgoing.request.body().progress();
         visit.sending();
-        match exchange(sender, outgoing.request, patience).await {
-            Ok((mut response, sender)) => {
-                let failed = response.status().is_server_error();
+        match exchange(carrier, outgoing.request, patience).await {
+            Ok((mut response, held)) => {
+                let failed =
+                    response.status().is_server_error() || grpc::is_failed(response.headers());
                 let event = if failed {
                     Event::Failed
                 } else {
@@ -240,7 +254,7 @@ async fn to_app(
                 {
                     response.headers_mut().append(header::SET_COOKIE, cookie);
                 }
-                return respond(router, response, visit, sender, upload, upgrade, patience);
+                return respond(router, response, visit, held, upload, upgrade, patience);
             }
             Err(Fault::NotSent(request)) if returned < ATTEMPTS => {
                 returned += 1;
@@ -354,15 +368,13 @@ async fn to_platform(
             return away(visit, reader);
         };
         visit.occupy(place);
-        let pooled = match reuse {
-            true => socket.pool.checkout(max_idle(router, &outgoing)).await,
-            false => None,
-        };
+        let protocol = DynoProtocol::Http1;
+        let pooled = pooled(router, socket, protocol, &outgoing, reuse).await;
         let reused = pooled.is_some();
-        let sender = match pooled {
-            Some(sender) => sender,
-            None => match open(router, socket, &mut visit, router.limits.connect).await {
-                Ok(sender) => sender,
+        let carrier = match pooled {
+            Some(carrier) => carrier,
+            None => match open(router, socket, protocol, &mut visit, router.limits.connect).await {
+                Ok(carrier) => carrier,
                 // A restart of the server takes a moment; clients need not notice it.
                 Err(_) if Instant::now() < until => {
                     sleep(KNOCK).await;
@@ -377,13 +389,13 @@ async fn to_platform(
         let spare = (reused && outgoing.repeatable).then(|| outgoing.copy());
         let upload = outgoing.request.body().progress();
         visit.sending();
-        match exchange(sender, outgoing.request, patience).await {
-            Ok((response, sender)) => {
+        match exchange(carrier, outgoing.request, patience).await {
+            Ok((response, held)) => {
                 let upgrade = outgoing.upgrade;
                 if let Some(cause) = breach(upgrade.as_ref(), &response) {
                     return misled(visit, cause, reader);
                 }
-                return respond(router, response, visit, sender, upload, upgrade, patience);
+                return respond(router, response, visit, held, upload, upgrade, patience);
             }
             Err(Fault::NotSent(request)) if reused => outgoing.request = *request,
             Err(Fault::Closed) if spare.is_some() => {
@@ -405,12 +417,16 @@ fn respond(
     router: &Router,
     response: Response<Incoming>,
     visit: Visit,
-    sender: Option<Sender>,
+    held: Option<Held>,
     upload: Option<Arc<crate::upload::Progress>>,
     upgrade: Option<Upgrade>,
     patience: Patience,
 ) -> Response<Answer> {
     let (mut parts, body) = response.into_parts();
+    if parts.version == Version::HTTP_2 {
+        // What the client speaks is another matter.
+        parts.version = Version::HTTP_11;
+    }
     let switched = parts.extensions.remove::<OnUpgrade>();
     parts.extensions = http::Extensions::new();
     if parts.status == StatusCode::SWITCHING_PROTOCOLS
@@ -440,8 +456,25 @@ fn respond(
     request::strip_hop_by_hop(&mut parts.headers);
     parts.headers.append(header::VIA, request::VIA);
     let status = parts.status.as_u16();
-    let relay = Relay::new(body, status, visit, sender, upload, patience.idle);
+    let relay = Relay::new(body, status, visit, held, upload, patience.idle);
     Response::from_parts(parts, Answer::Relay(Box::new(relay)))
+}
+
+/// An open connection, unless it is to be a new one. Who shares one has nothing to fear of those that are dead: they are
+/// known to be.
+async fn pooled(
+    router: &Router,
+    upstream: &Upstream,
+    protocol: DynoProtocol,
+    outgoing: &Outgoing,
+    reuse: bool,
+) -> Option<Carrier> {
+    let max_idle = max_idle(router, outgoing);
+    match protocol {
+        DynoProtocol::H2c => upstream.shared.take(max_idle).map(Carrier::Shared),
+        DynoProtocol::Http1 if reuse => upstream.pool.checkout(max_idle).await.map(Carrier::Own),
+        DynoProtocol::Http1 => None,
+    }
 }
 
 /// A new connection to one of an app's dynos. While there are others to try, none is waited for for long.
@@ -449,15 +482,16 @@ async fn connect(
     router: &Router,
     app: &App,
     upstream: &Arc<Upstream>,
+    protocol: DynoProtocol,
     visit: &mut Visit,
     tried: usize,
-) -> Result<Sender, ConnectError> {
+) -> Result<Carrier, ConnectError> {
     let others = app.upstreams.len() > tried + 1;
     let limit = match others {
         true => router.limits.connect_first,
         false => router.limits.connect,
     };
-    let connected = open(router, upstream, visit, limit).await;
+    let connected = open(router, upstream, protocol, visit, limit).await;
     if connected.is_ok() {
         app.observe(upstream, Event::Connected);
     }
@@ -467,11 +501,12 @@ async fn connect(
 async fn open(
     router: &Router,
     upstream: &Upstream,
+    protocol: DynoProtocol,
     visit: &mut Visit,
     limit: Duration,
-) -> Result<Sender, ConnectError> {
+) -> Result<Carrier, ConnectError> {
     let begun = clock::millis();
-    let connected = pool::connect(&upstream.address, limit).await;
+    let connected = upstream.connect(protocol, limit).await;
     visit.connected(clock::millis() - begun);
     let counter = match &connected {
         Ok(_) => &router.counters.connects,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use clap::Args;
+use ropewalk_api_types::router::DynoProtocol;
 use ropewalk_router::{Config, Counters, Limits, Listeners, Source, TlsFiles, fixed_table};
 
 use super::DataArg;
@@ -38,6 +39,9 @@ pub(crate) struct RouterCommand {
     /// Only this fixed table, whatever the host: no server needed
     #[arg(long, value_name = "ADDR,…", value_delimiter = ',')]
     upstreams: Vec<SocketAddr>,
+    /// What is in the fixed table speaks HTTP/2 without TLS
+    #[arg(long, requires = "upstreams")]
+    h2c: bool,
     /// The listening socket is standard input
     #[arg(long, hide = true)]
     listen_stdin: bool,
@@ -56,8 +60,12 @@ impl RouterCommand {
                 certificates_file: data.path("router/certificates.json"),
             }
         } else {
+            let protocol = match self.h2c {
+                true => DynoProtocol::H2c,
+                false => DynoProtocol::Http1,
+            };
             Source::Fixed {
-                table: fixed_table(&self.upstreams),
+                table: fixed_table(&self.upstreams, protocol),
                 log: Some(Box::new(std::io::BufWriter::new(std::io::stdout()))),
             }
         };

@@ -388,6 +388,7 @@ pub(crate) fn app(dynos: &[SocketAddr]) -> AppRoute {
         error_page_url: None,
         maintenance_page_url: None,
         when_empty: WhenEmpty::NoWebDynos,
+        protocol: Default::default(),
         upstreams: dynos
             .iter()
             .enumerate()
