@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::alarm::{self, Alarms};
 use crate::pace::Streams;
 use crate::proxy;
+use crate::proxy_protocol;
 use crate::rendezvous;
 use crate::request::Peer;
 use crate::router::Router;
@@ -85,7 +86,7 @@ pub(crate) async fn run(router: Arc<Router>, listener: TcpListener, greeting: Gr
 /// Finds out what the client speaks and serves it.
 async fn greet(
     router: Arc<Router>,
-    stream: TcpStream,
+    mut stream: TcpStream,
     addr: SocketAddr,
     port: u16,
     greeting: Greeting,
@@ -95,6 +96,14 @@ async fn greet(
     counters.connections.fetch_add(1, Relaxed);
     counters.open_connections.fetch_add(1, Relaxed);
     let served = async {
+        // A client that came over IPv4 to an IPv6 socket is still an IPv4 client.
+        let (mut ip, mut port) = (addr.ip().to_canonical(), port);
+        if router.proxies.iter().any(|range| range.contains(ip)) {
+            let received = Box::pin(proxy_protocol::receive(&mut stream));
+            if let Some(ends) = patiently(&stopping, router.limits.handshake, received).await? {
+                (ip, port) = (ends.client.ip().to_canonical(), ends.server.port());
+            }
+        }
         let tls = match greeting {
             Greeting::Plain => None,
             Greeting::Tls(tls) => Some(tls),
@@ -104,8 +113,7 @@ async fn greet(
             }
         };
         let peer = Arc::new(Peer {
-            // A client that came over IPv4 to an IPv6 socket is still an IPv4 client.
-            ip: addr.ip().to_canonical(),
+            ip,
             port,
             https: tls.is_some(),
             stall: Arc::new(stall::Limit::new(router.limits.idle)),

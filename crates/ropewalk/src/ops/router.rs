@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use clap::Args;
 use ropewalk_api_types::router::DynoProtocol;
+use ropewalk_model::egress::Cidr;
 use ropewalk_router::{Config, Counters, Limits, Listeners, Source, TlsFiles, fixed_table};
 
 use super::DataArg;
@@ -36,6 +37,9 @@ pub(crate) struct RouterCommand {
     /// Names below localhost speak TLS too, on every socket, with certificates of an authority of this machine's own
     #[arg(long)]
     local_tls: bool,
+    /// Proxies in front, whose connections begin with a PROXY header that names the client: 10.0.0.0/8,192.168.1.9
+    #[arg(long, value_name = "CIDR,…", value_delimiter = ',')]
+    proxy_protocol_from: Vec<Cidr>,
     /// Only this fixed table, whatever the host: no server needed
     #[arg(long, value_name = "ADDR,…", value_delimiter = ',')]
     upstreams: Vec<SocketAddr>,
@@ -77,6 +81,7 @@ impl RouterCommand {
             source,
             tls,
             local_authority: self.local_tls.then(|| self.data.data.join(LOCAL_TLS)),
+            proxies: self.proxy_protocol_from,
             limits: Limits::default(),
             counters: Arc::new(Counters::default()),
         };
