@@ -82,6 +82,8 @@ pub struct AppRoute {
     /// Requests that one dyno takes at once; the rest wait in the router. `None`: any number.
     #[serde(default)]
     pub concurrency: Option<u32>,
+    #[serde(default)]
+    pub protocol: DynoProtocol,
     /// Custom pages, as Heroku's config vars of these names: absolute URLs that a redirect-free iframe shows.
     #[serde(default)]
     pub error_page_url: Option<String>,
@@ -90,6 +92,16 @@ pub struct AppRoute {
     /// What to answer while `upstreams` is empty.
     pub when_empty: WhenEmpty,
     pub upstreams: Vec<Upstream>,
+}
+
+/// What an app's dynos speak.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DynoProtocol {
+    #[default]
+    Http1,
+    /// HTTP/2 without TLS, from the first byte on. Upgrades, WebSockets among them, are HTTP/1.1 all the same.
+    H2c,
 }
 
 /// Why an app has no upstream.

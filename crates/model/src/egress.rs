@@ -3,6 +3,7 @@
 //! The internet, and what the administrator lists; never the host, its networks or the cloud's metadata by
 //! themselves. A name is judged by the addresses it leads to, at the time of connecting.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
@@ -38,6 +39,12 @@ impl FromStr for Cidr {
             return Err(fail());
         }
         Ok(Self { address, bits })
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.bits)
     }
 }
 
@@ -200,6 +207,9 @@ mod tests {
         assert!(!egress.lists(ip("8.8.8.8")) && egress.permits(ip("8.8.8.8")));
         let all: Cidr = "0.0.0.0/0".parse().unwrap();
         assert!(all.contains(ip("127.0.0.1")) && !all.contains(ip("::1")));
+        for (text, shown) in [("10.0.0.0/8", "10.0.0.0/8"), ("fd00::1", "fd00::1/128")] {
+            assert_eq!(text.parse::<Cidr>().unwrap().to_string(), shown);
+        }
         let all: Cidr = "::/0".parse().unwrap();
         assert!(all.contains(ip("::1")));
         for text in ["", "10.0.0.0/33", "::/129", "10/8", "a/8", "10.0.0.0/-1"] {

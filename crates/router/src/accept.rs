@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::alarm::{self, Alarms};
 use crate::pace::Streams;
 use crate::proxy;
+use crate::proxy_protocol;
 use crate::relay::Answer;
 use crate::rendezvous;
 use crate::request::Peer;
@@ -92,7 +93,7 @@ pub(crate) async fn run(router: Arc<Router>, listener: TcpListener, greeting: Gr
 /// Finds out what the client speaks and serves it.
 async fn greet(
     router: Arc<Router>,
-    stream: TcpStream,
+    mut stream: TcpStream,
     addr: SocketAddr,
     port: u16,
     greeting: Greeting,
@@ -102,6 +103,14 @@ async fn greet(
     counters.connections.fetch_add(1, Relaxed);
     counters.open_connections.fetch_add(1, Relaxed);
     let served = async {
+        // A client that came over IPv4 to an IPv6 socket is still an IPv4 client.
+        let (mut ip, mut port) = (addr.ip().to_canonical(), port);
+        if router.proxies.iter().any(|range| range.contains(ip)) {
+            let received = Box::pin(proxy_protocol::receive(&mut stream));
+            if let Some(ends) = patiently(&stopping, router.limits.handshake, received).await? {
+                (ip, port) = (ends.client.ip().to_canonical(), ends.server.port());
+            }
+        }
         let tls = match greeting {
             Greeting::Plain => None,
             Greeting::Tls(tls) => Some(tls),
@@ -111,8 +120,7 @@ async fn greet(
             }
         };
         let peer = Arc::new(Peer {
-            // A client that came over IPv4 to an IPv6 socket is still an IPv4 client.
-            ip: addr.ip().to_canonical(),
+            ip,
             port,
             https: tls.is_some(),
             stall: Arc::new(stall::Limit::new(router.limits.idle)),
@@ -221,6 +229,7 @@ where
     let connection = http2::Builder::new(Streams)
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
+        .enable_connect_protocol()
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(4 * WINDOW)
         .max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX))

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ropewalk_api_types::router::Table;
+use ropewalk_model::egress::Cidr;
 
 use crate::stats::Counters;
 
@@ -19,6 +20,8 @@ pub struct Config {
     /// Folder of an authority of this machine's own, made at first, for names below `localhost`. With it clients may
     /// also speak TLS on the sockets for plain HTTP.
     pub local_authority: Option<PathBuf>,
+    /// Connections from these addresses begin with a PROXY header that names the client; others must not.
+    pub proxies: Vec<Cidr>,
     pub limits: Limits,
     /// Counted into; keep a clone to export them.
     pub counters: Arc<Counters>,

@@ -2,6 +2,7 @@
 //!
 //! Says precisely how it failed; whether to try again is not decided here.
 
+use std::error::Error as _;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,9 +14,9 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
 use crate::alarm::Alarm;
+use crate::carrier::{Carrier, Held};
 use crate::clock;
 use crate::code::Code;
-use crate::pool::Sender;
 use crate::upload::{Progress, Upload};
 
 /// How long an upstream may be silent; `None` for ever.
@@ -38,24 +39,25 @@ pub(crate) enum Fault {
 
 /// Sends `request` and waits for the head of the response. Gives the connection back while it lives.
 pub(crate) async fn exchange(
-    mut sender: Sender,
+    carrier: Carrier,
     request: Request<Upload>,
     patience: Patience,
-) -> Result<(Response<Incoming>, Option<Sender>), Fault> {
+) -> Result<(Response<Incoming>, Option<Held>), Fault> {
     let progress = request.body().progress();
     let begun = clock::millis();
-    let mut reply = pin!(sender.send(request));
-    let mut sender = Some(sender);
+    let (reply, held) = carrier.send(request);
+    let mut reply = pin!(reply);
+    let mut held = Some(held);
     let mut alarm = Alarm::take();
     loop {
-        let due = due(progress.as_deref(), begun, patience);
-        let overdue = poll_fn(|cx| match due {
-            Some((at, _)) => alarm.poll_at(cx, clock::at(at)),
+        let look = look(progress.as_deref(), begun, patience);
+        let overdue = poll_fn(|cx| match look {
+            Some(at) => alarm.poll_at(cx, clock::at(at)),
             None => Poll::Pending,
         });
         let ended = async {
-            match &mut sender {
-                Some(sender) => sender.ended().await,
+            match &mut held {
+                Some(held) => held.ended().await,
                 None => std::future::pending().await,
             }
         };
@@ -63,19 +65,19 @@ pub(crate) async fn exchange(
             biased;
             reply = &mut reply => {
                 return match reply {
-                    Ok(response) => Ok((response, sender)),
+                    Ok(response) => Ok((response, held)),
                     Err(error) => Err(fault(error, progress.as_ref())),
                 };
             }
             // The reply, if there is one, is on its way; if not, this brings the request back.
             () = ended => {
-                sender = None;
+                held = None;
                 continue;
             }
             () = overdue => {}
         }
         // Bytes may have moved while we slept; only a deadline that still holds counts.
-        if let Some((at, code)) = self::due(progress.as_deref(), begun, patience)
+        if let Some((at, code)) = due(progress.as_deref(), begun, patience)
             && clock::millis() >= at
         {
             return Err(Fault::Final(code));
@@ -83,9 +85,17 @@ pub(crate) async fn exchange(
     }
 }
 
+/// When to look at the deadline again. Nothing tells that an upload has ended, and from then on there is less time.
+fn look(progress: Option<&Progress>, begun: u64, patience: Patience) -> Option<u64> {
+    let (at, _) = due(progress, begun, patience)?;
+    Some(match (progress, patience.first_byte) {
+        (Some(progress), Some(limit)) if !progress.done() => at.min(after(clock::millis(), limit)),
+        _ => at,
+    })
+}
+
 /// The next deadline and what missing it means.
 fn due(progress: Option<&Progress>, begun: u64, patience: Patience) -> Option<(u64, Code)> {
-    let after = |from: u64, limit: Duration| from + limit.as_millis() as u64;
     match progress {
         Some(progress) if !progress.done() => {
             let code = if progress.is_waiting() {
@@ -100,6 +110,10 @@ fn due(progress: Option<&Progress>, begun: u64, patience: Patience) -> Option<(u
     }
 }
 
+fn after(from: u64, limit: Duration) -> u64 {
+    from + limit.as_millis() as u64
+}
+
 fn fault(mut error: TrySendError<Request<Upload>>, progress: Option<&Arc<Progress>>) -> Fault {
     if let Some(request) = error.take_message() {
         return Fault::NotSent(Box::new(request));
@@ -112,6 +126,14 @@ fn fault(mut error: TrySendError<Request<Upload>>, progress: Option<&Arc<Progres
         return Fault::Final(Code::H25);
     }
     if error.is_parse() {
+        return Fault::Final(Code::H17);
+    }
+    // What the dyno sent was no HTTP/2.
+    if error
+        .source()
+        .and_then(|source| source.downcast_ref::<h2::Error>())
+        .is_some_and(h2::Error::is_library)
+    {
         return Fault::Final(Code::H17);
     }
     Fault::Closed

@@ -1,11 +1,11 @@
 //! The data plane: takes every request of every app, finds its dyno, and streams both ways.
 //!
 //! # Layout
-//! A request goes through `accept` (sockets, HTTP/1 and 2; `tls`, `sniff`, `stall`, `pace`, `alarm`, `seldom`), `proxy` (the straight
+//! A request goes through `accept` (sockets, HTTP/1 and 2; `proxy_protocol`, `tls`, `sniff`, `stall`, `pace`, `alarm`, `seldom`), `proxy` (the straight
 //! line), `request` (its head), `table` (host to app), `hold` (while an app boots), `balance` (which
-//! dyno; `health`: may it), `line` (while none has a place), `pool` (a connection), `exchange` (one attempt), `relay` and `upload` (the bodies) or
-//! `tunnel` (after an upgrade), and ends in `access` (its record) or `pages` (our own answer, with
-//! its `code`). `link` and `saved` bring the table; `stats` and `logs` take away what was seen.
+//! dyno; `health`: may it), `line` (while none has a place), `pool` or `shared` (a connection, `carrier`), `exchange` (one attempt), `relay` and `upload` (the bodies) or
+//! `tunnel` (after an upgrade; `websocket`: of an HTTP/2 client), and ends in `access` (its record) or `pages` (our own answer, with
+//! its `code`; `grpc`). `link` and `saved` bring the table; `stats` and `logs` take away what was seen.
 //!
 //! # Must not
 //! Know the database, the engine or the server's crates: all it needs is its table. Wait for the
@@ -17,11 +17,13 @@ mod affinity;
 mod alarm;
 mod authority;
 pub mod balance;
+mod carrier;
 mod clock;
 mod code;
 mod config;
 mod error;
 mod exchange;
+mod grpc;
 mod handover;
 pub mod health;
 mod hold;
@@ -33,12 +35,14 @@ mod pace;
 mod pages;
 mod pool;
 mod proxy;
+mod proxy_protocol;
 mod relay;
 mod rendezvous;
 mod request;
 mod router;
 mod saved;
 mod seldom;
+mod shared;
 mod sniff;
 mod stall;
 mod stats;
@@ -47,6 +51,7 @@ mod tls;
 mod tunnel;
 mod upload;
 mod upstream;
+mod websocket;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -139,6 +144,7 @@ pub async fn start(config: Config, listeners: Listeners) -> Result<Started, Rout
     let (logs, lines) = logs::queue(Arc::clone(&config.counters));
     let router = Arc::new(Router {
         limits: config.limits,
+        proxies: config.proxies.into(),
         tables: Tables::new(),
         certificates,
         counters: config.counters,
@@ -346,11 +352,11 @@ fn sockets(
 
 /// Asks a dyno that refused connections whether it takes them again, at no request's expense.
 async fn probe(app: Arc<App>, upstream: Arc<Upstream>) {
-    match pool::connect(&upstream.address, PROBE).await {
-        Ok(sender) => {
+    match upstream.connect(app.protocol, PROBE).await {
+        Ok(carrier) => {
             app.observe(&upstream, Event::Connected);
             if !upstream.is_retired() {
-                upstream.pool.park(sender);
+                upstream.park(carrier);
             }
             app.serve_line();
         }
@@ -366,7 +372,7 @@ async fn reap(router: Arc<Router>) {
         ticks.tick().await;
         let table = router.tables.load_full();
         for upstream in table.upstreams() {
-            upstream.pool.reap(router.limits.pool_idle);
+            upstream.reap(router.limits.pool_idle);
         }
         for app in table.apps() {
             // Places are offered as they become free; this is for what no event tells, such as the end of a time out.

@@ -2,6 +2,9 @@
 //!
 //! HTTP/2 lets a client hold back one stream while its socket is anything but full. Then nobody asks
 //! the response's body for more, so neither the body's own limits nor `stall` see the silence.
+//!
+//! A stream that has become a tunnel goes on in a second task, which sends; the tunnel learns here that its client has
+//! reset the stream, and resets it here itself.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -10,6 +13,7 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use hyper::rt::Executor;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use crate::clock;
@@ -28,15 +32,33 @@ pub(crate) struct Offer {
     /// Until when it must be taken, [`clock::millis`]; [`NEVER`] while there is none.
     due: AtomicU64,
     refused: AtomicBool,
+    /// The task that sends what a tunnel says has ended.
+    sent: Notify,
+    /// That task is to end without a goodbye.
+    cut: Notify,
 }
 
 const NEVER: u64 = u64::MAX;
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
     fn execute(&self, stream: F) {
+        // Begun by the task of a stream: it sends what a tunnel says.
+        if let Some(offer) = Offer::current() {
+            tokio::spawn(async move {
+                tokio::select! {
+                    biased;
+                    () = offer.cut.notified() => {}
+                    () = stream => {}
+                }
+                offer.sent.notify_one();
+            });
+            return;
+        }
         let offer = Arc::new(Offer {
             due: AtomicU64::new(NEVER),
             refused: AtomicBool::new(false),
+            sent: Notify::new(),
+            cut: Notify::new(),
         });
         let stream = OFFER.scope(Arc::clone(&offer), stream);
         tokio::spawn(async move {
@@ -71,6 +93,16 @@ impl Offer {
     /// The client did not take it in time.
     pub(crate) fn is_refused(&self) -> bool {
         self.refused.load(Relaxed)
+    }
+
+    /// Of a tunnel: the client has reset the stream, or everything was said.
+    pub(crate) async fn sent(&self) {
+        self.sent.notified().await;
+    }
+
+    /// Of a tunnel: nothing more is said. Once the other half is dropped too, the client sees a reset and no end.
+    pub(crate) fn cut(&self) {
+        self.cut.notify_one();
     }
 
     /// Returns when the client has not taken a piece in time. To be polled after each poll of the

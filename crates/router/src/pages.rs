@@ -1,24 +1,33 @@
-//! What the router answers itself: a page for people, JSON for programs.
+//! What the router answers itself: a page for people, JSON for programs, a status for gRPC's clients.
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::request::Parts;
+use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
 use crate::code::Code;
+use crate::grpc;
 use crate::relay::Answer;
 
 /// For whom a page is made.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Reader {
-    json: bool,
+pub(crate) enum Reader {
+    Person,
+    Program,
+    /// Of a call's outcome.
+    Grpc,
 }
 
 impl Reader {
-    pub(crate) fn of(headers: &HeaderMap) -> Reader {
-        let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
-        Reader {
-            json: accept.is_some_and(prefers_json),
+    pub(crate) fn of(parts: &Parts) -> Reader {
+        if grpc::is_call(parts) {
+            return Reader::Grpc;
+        }
+        let accept = parts.headers.get(ACCEPT);
+        match accept.and_then(|value| value.to_str().ok()) {
+            Some(accept) if prefers_json(accept) => Reader::Program,
+            _ => Reader::Person,
         }
     }
 }
@@ -31,9 +40,13 @@ pub(crate) fn code(
     request_id: &str,
     frame: Option<&str>,
 ) -> Response<Answer> {
-    if reader.json {
-        let message = code.desc();
-        return json(status, code.name(), message, Some(request_id));
+    match reader {
+        Reader::Grpc => {
+            let message = format!("{} {} (request {request_id})", code.name(), code.desc());
+            return grpc::end(grpc::status_of(code, status), &message);
+        }
+        Reader::Program => return json(status, code.name(), code.desc(), Some(request_id)),
+        Reader::Person => {}
     }
     if let Some(url) = frame {
         return html(status, framed(url));
@@ -45,8 +58,11 @@ pub(crate) fn code(
 
 /// No table names this host.
 pub(crate) fn no_such_app(reader: Reader, host: &str) -> Response<Answer> {
-    if reader.json {
-        return json(404, "no_such_app", "There is no app at this address.", None);
+    let short = "There is no app at this address.";
+    match reader {
+        Reader::Grpc => return grpc::end(grpc::status_of_http(404), short),
+        Reader::Program => return json(404, "no_such_app", short, None),
+        Reader::Person => {}
     }
     let text = "There is nothing configured here. If this is your app, check the spelling of its \
                 name, or add this domain to it with ropewalk domains:add.";
@@ -55,8 +71,10 @@ pub(crate) fn no_such_app(reader: Reader, host: &str) -> Response<Answer> {
 
 /// The request cannot be understood well enough to know whose it is.
 pub(crate) fn bad_request(reader: Reader, status: u16, cause: &str) -> Response<Answer> {
-    if reader.json {
-        return json(status, "bad_request", cause, None);
+    match reader {
+        Reader::Grpc => return grpc::end(grpc::status_of_http(status), cause),
+        Reader::Program => return json(status, "bad_request", cause, None),
+        Reader::Person => {}
     }
     html(
         status,
@@ -71,8 +89,10 @@ pub(crate) fn bad_request(reader: Reader, status: u16, cause: &str) -> Response<
 /// The server does not answer on its socket.
 pub(crate) fn platform_away(reader: Reader) -> Response<Answer> {
     let text = "The control plane is not answering. Apps keep running; try again in a moment.";
-    if reader.json {
-        return json(503, "platform_unavailable", text, None);
+    match reader {
+        Reader::Grpc => return grpc::end(grpc::status_of_http(503), text),
+        Reader::Program => return json(503, "platform_unavailable", text, None),
+        Reader::Person => {}
     }
     html(503, page("Platform unavailable", text, ""))
 }

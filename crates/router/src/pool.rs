@@ -2,7 +2,7 @@
 //!
 //! Ours rather than a general client's, because the router must know whether a connection was used
 //! before (then a request without a body may be repeated), must drop all of an upstream's
-//! connections at once, and must tell a refusal from a timeout.
+//! connections at once, and must tell a refusal from a timeout. HTTP/1.1; `shared` is for HTTP/2.
 
 use std::convert::Infallible;
 use std::io;
@@ -46,7 +46,7 @@ pub(crate) enum ConnectError {
 }
 
 /// Largest head of a response, and the most that is buffered of a body, in bytes.
-const BUFFER: usize = 64 * 1024;
+pub(crate) const BUFFER: usize = 64 * 1024;
 
 /// How long a connection that has just delivered a response may take to be ready again.
 const SETTLE: Duration = Duration::from_millis(5);
@@ -159,7 +159,15 @@ impl Pool {
 
 /// Opens a connection within `limit` and starts the task that drives it.
 pub(crate) async fn connect(address: &Address, limit: Duration) -> Result<Sender, ConnectError> {
-    match timeout(limit, open(address)).await {
+    within(limit, open(address)).await
+}
+
+/// What becomes of opening a connection when it may take `limit`.
+pub(crate) async fn within<T>(
+    limit: Duration,
+    opened: impl Future<Output = io::Result<T>>,
+) -> Result<T, ConnectError> {
+    match timeout(limit, opened).await {
         Ok(Ok(sender)) => Ok(sender),
         Ok(Err(source)) if source.kind() == io::ErrorKind::TimedOut => Err(ConnectError::Timeout),
         Ok(Err(source)) => Err(ConnectError::Refused(source)),
@@ -169,13 +177,15 @@ pub(crate) async fn connect(address: &Address, limit: Duration) -> Result<Sender
 
 async fn open(address: &Address) -> io::Result<Sender> {
     match address {
-        Address::Tcp(addr) => {
-            let stream = TcpStream::connect(addr).await?;
-            stream.set_nodelay(true)?;
-            drive(stream).await
-        }
+        Address::Tcp(addr) => drive(tcp(addr).await?).await,
         Address::Unix(path) => drive(UnixStream::connect(path).await?).await,
     }
+}
+
+pub(crate) async fn tcp(addr: &SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(addr).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 async fn drive<S>(stream: S) -> io::Result<Sender>

@@ -10,22 +10,24 @@ use std::time::Duration;
 
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
-use http_body::Body;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use ropewalk_api_types::router::WhenEmpty;
+use ropewalk_api_types::router::{DynoProtocol, WhenEmpty};
 use tokio::time::{Instant, sleep};
 
 use crate::access::Visit;
 use crate::affinity;
+use crate::carrier::{Carrier, Held};
 use crate::clock;
 use crate::code::Code;
 use crate::exchange::{Fault, Patience, exchange};
+use crate::grpc;
 use crate::health::Event;
 use crate::hold::Hold;
 use crate::line::{self, Left};
+use crate::pace::Offer;
 use crate::pages::{self, Reader};
-use crate::pool::{self, ConnectError, Sender};
+use crate::pool::ConnectError;
 use crate::relay::{Answer, Relay};
 use crate::request::{self, Peer, Refusal};
 use crate::router::Router;
@@ -33,6 +35,7 @@ use crate::table::{App, Pick, Route};
 use crate::tunnel;
 use crate::upload::Upload;
 use crate::upstream::{InFlight, Upstream};
+use crate::websocket::{self, Handshake, Upgrade};
 
 /// Most dynos one request is offered to.
 const ATTEMPTS: usize = 10;
@@ -50,8 +53,9 @@ pub(crate) async fn serve(
     peer: Arc<Peer>,
     request: Request<Incoming>,
 ) -> Result<Response<Answer>, Infallible> {
-    let (parts, body) = request.into_parts();
-    let reader = Reader::of(&parts.headers);
+    let (mut parts, body) = request.into_parts();
+    let handshake = websocket::translate(&mut parts);
+    let reader = Reader::of(&parts);
     let host = match request::host(&parts) {
         Ok(host) => host,
         Err(Refusal { status, cause }) => return Ok(pages::bad_request(reader, status, cause)),
@@ -77,7 +81,7 @@ pub(crate) async fn serve(
             if let Some(refusal) = refusal {
                 return Ok(refuse(visit, refusal, reader));
             }
-            let outgoing = Outgoing::new(parts, body, &visit, &peer);
+            let outgoing = Outgoing::new(parts, body, handshake, &visit, &peer);
             to_app(&router, app, visit, outgoing, reader).await
         }
         Route::Platform(socket) => {
@@ -85,7 +89,7 @@ pub(crate) async fn serve(
             if let Some(refusal) = refusal {
                 return Ok(refuse(visit, refusal, reader));
             }
-            let outgoing = Outgoing::new(parts, body, &visit, &peer);
+            let outgoing = Outgoing::new(parts, body, handshake, &visit, &peer);
             to_platform(&router, &socket, visit, outgoing, reader).await
         }
     })
@@ -109,31 +113,39 @@ async fn lookup(router: &Router, host: &str) -> Option<Route> {
 struct Outgoing {
     request: Request<Upload>,
     /// Present when the client asks to switch protocols.
-    upgrade: Option<OnUpgrade>,
+    upgrade: Option<Upgrade>,
     /// Sending it twice does no harm.
     repeatable: bool,
+    /// The client takes trailers.
+    trailers: bool,
 }
 
 impl Outgoing {
-    fn new(mut parts: Parts, body: Incoming, visit: &Visit, peer: &Peer) -> Outgoing {
-        let wants_upgrade = request::wants_upgrade(&parts);
+    fn new(
+        mut parts: Parts,
+        body: Incoming,
+        handshake: Option<Handshake>,
+        visit: &Visit,
+        peer: &Peer,
+    ) -> Outgoing {
+        let wants_upgrade = handshake.is_some() || request::wants_upgrade(&parts);
         let upgrade = parts
             .extensions
             .remove::<OnUpgrade>()
-            .filter(|_| wants_upgrade);
+            .filter(|_| wants_upgrade)
+            .map(|client| Upgrade { client, handshake });
+        let trailers = request::takes_trailers(&parts.headers);
         request::rewrite(&mut parts, visit.subject(), peer, upgrade.is_some());
         let body = Upload::new(body);
-        if body.size_hint().exact().is_none() {
-            // Left to itself, hyper sends a GET or HEAD of unknown length without its body.
-            let chunked = HeaderValue::from_static("chunked");
-            parts.headers.insert(header::TRANSFER_ENCODING, chunked);
-        }
+        let mut request = Request::from_parts(parts, body);
+        request::chunk(&mut request);
         Outgoing {
-            repeatable: body.is_empty()
+            repeatable: request.body().is_empty()
                 && upgrade.is_none()
-                && request::is_idempotent(&parts.method),
-            request: Request::from_parts(parts, body),
+                && request::is_idempotent(request.method()),
+            request,
             upgrade,
+            trailers,
         }
     }
 
@@ -142,6 +154,7 @@ impl Outgoing {
         let mut copy = Request::new(Upload::Empty);
         *copy.method_mut() = self.request.method().clone();
         *copy.uri_mut() = self.request.uri().clone();
+        *copy.version_mut() = self.request.version();
         *copy.headers_mut() = self.request.headers().clone();
         copy
     }
@@ -180,18 +193,20 @@ async fn to_app(
         let upstream = Arc::clone(place.upstream());
         visit.occupy(place);
 
-        let pooled = match reuse {
-            true => upstream.pool.checkout(max_idle(router, &outgoing)).await,
-            false => None,
+        let protocol = match outgoing.upgrade {
+            None => app.protocol,
+            Some(_) => DynoProtocol::Http1,
         };
+        let pooled = pooled(router, &upstream, protocol, &outgoing, reuse).await;
         let reused = pooled.is_some();
-        let sender = match pooled {
-            Some(sender) => {
+        let carrier = match pooled {
+            Some(carrier) => {
                 visit.connected(0);
-                sender
+                carrier
             }
-            None => match connect(router, &app, &upstream, &mut visit, tried.len()).await {
-                Ok(sender) => sender,
+            None => match connect(router, &app, &upstream, protocol, &mut visit, tried.len()).await
+            {
+                Ok(carrier) => carrier,
                 Err(error) => {
                     fault = code_of(&error);
                     app.observe(&upstream, Event::Refused);
@@ -206,13 +221,22 @@ async fn to_app(
             // It left the table while we connected. Nothing was sent: look again.
             continue;
         }
+        match protocol {
+            DynoProtocol::Http1 => request::to_http1(&mut outgoing.request),
+            DynoProtocol::H2c => {
+                if let Err(refusal) = request::to_http2(&mut outgoing.request, outgoing.trailers) {
+                    return refuse(visit, refusal, reader);
+                }
+            }
+        }
 
         let spare = (reused && outgoing.repeatable).then(|| outgoing.copy());
         let upload = outgoing.request.body().progress();
         visit.sending();
-        match exchange(sender, outgoing.request, patience).await {
-            Ok((mut response, sender)) => {
-                let failed = response.status().is_server_error();
+        match exchange(carrier, outgoing.request, patience).await {
+            Ok((mut response, held)) => {
+                let failed =
+                    response.status().is_server_error() || grpc::is_failed(response.headers());
                 let event = if failed {
                     Event::Failed
                 } else {
@@ -220,6 +244,9 @@ async fn to_app(
                 };
                 app.observe(&upstream, event);
                 let upgrade = outgoing.upgrade;
+                if let Some(cause) = breach(upgrade.as_ref(), &response) {
+                    return misled(visit, cause, reader);
+                }
                 if app.session_affinity
                     && !brought.iter().any(|value| value == upstream.affinity())
                     && let Some(cookie) =
@@ -227,7 +254,7 @@ async fn to_app(
                 {
                     response.headers_mut().append(header::SET_COOKIE, cookie);
                 }
-                return respond(router, response, visit, sender, upload, upgrade, patience);
+                return respond(router, response, visit, held, upload, upgrade, patience);
             }
             Err(Fault::NotSent(request)) if returned < ATTEMPTS => {
                 returned += 1;
@@ -341,15 +368,13 @@ async fn to_platform(
             return away(visit, reader);
         };
         visit.occupy(place);
-        let pooled = match reuse {
-            true => socket.pool.checkout(max_idle(router, &outgoing)).await,
-            false => None,
-        };
+        let protocol = DynoProtocol::Http1;
+        let pooled = pooled(router, socket, protocol, &outgoing, reuse).await;
         let reused = pooled.is_some();
-        let sender = match pooled {
-            Some(sender) => sender,
-            None => match open(router, socket, &mut visit, router.limits.connect).await {
-                Ok(sender) => sender,
+        let carrier = match pooled {
+            Some(carrier) => carrier,
+            None => match open(router, socket, protocol, &mut visit, router.limits.connect).await {
+                Ok(carrier) => carrier,
                 // A restart of the server takes a moment; clients need not notice it.
                 Err(_) if Instant::now() < until => {
                     sleep(KNOCK).await;
@@ -364,10 +389,13 @@ async fn to_platform(
         let spare = (reused && outgoing.repeatable).then(|| outgoing.copy());
         let upload = outgoing.request.body().progress();
         visit.sending();
-        match exchange(sender, outgoing.request, patience).await {
-            Ok((response, sender)) => {
+        match exchange(carrier, outgoing.request, patience).await {
+            Ok((response, held)) => {
                 let upgrade = outgoing.upgrade;
-                return respond(router, response, visit, sender, upload, upgrade, patience);
+                if let Some(cause) = breach(upgrade.as_ref(), &response) {
+                    return misled(visit, cause, reader);
+                }
+                return respond(router, response, visit, held, upload, upgrade, patience);
             }
             Err(Fault::NotSent(request)) if reused => outgoing.request = *request,
             Err(Fault::Closed) if spare.is_some() => {
@@ -379,29 +407,45 @@ async fn to_platform(
     }
 }
 
+/// What is wrong with the answer to a handshake of ours.
+fn breach(upgrade: Option<&Upgrade>, response: &Response<Incoming>) -> Option<&'static str> {
+    upgrade?.handshake.as_ref()?.breach(response)
+}
+
 /// The upstream's head is here: answer with it and leave the body to stream.
 fn respond(
     router: &Router,
     response: Response<Incoming>,
     visit: Visit,
-    sender: Option<Sender>,
+    held: Option<Held>,
     upload: Option<Arc<crate::upload::Progress>>,
-    upgrade: Option<OnUpgrade>,
+    upgrade: Option<Upgrade>,
     patience: Patience,
 ) -> Response<Answer> {
     let (mut parts, body) = response.into_parts();
+    if parts.version == Version::HTTP_2 {
+        // What the client speaks is another matter.
+        parts.version = Version::HTTP_11;
+    }
     let switched = parts.extensions.remove::<OnUpgrade>();
     parts.extensions = http::Extensions::new();
     if parts.status == StatusCode::SWITCHING_PROTOCOLS
-        && let (Some(client), Some(upstream)) = (upgrade, switched)
+        && let (Some(upgrade), Some(upstream)) = (upgrade, switched)
     {
-        let tunnel = tunnel::run(client, upstream, visit, patience.idle);
+        let stream = Offer::current();
+        let tunnel = tunnel::run(upgrade.client, upstream, stream, visit, patience.idle);
         let cut = router.cut.clone();
         router
             .tasks
             .spawn(async move { cut.run_until_cancelled_owned(tunnel).await });
         let protocol = parts.headers.get(header::UPGRADE).cloned();
         request::strip_hop_by_hop(&mut parts.headers);
+        if upgrade.handshake.is_some() {
+            // HTTP/2 has neither 101 nor a key.
+            parts.status = StatusCode::OK;
+            parts.headers.remove(header::SEC_WEBSOCKET_ACCEPT);
+            return Response::from_parts(parts, Answer::Page(None));
+        }
         if let Some(protocol) = protocol {
             parts.headers.insert(header::UPGRADE, protocol);
             let upgrade = HeaderValue::from_static("upgrade");
@@ -416,8 +460,25 @@ fn respond(
     request::strip_hop_by_hop(&mut parts.headers);
     parts.headers.append(header::VIA, request::VIA);
     let status = parts.status.as_u16();
-    let relay = Relay::new(body, status, visit, sender, upload, patience.idle);
+    let relay = Relay::new(body, status, visit, held, upload, patience.idle);
     Response::from_parts(parts, Answer::Relay(Box::new(relay)))
+}
+
+/// An open connection, unless it is to be a new one. Who shares one has nothing to fear of those that are dead: they are
+/// known to be.
+async fn pooled(
+    router: &Router,
+    upstream: &Upstream,
+    protocol: DynoProtocol,
+    outgoing: &Outgoing,
+    reuse: bool,
+) -> Option<Carrier> {
+    let max_idle = max_idle(router, outgoing);
+    match protocol {
+        DynoProtocol::H2c => upstream.shared.take(max_idle).map(Carrier::Shared),
+        DynoProtocol::Http1 if reuse => upstream.pool.checkout(max_idle).await.map(Carrier::Own),
+        DynoProtocol::Http1 => None,
+    }
 }
 
 /// A new connection to one of an app's dynos. While there are others to try, none is waited for for long.
@@ -425,15 +486,16 @@ async fn connect(
     router: &Router,
     app: &App,
     upstream: &Arc<Upstream>,
+    protocol: DynoProtocol,
     visit: &mut Visit,
     tried: usize,
-) -> Result<Sender, ConnectError> {
+) -> Result<Carrier, ConnectError> {
     let others = app.upstreams.len() > tried + 1;
     let limit = match others {
         true => router.limits.connect_first,
         false => router.limits.connect,
     };
-    let connected = open(router, upstream, visit, limit).await;
+    let connected = open(router, upstream, protocol, visit, limit).await;
     if connected.is_ok() {
         app.observe(upstream, Event::Connected);
     }
@@ -443,11 +505,12 @@ async fn connect(
 async fn open(
     router: &Router,
     upstream: &Upstream,
+    protocol: DynoProtocol,
     visit: &mut Visit,
     limit: Duration,
-) -> Result<Sender, ConnectError> {
+) -> Result<Carrier, ConnectError> {
     let begun = clock::millis();
-    let connected = pool::connect(&upstream.address, limit).await;
+    let connected = upstream.connect(protocol, limit).await;
     visit.connected(clock::millis() - begun);
     let counter = match &connected {
         Ok(_) => &router.counters.connects,
@@ -490,6 +553,13 @@ fn refuse(mut visit: Visit, refusal: Refusal, reader: Reader) -> Response<Answer
     visit.refuse(Refusal::CODE, refusal.status, Some(refusal.cause));
     let id = visit.subject().request_id.to_str().unwrap_or_default();
     pages::code(Refusal::CODE, refusal.status, reader, id, None)
+}
+
+/// A dyno's answer that means something else than what was asked.
+fn misled(mut visit: Visit, cause: &'static str, reader: Reader) -> Response<Answer> {
+    visit.refuse(Code::H17, 502, Some(cause));
+    let id = visit.subject().request_id.to_str().unwrap_or_default();
+    pages::code(Code::H17, 502, reader, id, None)
 }
 
 fn away(mut visit: Visit, reader: Reader) -> Response<Answer> {

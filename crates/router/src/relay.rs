@@ -14,10 +14,10 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::access::Visit;
+use crate::carrier::Held;
 use crate::clock;
 use crate::code::Code;
 use crate::pace::Offer;
-use crate::pool::Sender;
 use crate::upload::Progress;
 
 /// What the router sends to a client.
@@ -34,7 +34,7 @@ pub(crate) struct Relay {
     inner: Incoming,
     visit: Visit,
     status: u16,
-    sender: Option<Sender>,
+    held: Option<Held>,
     upload: Option<Arc<Progress>>,
     idle: Option<Duration>,
     /// Where the stream's task learns what the client has to take, on HTTP/2.
@@ -56,12 +56,12 @@ pub(crate) enum RelayError {
 }
 
 impl Relay {
-    /// `sender` is the connection the response comes over if it can be used again, `upload` the request's body if it had one.
+    /// `held` is the connection the response comes over if it can be used again, `upload` the request's body if it had one.
     pub(crate) fn new(
         inner: Incoming,
         status: u16,
         visit: Visit,
-        sender: Option<Sender>,
+        held: Option<Held>,
         upload: Option<Arc<Progress>>,
         idle: Option<Duration>,
     ) -> Relay {
@@ -69,7 +69,7 @@ impl Relay {
             inner,
             visit,
             status,
-            sender,
+            held,
             upload,
             idle,
             offer: Offer::current(),
@@ -89,11 +89,11 @@ impl Relay {
     /// Gives the connection back.
     fn park(&mut self) {
         let reusable = self.upload.as_ref().is_none_or(|upload| upload.done());
-        if let (Some(sender), Some(upstream)) = (self.sender.take(), self.visit.upstream())
+        if let (Some(held), Some(upstream)) = (self.held.take(), self.visit.upstream())
             && reusable
             && !upstream.is_retired()
         {
-            upstream.pool.park(sender);
+            held.park(&upstream.pool);
         }
     }
 

@@ -8,8 +8,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::uri::PathAndQuery;
-use http::{Method, Uri, Version};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Method, Request, Uri, Version};
+use http_body::Body;
+use hyper::ext::Protocol;
 
 use crate::access::Subject;
 use crate::code::Code;
@@ -51,6 +53,10 @@ impl Refusal {
     const METHOD: Refusal = Refusal {
         status: 405,
         cause: "unsupported method",
+    };
+    const PROTOCOL: Refusal = Refusal {
+        status: 501,
+        cause: "unsupported protocol",
     };
     const TARGET: Refusal = Refusal {
         status: 414,
@@ -124,7 +130,10 @@ pub(crate) fn host(parts: &Parts) -> Result<String, Refusal> {
 /// Whether a head may be passed on at all.
 pub(crate) fn check(parts: &Parts, request_line: usize) -> Result<(), Refusal> {
     if parts.method == Method::CONNECT {
-        return Err(Refusal::METHOD);
+        return Err(match parts.extensions.get::<Protocol>() {
+            Some(_) => Refusal::PROTOCOL,
+            None => Refusal::METHOD,
+        });
     }
     let target = parts
         .uri
@@ -222,6 +231,64 @@ pub(crate) fn rewrite(parts: &mut Parts, subject: &Subject, peer: &Peer, upgrade
     parts.version = Version::HTTP_11;
     // Left by the server side for itself; the client side must not see it.
     parts.extensions = http::Extensions::new();
+}
+
+/// Whether the client takes trailers.
+pub(crate) fn takes_trailers(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::TE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
+}
+
+/// Gives a rewritten request the form in which HTTP/2 is asked; one that has it stays as it is.
+pub(crate) fn to_http2<B>(request: &mut Request<B>, trailers: bool) -> Result<(), Refusal> {
+    if request.version() == Version::HTTP_2 {
+        return Ok(());
+    }
+    let host = request.headers_mut().remove(header::HOST);
+    let mut uri = std::mem::take(request.uri_mut()).into_parts();
+    uri.scheme = Some(Scheme::HTTP);
+    uri.authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    *request.uri_mut() = Uri::from_parts(uri).map_err(|_| Refusal::BAD_HOST)?;
+    *request.version_mut() = Version::HTTP_2;
+    let headers = request.headers_mut();
+    headers.remove(header::TRANSFER_ENCODING);
+    if trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    Ok(())
+}
+
+/// Takes that form back.
+pub(crate) fn to_http1<B: Body>(request: &mut Request<B>) {
+    if request.version() != Version::HTTP_2 {
+        return;
+    }
+    let host = request
+        .uri()
+        .authority()
+        .and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+    if let Some(host) = host {
+        request.headers_mut().insert(header::HOST, host);
+    }
+    let path = request.uri().path_and_query().cloned();
+    *request.uri_mut() = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
+    *request.version_mut() = Version::HTTP_11;
+    request.headers_mut().remove(header::TE);
+    chunk(request);
+}
+
+/// Says that a body of unknown length is chunked: left to itself, hyper sends a GET or HEAD without it.
+pub(crate) fn chunk<B: Body>(request: &mut Request<B>) {
+    if request.body().size_hint().exact().is_none() {
+        let chunked = HeaderValue::from_static("chunked");
+        request
+            .headers_mut()
+            .insert(header::TRANSFER_ENCODING, chunked);
+    }
 }
 
 /// Takes out what concerned the connection it came over.

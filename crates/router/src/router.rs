@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use ropewalk_model::egress::Cidr;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -16,6 +17,8 @@ use crate::tls::Certificates;
 #[derive(Debug)]
 pub(crate) struct Router {
     pub(crate) limits: Limits,
+    /// Who says on whose behalf it connects.
+    pub(crate) proxies: Box<[Cidr]>,
     pub(crate) tables: Tables,
     pub(crate) certificates: Arc<Certificates>,
     pub(crate) counters: Arc<Counters>,

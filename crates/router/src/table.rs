@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
-use ropewalk_api_types::router::{AppRoute, Table, Target, WhenEmpty};
+use ropewalk_api_types::router::{AppRoute, DynoProtocol, Table, Target, WhenEmpty};
 use tokio::sync::{Notify, watch};
 
 use crate::balance::{self, Candidate, Choice};
@@ -61,6 +61,7 @@ pub(crate) struct App {
     pub(crate) error_page_url: Option<String>,
     pub(crate) maintenance_page_url: Option<String>,
     pub(crate) when_empty: WhenEmpty,
+    pub(crate) protocol: DynoProtocol,
     pub(crate) upstreams: Box<[Arc<Upstream>]>,
     /// Carried from table to table.
     pub(crate) tally: Arc<Tally>,
@@ -308,6 +309,7 @@ impl App {
             error_page_url: route.error_page_url.clone(),
             maintenance_page_url: route.maintenance_page_url.clone(),
             when_empty: route.when_empty,
+            protocol: route.protocol,
             upstreams,
             tally: old.map_or_else(|| Arc::new(Tally::new(id)), |old| Arc::clone(&old.tally)),
             line,
@@ -402,7 +404,7 @@ pub(crate) enum Pick<'a> {
 }
 
 /// A table in which every host leads to `upstreams` (`ip:port` each): the router without a server.
-pub fn fixed_table(upstreams: &[std::net::SocketAddr]) -> Table {
+pub fn fixed_table(upstreams: &[std::net::SocketAddr], protocol: DynoProtocol) -> Table {
     let app = "fixed".to_owned();
     let route = AppRoute {
         name: app.clone(),
@@ -412,6 +414,7 @@ pub fn fixed_table(upstreams: &[std::net::SocketAddr]) -> Table {
         error_page_url: None,
         maintenance_page_url: None,
         when_empty: WhenEmpty::NoWebDynos,
+        protocol,
         upstreams: upstreams
             .iter()
             .enumerate()

@@ -1,9 +1,12 @@
 //! After `101 Switching Protocols`: bytes both ways until one side ends it or both fall silent.
+//!
+//! A client that speaks HTTP/2 has a stream instead of a connection: its reset ends the tunnel at once, and what ends
+//! the tunnel without a goodbye resets the stream.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,14 +18,16 @@ use tokio::time::sleep;
 use crate::access::Visit;
 use crate::clock;
 use crate::code::Code;
+use crate::pace::Offer;
 
 /// Buffer of each direction, in bytes; most tunnels are idle most of the time.
 const BUFFER: usize = 4 * 1024;
 
-/// Joins the two sides once both have switched; the record is closed at the end.
+/// Joins the two sides once both have switched; the record is closed at the end. `stream`: the client's, on HTTP/2.
 pub(crate) async fn run(
     client: OnUpgrade,
     upstream: OnUpgrade,
+    stream: Option<Arc<Offer>>,
     mut visit: Visit,
     idle: Option<Duration>,
 ) {
@@ -35,27 +40,51 @@ pub(crate) async fn run(
     };
     let last = Arc::new(AtomicU64::new(clock::millis()));
     let down = Arc::new(AtomicU64::new(0));
+    let farewell = Arc::new(AtomicBool::new(false));
     let mut client = Side {
         io: TokioIo::new(client),
         last: Arc::clone(&last),
         read: Arc::new(AtomicU64::new(0)),
+        closed: Arc::clone(&farewell),
     };
     let mut upstream = Side {
         io: TokioIo::new(upstream),
         last: Arc::clone(&last),
         read: Arc::clone(&down),
+        closed: Arc::new(AtomicBool::new(false)),
     };
-    let silence = tokio::select! {
+    let mut silence = false;
+    let clean = tokio::select! {
         // Either side may go without a goodbye: that is how most WebSockets end.
-        _ = copy_bidirectional_with_sizes(&mut client, &mut upstream, BUFFER, BUFFER) => false,
-        () = silent(&last, idle) => true,
+        copied = copy_bidirectional_with_sizes(&mut client, &mut upstream, BUFFER, BUFFER) => copied.is_ok(),
+        () = reset(stream.as_deref(), &farewell) => false,
+        () = silent(&last, idle) => {
+            silence = true;
+            false
+        }
     };
+    if let Some(stream) = &stream
+        && !clean
+    {
+        stream.cut();
+    }
     visit.add_bytes(usize::try_from(down.load(Relaxed)).unwrap_or(usize::MAX));
     if silence {
         visit.fail(Code::H15);
     } else {
         visit.succeed(101);
     }
+}
+
+/// Returns once the client has reset its stream; `farewell`: we have ended it ourselves.
+async fn reset(stream: Option<&Offer>, farewell: &AtomicBool) {
+    if let Some(stream) = stream {
+        stream.sent().await;
+        if !farewell.load(Relaxed) {
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 /// Returns once `last` lies `idle` in the past.
@@ -72,11 +101,12 @@ async fn silent(last: &AtomicU64, idle: Option<Duration>) {
     }
 }
 
-/// One side of a tunnel, noting when and how much it read.
+/// One side of a tunnel, noting when and how much it read, and that it was told the end.
 struct Side<T> {
     io: T,
     last: Arc<AtomicU64>,
     read: Arc<AtomicU64>,
+    closed: Arc<AtomicBool>,
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Side<T> {
@@ -111,6 +141,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Side<T> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+        let side = self.get_mut();
+        side.closed.store(true, Relaxed);
+        Pin::new(&mut side.io).poll_shutdown(cx)
     }
 }

@@ -110,7 +110,11 @@ impl Body for Upload {
         }
         progress.waiting.store(false, Relaxed);
         progress.last.store(clock::millis(), Relaxed);
-        if matches!(polled, Poll::Ready(None)) || inner.is_end_stream() {
+        let is_last = match &polled {
+            Poll::Ready(Some(Ok(frame))) => frame.is_trailers(),
+            polled => matches!(polled, Poll::Ready(None)),
+        };
+        if is_last || inner.is_end_stream() {
             progress.done.store(true, Relaxed);
         }
         polled

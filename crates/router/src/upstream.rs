@@ -8,14 +8,18 @@ use std::sync::atomic::{
     Ordering::{Relaxed, SeqCst},
 };
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
+use ropewalk_api_types::router::DynoProtocol;
 use tokio::sync::Notify;
 
 use crate::affinity;
+use crate::carrier::Carrier;
 use crate::clock;
 use crate::health::{Answers, Event, Health, Standing};
 use crate::line::Line;
-use crate::pool::{Address, Pool};
+use crate::pool::{self, Address, ConnectError, Pool};
+use crate::shared::Connections;
 
 #[derive(Debug)]
 pub(crate) struct Upstream {
@@ -25,6 +29,8 @@ pub(crate) struct Upstream {
     pub(crate) dyno: String,
     pub(crate) address: Address,
     pub(crate) pool: Pool,
+    /// Where the app says that its dynos speak HTTP/2.
+    pub(crate) shared: Connections,
     /// Made when it is first asked for.
     affinity: OnceLock<String>,
     in_flight: AtomicU64,
@@ -55,6 +61,7 @@ impl Upstream {
             dyno,
             address,
             pool: Pool::default(),
+            shared: Connections::default(),
             affinity: OnceLock::new(),
             in_flight: AtomicU64::new(0),
             retired: AtomicBool::new(false),
@@ -104,6 +111,38 @@ impl Upstream {
         }
     }
 
+    /// A new connection, or a seat on a shared one.
+    pub(crate) async fn connect(
+        &self,
+        protocol: DynoProtocol,
+        limit: Duration,
+    ) -> Result<Carrier, ConnectError> {
+        match protocol {
+            DynoProtocol::Http1 => {
+                let connected = pool::connect(&self.address, limit).await;
+                connected.map(Carrier::Own)
+            }
+            DynoProtocol::H2c => {
+                let connected = self.shared.connect(&self.address, limit).await;
+                connected.map(Carrier::Shared)
+            }
+        }
+    }
+
+    /// Keeps an unused connection for the next request.
+    pub(crate) fn park(&self, carrier: Carrier) {
+        match carrier {
+            Carrier::Own(sender) => self.pool.park(sender),
+            Carrier::Shared(_) => {}
+        }
+    }
+
+    /// Drops connections that have been idle for `max_idle`.
+    pub(crate) fn reap(&self, max_idle: Duration) {
+        self.pool.reap(max_idle);
+        self.shared.reap(max_idle);
+    }
+
     /// By what a client's cookie names it.
     pub(crate) fn affinity(&self) -> &str {
         self.affinity.get_or_init(|| affinity::value(&self.id))
@@ -117,6 +156,7 @@ impl Upstream {
     pub(crate) fn retire(&self) -> u64 {
         self.retired.store(true, SeqCst);
         self.pool.clear();
+        self.shared.clear();
         self.in_flight.load(SeqCst)
     }
 

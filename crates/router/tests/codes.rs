@@ -197,6 +197,29 @@ async fn h12_counts_from_the_end_of_the_upload() {
 }
 
 #[tokio::test]
+async fn h12_of_an_upload_that_has_ended() {
+    let dyno = raw_dyno(|stream| async move {
+        let mut stream = BufReader::new(stream);
+        read_head(&mut stream).await;
+        let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+    })
+    .await;
+    let limits = Limits {
+        first_byte: Duration::from_millis(150),
+        idle: DEADLINE * 2,
+        ..short()
+    };
+    let rig = Rig::fixed(table(1, app(&[dyno])), limits).await;
+    let answer = rig
+        .send(
+            "POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 1\r\nConnection: close\r\n\r\na",
+        )
+        .await;
+    assert_eq!(status(&answer), 503);
+    rig.log.with("code=H12").await;
+}
+
+#[tokio::test]
 async fn h13_closed_without_response() {
     let dyno = raw_dyno(|stream| async move {
         let mut stream = BufReader::new(stream);

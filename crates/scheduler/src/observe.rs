@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
+use ropewalk_api_types::router::DynoProtocol;
 use ropewalk_engine::{Container, ContainerId, Status, listen};
 use ropewalk_model::{AppId, DynoId, DynoState, ProcessType};
 use ropewalk_store::{App, Domain, Dyno, Release, Result as StoreResult, View};
@@ -50,12 +51,16 @@ pub(crate) struct AppWorld {
     pub(crate) maintenance_page_url: Option<String>,
     /// Requests that one web dyno takes at once, where the app says so.
     pub(crate) concurrency: Option<u32>,
+    /// What its web dynos speak.
+    pub(crate) protocol: DynoProtocol,
 }
 
 /// The config var by which an app says how many requests one of its web dynos takes at once.
 const CONCURRENCY: &str = "ROPEWALK_REQUESTS_PER_DYNO";
 /// Most that it may say.
 const MOST_CONCURRENCY: u32 = 10_000;
+/// The config var by which an app says what its web dynos speak.
+const PROTOCOL: &str = "ROPEWALK_DYNO_PROTOCOL";
 
 struct Rows {
     /// With nothing seen yet.
@@ -202,6 +207,10 @@ fn read_rows(view: &View<'_>) -> StoreResult<Rows> {
         let (error_page_url, maintenance_page_url) =
             (page("ERROR_PAGE_URL"), page("MAINTENANCE_PAGE_URL"));
         let concurrency = config.0.get(CONCURRENCY).and_then(|text| concurrency(text));
+        let protocol = config
+            .0
+            .get(PROTOCOL)
+            .map_or_else(Default::default, |text| protocol(text));
         apps.push(AppWorld {
             app,
             desired,
@@ -210,6 +219,7 @@ fn read_rows(view: &View<'_>) -> StoreResult<Rows> {
             error_page_url,
             maintenance_page_url,
             concurrency,
+            protocol,
         });
     }
     Ok(Rows {
@@ -223,6 +233,14 @@ fn read_rows(view: &View<'_>) -> StoreResult<Rows> {
 fn concurrency(text: &str) -> Option<u32> {
     let number = text.trim().parse().ok()?;
     (1..=MOST_CONCURRENCY).contains(&number).then_some(number)
+}
+
+/// What is no name of a protocol says nothing.
+fn protocol(text: &str) -> DynoProtocol {
+    match text.trim() {
+        "h2c" => DynoProtocol::H2c,
+        _ => DynoProtocol::Http1,
+    }
 }
 
 fn spec(view: &View<'_>, release: &Release) -> StoreResult<Spec> {
@@ -249,6 +267,14 @@ pub(crate) fn now() -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_protocol_is_h2c_or_what_everybody_speaks() {
+        assert_eq!(["h2c", " h2c\n"].map(protocol), [DynoProtocol::H2c; 2]);
+        for odd in ["", "http1", "H2C", "h2", "grpc"] {
+            assert_eq!(protocol(odd), DynoProtocol::Http1, "{odd:?}");
+        }
+    }
 
     #[test]
     fn a_number_of_requests_is_one_to_ten_thousand() {

@@ -411,6 +411,7 @@ fn route(app: &AppWorld, world: &World) -> AppRoute {
         maintenance: app.app.maintenance,
         session_affinity: app.app.session_affinity,
         concurrency: app.concurrency,
+        protocol: app.protocol,
         error_page_url: app.error_page_url.clone(),
         maintenance_page_url: app.maintenance_page_url.clone(),
         when_empty: when_empty(app),

@@ -18,6 +18,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use ropewalk_model::egress::Cidr;
 
 use super::DEFAULT_DATA;
 use super::data::{Data, replace};
@@ -46,6 +47,9 @@ pub(crate) struct Install {
     #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "2222",
         value_parser = clap::value_parser!(u16).range(1..))]
     ssh: Option<u16>,
+    /// Proxies in front, whose connections begin with a PROXY header that names the client: 10.0.0.0/8,192.168.1.9
+    #[arg(long, value_name = "CIDR,…", value_delimiter = ',')]
+    proxy_protocol_from: Vec<Cidr>,
 }
 
 impl Install {
@@ -79,7 +83,7 @@ impl Install {
         printer.line(&format!("-----> Installing {BINARY}"))?;
         install_binary(&below(BINARY))?;
         let tls = self.tls(&below)?;
-        for (name, text) in units::units(&domain, tls, self.ssh) {
+        for (name, text) in units::units(&domain, tls, self.ssh, &self.proxy_protocol_from) {
             write(&below(UNITS).join(name), &text)?;
         }
         Data::open(&below(DEFAULT_DATA))?;
@@ -102,7 +106,7 @@ impl Install {
         };
         services::run(sockets)?;
         printer.line("-----> Waiting until dynos can be run")?;
-        ready::wait(&domain, &printer).await?;
+        ready::wait(&domain, &self.proxy_protocol_from, &printer).await?;
         let scheme = if tls { "https" } else { "http" };
         printer.line("")?;
         printer.line(&format!(
@@ -223,6 +227,7 @@ mod tests {
             cert: Some(pem.clone()),
             key: Some(pem.clone()),
             ssh: Some(2222),
+            proxy_protocol_from: Vec::new(),
         };
         install().run().await?;
         let times = || -> Result<Vec<SystemTime>> {
@@ -257,6 +262,7 @@ mod tests {
             cert: None,
             key: None,
             ssh: None,
+            proxy_protocol_from: Vec::new(),
         };
         assert!(install.run().await.is_err());
         assert_eq!(fs::read_dir(folder.path())?.count(), 0);

@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use ropewalk_model::egress::Cidr;
 
 /// Where an installation by `ropewalk install` keeps its data.
 pub(crate) const DEFAULT_DATA: &str = "/var/lib/ropewalk";
@@ -53,6 +54,12 @@ pub(crate) enum OpsCommand {
     /// Called by git when something is pushed
     #[command(hide = true)]
     GitHook(git_hook::GitHook),
+}
+
+/// The router's option that names these proxies; none without any.
+fn proxy_protocol_from(proxies: &[Cidr]) -> Option<String> {
+    let ranges: Vec<String> = proxies.iter().map(Cidr::to_string).collect();
+    (!ranges.is_empty()).then(|| format!("--proxy-protocol-from={}", ranges.join(",")))
 }
 
 /// Runs one of them.

@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use clap::Args;
+use ropewalk_api_types::router::DynoProtocol;
+use ropewalk_model::egress::Cidr;
 use ropewalk_router::{Config, Counters, Limits, Listeners, Source, Stop, TlsFiles, fixed_table};
 
 use super::DataArg;
@@ -41,9 +43,15 @@ pub(crate) struct RouterCommand {
     /// Names below localhost speak TLS too, on every socket, with certificates of an authority of this machine's own
     #[arg(long)]
     local_tls: bool,
+    /// Proxies in front, whose connections begin with a PROXY header that names the client: 10.0.0.0/8,192.168.1.9
+    #[arg(long, value_name = "CIDR,…", value_delimiter = ',')]
+    proxy_protocol_from: Vec<Cidr>,
     /// Only this fixed table, whatever the host: no server needed
     #[arg(long, value_name = "ADDR,…", value_delimiter = ',')]
     upstreams: Vec<SocketAddr>,
+    /// What is in the fixed table speaks HTTP/2 without TLS
+    #[arg(long, requires = "upstreams")]
+    h2c: bool,
     /// The listening socket is standard input
     #[arg(long, hide = true)]
     listen_stdin: bool,
@@ -74,8 +82,12 @@ impl RouterCommand {
                 certificates_file: data.path("router/certificates.json"),
             }
         } else {
+            let protocol = match self.h2c {
+                true => DynoProtocol::H2c,
+                false => DynoProtocol::Http1,
+            };
             Source::Fixed {
-                table: fixed_table(&self.upstreams),
+                table: fixed_table(&self.upstreams, protocol),
                 log: Some(Box::new(std::io::BufWriter::new(std::io::stdout()))),
             }
         };
@@ -87,6 +99,7 @@ impl RouterCommand {
             source,
             tls,
             local_authority: self.local_tls.then(|| self.data.data.join(LOCAL_TLS)),
+            proxies: self.proxy_protocol_from,
             limits: Limits::default(),
             counters: Arc::new(Counters::default()),
         };

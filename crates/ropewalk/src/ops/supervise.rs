@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Args;
+use ropewalk_model::egress::Cidr;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
@@ -45,6 +46,9 @@ pub(crate) struct Supervise {
     /// Git speaks SSH too, on the first port from 2222 that is free
     #[arg(long)]
     ssh: bool,
+    /// Proxies in front, whose connections begin with a PROXY header that names the client: 10.0.0.0/8,192.168.1.9
+    #[arg(long, value_name = "CIDR,…", value_delimiter = ',')]
+    proxy_protocol_from: Vec<Cidr>,
 }
 
 impl Supervise {
@@ -68,6 +72,7 @@ impl Supervise {
             true => Some(free_port(self.listen.ip())?.to_string()),
             false => None,
         };
+        let proxies = super::proxy_protocol_from(&self.proxy_protocol_from);
         let server = keep(
             "server",
             &stop,
@@ -90,6 +95,7 @@ impl Supervise {
                 command
                     .arg("--listen-stdin")
                     .args(local_tls)
+                    .args(proxies.iter())
                     .stdin(Stdio::from(OwnedFd::from(listener.try_clone()?)));
                 Ok(command)
             },

@@ -162,3 +162,35 @@ fn cookie_crumbs_are_joined_for_http_1() {
     assert_eq!(head.headers.get_all("cookie").iter().count(), 1);
     assert_eq!(head.headers["cookie"], "a=1; b=2");
 }
+
+#[test]
+fn a_head_takes_the_form_of_either_protocol() {
+    let head = rewritten(parts(&[
+        ("host", "App.test:8080"),
+        ("te", "gzip, trailers"),
+    ]));
+    let mut request = Request::from_parts(head, http_body_util::Empty::<bytes::Bytes>::new());
+    for _ in 0..2 {
+        assert_eq!(to_http2(&mut request, true), Ok(()));
+        assert_eq!(request.uri(), "http://app.test:8080/x?y=1");
+        assert_eq!(request.version(), Version::HTTP_2);
+        assert!(!request.headers().contains_key("host"));
+        assert_eq!(request.headers()["te"], "trailers");
+    }
+    for _ in 0..2 {
+        to_http1(&mut request);
+        assert_eq!(request.uri(), "/x?y=1");
+        assert_eq!(request.version(), Version::HTTP_11);
+        assert_eq!(request.headers()["host"], "App.test:8080");
+        assert!(!request.headers().contains_key("te"));
+    }
+    let mut bad = Request::from_parts(rewritten(parts(&[("host", "a b")])), ());
+    assert_eq!(to_http2(&mut bad, false), Err(Refusal::BAD_HOST));
+}
+
+#[test]
+fn trailers_are_taken_by_who_says_so() {
+    let takes = |value: &str| takes_trailers(&parts(&[("te", value)]).headers);
+    assert!(takes("trailers") && takes("gzip;q=0.5, Trailers"));
+    assert!(!takes("gzip") && !takes_trailers(&parts(&[]).headers));
+}

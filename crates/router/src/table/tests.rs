@@ -15,6 +15,7 @@ fn route(name: &str, dynos: &[(&str, u16)]) -> AppRoute {
         error_page_url: None,
         maintenance_page_url: None,
         when_empty: WhenEmpty::NoWebDynos,
+        protocol: DynoProtocol::Http1,
         upstreams: dynos
             .iter()
             .map(|(id, port)| Wire {
@@ -74,7 +75,8 @@ fn exact_beats_wildcard_and_the_closest_wildcard_wins() {
 #[test]
 fn a_fixed_table_takes_any_host() {
     let tables = Tables::new();
-    tables.apply(&fixed_table(&[SocketAddr::from(([127, 0, 0, 1], 80))]));
+    let addr = SocketAddr::from(([127, 0, 0, 1], 80));
+    tables.apply(&fixed_table(&[addr], DynoProtocol::Http1));
     assert_eq!(id_of(&tables, "localhost").as_deref(), Some("fixed"));
     assert_eq!(id_of(&tables, "10.0.0.1").as_deref(), Some("fixed"));
 }

@@ -104,6 +104,7 @@ impl Rig {
             },
             tls: None,
             local_authority: Some(server.dir.path().join("tls")),
+            proxies: Vec::new(),
             limits,
             counters: Arc::default(),
         };
@@ -122,13 +123,14 @@ impl Rig {
             source,
             tls,
             local_authority: None,
+            proxies: Vec::new(),
             limits,
             counters: Arc::default(),
         };
         Rig::with(config, log, listeners, addr)
     }
 
-    fn with(config: Config, log: Log, listeners: Listeners, addr: SocketAddr) -> Rig {
+    pub(crate) fn with(config: Config, log: Log, listeners: Listeners, addr: SocketAddr) -> Rig {
         let counters = Arc::clone(&config.counters);
         let (stop, stopped) = oneshot::channel::<()>();
         let done = tokio::spawn(async move {
@@ -388,6 +390,7 @@ pub(crate) fn app(dynos: &[SocketAddr]) -> AppRoute {
         error_page_url: None,
         maintenance_page_url: None,
         when_empty: WhenEmpty::NoWebDynos,
+        protocol: Default::default(),
         upstreams: dynos
             .iter()
             .enumerate()

@@ -1,8 +1,10 @@
 //! Waits until what was started can run dynos and builds, as its own health page says.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use ropewalk_model::egress::Cidr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -21,11 +23,17 @@ const LONGEST: u64 = 16 << 10;
 ///
 /// # Errors
 /// When dynos cannot be run after five minutes; the text says what the platform said last.
-pub(super) async fn wait(domain: &str, printer: &Printer) -> Result<()> {
+pub(super) async fn wait(domain: &str, proxies: &[Cidr], printer: &Printer) -> Result<()> {
+    // Where the router takes this host for a proxy, it is told that nobody is behind it.
+    let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let start = match proxies.iter().any(|range| range.contains(here)) {
+        true => "PROXY UNKNOWN\r\n",
+        false => "",
+    };
     let began = Instant::now();
     let mut said = String::new();
     loop {
-        let answer = tokio::time::timeout(ANSWER, ask(domain)).await;
+        let answer = tokio::time::timeout(ANSWER, ask(domain, start)).await;
         let now = match answer {
             Ok(Ok((200, _))) => return Ok(()),
             Ok(Ok((_, text))) => text,
@@ -46,9 +54,9 @@ pub(super) async fn wait(domain: &str, printer: &Printer) -> Result<()> {
     }
 }
 
-async fn ask(domain: &str) -> Result<(u16, String)> {
+async fn ask(domain: &str, start: &str) -> Result<(u16, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", 80)).await?;
-    let request = format!("GET /ropewalk/health HTTP/1.0\r\nHost: api.{domain}\r\n\r\n");
+    let request = format!("{start}GET /ropewalk/health HTTP/1.0\r\nHost: api.{domain}\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.take(LONGEST).read_to_end(&mut answer).await?;

@@ -1,12 +1,21 @@
 //! The units that systemd runs the platform by. Text only: nothing is written or started here.
 
-use super::BINARY;
-use crate::ops::DEFAULT_DATA;
+use ropewalk_model::egress::Cidr;
 
-/// Every unit's file name and text. `domain` must have been checked. `ssh`: the port on which git speaks SSH.
-pub(super) fn units(domain: &str, tls: bool, ssh: Option<u16>) -> Vec<(&'static str, String)> {
+use super::BINARY;
+use crate::ops::{DEFAULT_DATA, proxy_protocol_from};
+
+/// Every unit's file name and text. `domain` must have been checked. `ssh`: the port on which git speaks SSH. `proxies`:
+/// who says to the router on whose behalf it connects.
+pub(super) fn units(
+    domain: &str,
+    tls: bool,
+    ssh: Option<u16>,
+    proxies: &[Cidr],
+) -> Vec<(&'static str, String)> {
     let https = if tls { " --https --port 443" } else { "" };
     let ssh = ssh.map_or_else(String::new, |port| format!(" --ssh [::]:{port}"));
+    let proxies = proxy_protocol_from(proxies).map_or_else(String::new, |text| format!(" {text}"));
     let cert = if tls {
         " --cert /etc/ropewalk/cert.pem --key /etc/ropewalk/key.pem"
     } else {
@@ -55,7 +64,7 @@ pub(super) fn units(domain: &str, tls: bool, ssh: Option<u16>) -> Vec<(&'static 
                  StartLimitIntervalSec=0\n\n\
                  [Service]\n\
                  Type=notify\n\
-                 ExecStart={BINARY} router --data {DEFAULT_DATA}{cert}\n\
+                 ExecStart={BINARY} router --data {DEFAULT_DATA}{cert}{proxies}\n\
                  # Another router takes the sockets over, and this one finishes what it has.\n\
                  ExecReload={BINARY} router:upgrade --data {DEFAULT_DATA}\n\
                  Environment=MALLOC_ARENA_MAX=2\n\
@@ -104,14 +113,18 @@ mod tests {
 
     #[test]
     fn sockets_are_held_by_systemd_and_the_router_restarts_at_once() {
-        let units = units("example.com", true, Some(2222));
+        let proxies = ["10.0.0.0/8", "fd00::1"].map(|text| text.parse().unwrap());
+        let units = units("example.com", true, Some(2222), &proxies);
         let router = text(&units, "ropewalk-router.service");
         assert!(router.contains("Sockets=ropewalk-http.socket ropewalk-https.socket\n"));
         assert!(router.contains("RestartSec=100ms\n"));
         assert!(router.contains(
             "ExecReload=/usr/local/bin/ropewalk router:upgrade --data /var/lib/ropewalk\n"
         ));
-        assert!(router.contains(" --cert /etc/ropewalk/cert.pem --key /etc/ropewalk/key.pem\n"));
+        assert!(router.contains(
+            " --cert /etc/ropewalk/cert.pem --key /etc/ropewalk/key.pem \
+             --proxy-protocol-from=10.0.0.0/8,fd00::1/128\n"
+        ));
         let https = text(&units, "ropewalk-https.socket");
         assert!(https.contains("ListenStream=443\nFileDescriptorName=https\n"));
         let server = text(&units, "ropewalk-server.service");
@@ -128,11 +141,11 @@ mod tests {
 
     #[test]
     fn without_a_certificate_only_port_80_is_served() {
-        let units = units("example.com", false, None);
+        let units = units("example.com", false, None, &[]);
         assert_eq!(text(&units, "ropewalk-https.socket"), "");
         assert!(text(&units, "ropewalk-http.socket").contains("ListenStream=80\n"));
         assert!(units.iter().all(|(_, text)| {
-            !["https", "443", "--ssh"]
+            !["https", "443", "--ssh", "--proxy"]
                 .iter()
                 .any(|word| text.contains(word))
         }));
@@ -140,7 +153,7 @@ mod tests {
 
     #[test]
     fn every_line_is_a_section_a_setting_or_a_comment() {
-        for (name, text) in units("example.com", true, Some(22)) {
+        for (name, text) in units("example.com", true, Some(22), &[]) {
             for line in text.lines().filter(|line| !line.is_empty()) {
                 let section = line.starts_with('[') && line.ends_with(']');
                 let setting = line

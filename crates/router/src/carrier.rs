@@ -1,0 +1,63 @@
+//! What carries one request to an upstream: a connection to itself (HTTP/1.1), or a seat on one that it shares (HTTP/2).
+
+use futures_util::future::Either;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+
+use crate::pool::{self, Pool};
+use crate::shared::{self, Seat};
+use crate::upload::Upload;
+
+#[derive(Debug)]
+pub(crate) enum Carrier {
+    Own(pool::Sender),
+    Shared(shared::Sender),
+}
+
+/// What is held of it until the response has come, whole.
+#[derive(Debug)]
+pub(crate) enum Held {
+    Own(pool::Sender),
+    Seat(#[expect(dead_code, reason = "held, not looked at")] Seat),
+}
+
+impl Carrier {
+    /// Hands over a request; the future is its reply.
+    pub(crate) fn send(
+        self,
+        request: Request<Upload>,
+    ) -> (
+        impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Upload>>>> + use<>,
+        Held,
+    ) {
+        match self {
+            Carrier::Own(mut sender) => {
+                let reply = sender.send(request);
+                (Either::Left(reply), Held::Own(sender))
+            }
+            Carrier::Shared(sender) => {
+                let (reply, seat) = sender.send(request);
+                (Either::Right(reply), Held::Seat(seat))
+            }
+        }
+    }
+}
+
+impl Held {
+    /// Completes when the connection is gone and this has to be dropped to have the request back.
+    pub(crate) async fn ended(&mut self) {
+        match self {
+            Held::Own(sender) => sender.ended().await,
+            Held::Seat(_) => std::future::pending().await,
+        }
+    }
+
+    /// Gives it back: the connection can be used again.
+    pub(crate) fn park(self, pool: &Pool) {
+        match self {
+            Held::Own(sender) => pool.park(sender),
+            Held::Seat(_) => {}
+        }
+    }
+}
