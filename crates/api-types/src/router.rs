@@ -154,8 +154,30 @@ pub struct AppStats {
     pub classes: [u64; 6],
     /// Requests in flight now, queue included.
     pub in_flight: u64,
+    /// Those of them that wait for a dyno.
+    #[serde(default)]
+    pub waiting: u64,
+    /// What the router answered itself or logged as an error, by code (`H12`).
+    #[serde(default)]
+    pub codes: BTreeMap<String, u64>,
     /// Service time in ms at p50, p95 and p99 of this second.
     pub p50_ms: u64,
     pub p95_ms: u64,
     pub p99_ms: u64,
+    /// The same times counted by bucket, as `model::response_times` numbers them.
+    #[serde(default)]
+    pub times: Vec<(u16, u64)>,
+    /// By the dyno's id, those with traffic only.
+    #[serde(default)]
+    pub dynos: BTreeMap<String, DynoStats>,
+}
+
+/// What one dyno of an app did in the last second.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct DynoStats {
+    /// As in [`AppStats::classes`].
+    pub classes: [u64; 6],
+    pub in_flight: u64,
+    /// As in [`AppStats::times`].
+    pub times: Vec<(u16, u64)>,
 }

@@ -229,6 +229,7 @@ fn of_dynos() -> Router<State> {
             "/apps/{app}/formation/{process_type}/monitors/{monitor}",
             get(monitor::info).patch(monitor::update),
         )
+        .route("/ropewalk/apps/{app}/metrics", get(metrics::info))
 }
 
 fn of_catalogue() -> Router<State> {

@@ -26,6 +26,7 @@ mod formation;
 mod keys;
 mod log_drains;
 pub mod logs;
+mod metrics;
 mod monitors;
 mod oauth;
 pub mod output;

@@ -369,6 +369,10 @@ pub(crate) enum ApiCommand {
     #[command(name = "maintenance:off")]
     MaintenanceOff(context::AppJsonArgs),
 
+    /// Show what requests were like in the last minutes, and what dynos use
+    #[command(name = "metrics")]
+    Metrics(context::AppJsonArgs),
+
     /// Run Heroku's own CLI against this server
     #[command(name = "heroku")]
     Heroku(heroku::Args),

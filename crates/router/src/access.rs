@@ -210,10 +210,11 @@ impl Drop for Visit {
             (Some(Code::H12), _) => self.sent,
             _ => None,
         };
-        tally.end(
-            class,
-            service.map(|sent| clock::millis().saturating_sub(sent)),
-        );
+        let service = service.map(|sent| clock::millis().saturating_sub(sent));
+        tally.end(class, service, outcome.code);
+        if let Some(upstream) = self.upstream() {
+            upstream.ended.add(class, service);
+        }
         if !self.router.logs.is_closed() {
             self.router.logs.push(tally, self.line(outcome));
         }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
-use ropewalk_api_types::router::{AppRoute, Table, Target, WhenEmpty};
+use ropewalk_api_types::router::{AppRoute, AppStats, Table, Target, WhenEmpty};
 use tokio::sync::{Notify, watch};
 
 use crate::balance::{self, Candidate, Choice};
@@ -313,6 +313,20 @@ impl App {
             line,
             shared: old.map_or_else(Arc::default, |old| Arc::clone(&old.shared)),
         }
+    }
+
+    /// What happened since the last call, or `None` for an app without traffic.
+    pub(crate) fn take_stats(&self) -> Option<AppStats> {
+        let stats = self.tally.take()?;
+        let dynos = self.upstreams.iter().filter_map(|upstream| {
+            let stats = upstream.ended.take_with(upstream.load())?;
+            Some((upstream.id.clone(), stats))
+        });
+        Some(AppStats {
+            waiting: self.tally.held.load(Relaxed) + self.line.length(),
+            dynos: dynos.collect(),
+            ..stats
+        })
     }
 
     /// The upstream for the next request, leaving out those it has tried: the one that the client came to before, by

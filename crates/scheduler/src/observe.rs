@@ -39,6 +39,13 @@ pub(crate) struct Memory {
     containers: HashMap<DynoId, Container>,
 }
 
+impl Memory {
+    /// A dyno's container, as it was last seen.
+    pub(crate) fn container(&self, dyno: DynoId) -> Option<&Container> {
+        self.containers.get(&dyno)
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct AppWorld {
     pub(crate) app: App,

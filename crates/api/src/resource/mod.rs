@@ -25,6 +25,7 @@ pub(crate) mod later;
 pub(crate) mod log_drain;
 pub(crate) mod log_session;
 pub(crate) mod login_page;
+pub(crate) mod metrics;
 pub(crate) mod monitor;
 pub(crate) mod oauth;
 pub(crate) mod output;

@@ -14,6 +14,7 @@ mod keys;
 mod later;
 mod log_drain;
 mod log_session;
+mod metrics;
 mod monitors;
 mod resources;
 mod revocation;

@@ -24,6 +24,7 @@ pub(crate) mod keys;
 pub(crate) mod login;
 pub(crate) mod logs;
 pub(crate) mod maintenance;
+pub(crate) mod metrics;
 pub(crate) mod open;
 pub(crate) mod ps;
 pub(crate) mod releases;
@@ -141,6 +142,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Maintenance(args) => maintenance::show(cx, args).await,
         Command::MaintenanceOn(args) => maintenance::switch(cx, args, true).await,
         Command::MaintenanceOff(args) => maintenance::switch(cx, args, false).await,
+        Command::Metrics(args) => metrics::show(cx, args).await,
         Command::Heroku(args) => heroku::run(cx, args).await,
         Command::HerokuLeashed(args) => heroku::leashed(cx, &args),
         Command::Env(args) => heroku::env(cx, &args),

@@ -12,6 +12,7 @@ mod fake;
 mod heroku;
 mod keys;
 mod login;
+mod metrics;
 mod others;
 mod releases;
 mod run;
