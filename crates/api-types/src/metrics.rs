@@ -33,6 +33,8 @@ pub struct Window {
     pub dynos: Vec<Requests>,
     /// What the router answered itself or logged as an error: `{"H12": 3}`
     pub router_errors: BTreeMap<String, u64>,
+    /// What the app's edge policy answered, by setting: `{"https-redirect": 3}`
+    pub edge_answers: BTreeMap<String, u64>,
 }
 
 /// Requests that ended.

@@ -87,9 +87,22 @@ pub struct AppRoute {
     pub error_page_url: Option<String>,
     #[serde(default)]
     pub maintenance_page_url: Option<String>,
+    /// What is asked of a request before it goes to an upstream. `None`: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edge: Option<Box<EdgePolicy>>,
     /// What to answer while `upstreams` is empty.
     pub when_empty: WhenEmpty,
     pub upstreams: Vec<Upstream>,
+}
+
+/// What an app asks of a request before it goes to an upstream.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EdgePolicy {
+    /// Requests over plain HTTP are sent to HTTPS.
+    pub https_redirect: bool,
+    /// Seconds that answers over HTTPS name in `Strict-Transport-Security`.
+    pub hsts: Option<u64>,
 }
 
 /// Why an app has no upstream.
@@ -157,7 +170,7 @@ pub struct AppStats {
     /// Those of them that wait for a dyno.
     #[serde(default)]
     pub waiting: u64,
-    /// What the router answered itself or logged as an error, by code (`H12`).
+    /// What the router answered itself or logged as an error, by code (`H12`) or edge setting (`https-redirect`).
     #[serde(default)]
     pub codes: BTreeMap<String, u64>,
     /// Service time in ms at p50, p95 and p99 of this second.

@@ -160,6 +160,10 @@ fn of_apps() -> Router<State> {
             get(log_drain::info).delete(log_drain::delete),
         )
         .route("/apps/{app}/log-sessions", post(log_session::create))
+        .route(
+            "/ropewalk/apps/{app}/edge",
+            get(edge::info).patch(edge::update),
+        )
 }
 
 fn of_deploys() -> Router<State> {

@@ -20,6 +20,7 @@ mod collaborators;
 mod config_vars;
 mod domains;
 mod dynos;
+mod edge;
 mod error;
 mod features;
 mod formation;

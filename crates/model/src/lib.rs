@@ -6,6 +6,7 @@
 pub mod config_var;
 pub mod drain;
 pub mod dyno;
+pub mod edge;
 pub mod egress;
 pub mod formation;
 pub mod id;

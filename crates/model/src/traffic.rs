@@ -31,7 +31,7 @@ pub struct Window {
 pub struct Requests {
     /// By status class: index 1 is 1xx … 5 is 5xx; 0 is answered by the router itself.
     pub classes: [u64; 6],
-    /// What the router answered itself or logged as an error, by code (`H12`).
+    /// What the router answered itself or logged as an error, by code (`H12`) or edge setting (`https-redirect`).
     pub codes: BTreeMap<String, u64>,
     pub times: ResponseTimes,
 }

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! A request goes through `accept` (sockets, HTTP/1 and 2; `tls`, `sniff`, `stall`, `pace`, `alarm`, `seldom`), `proxy` (the straight
-//! line), `request` (its head), `table` (host to app), `hold` (while an app boots), `balance` (which
+//! line), `request` (its head), `table` (host to app), `edge` (may it pass), `hold` (while an app boots), `balance` (which
 //! dyno; `health`: may it), `line` (while none has a place), `pool` (a connection), `exchange` (one attempt), `relay` and `upload` (the bodies) or
 //! `tunnel` (after an upgrade), and ends in `access` (its record) or `pages` (our own answer, with
 //! its `code`). `link` and `saved` bring the table; `stats` and `logs` take away what was seen.
@@ -20,6 +20,7 @@ pub mod balance;
 mod clock;
 mod code;
 mod config;
+mod edge;
 mod error;
 mod exchange;
 pub mod health;
@@ -71,6 +72,7 @@ pub use stats::{Counters, Snapshot};
 pub use table::fixed_table;
 
 use crate::accept::Greeting;
+use crate::edge::HttpsAt;
 use crate::health::{Event, Standing};
 use crate::link::{Link, Saved};
 use crate::logs::Lines;
@@ -98,11 +100,13 @@ pub async fn run(
     let authority = config.local_authority.as_deref();
     let certificates = Arc::new(Certificates::load(config.tls.as_ref(), authority)?);
     let greetings = Greetings::new(&certificates, authority.is_some())?;
+    let https_at = https_at(&greetings, &listeners);
     let (logs, lines) = logs::queue(Arc::clone(&config.counters));
     let router = Arc::new(Router {
         limits: config.limits,
         tables: Tables::new(),
         certificates,
+        https_at,
         counters: config.counters,
         logs,
         tasks: TaskTracker::new(),
@@ -231,6 +235,17 @@ impl Greetings {
             tls: Some(Greeting::Tls(acceptor)),
         })
     }
+}
+
+/// Where clients of plain HTTP find HTTPS.
+fn https_at(greetings: &Greetings, listeners: &Listeners) -> HttpsAt {
+    if matches!(greetings.plain, Greeting::Either(_)) {
+        return HttpsAt::SamePort;
+    }
+    let first = listeners.tls.first();
+    first
+        .and_then(|listener| listener.local_addr().ok())
+        .map_or(HttpsAt::Nowhere, |addr| HttpsAt::Port(addr.port()))
 }
 
 /// Every socket with how to greet on it.

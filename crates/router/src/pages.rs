@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
 use crate::code::Code;
+use crate::edge::Gate;
 use crate::relay::Answer;
 
 /// For whom a page is made.
@@ -41,6 +42,15 @@ pub(crate) fn code(
     let (title, text) = words(code, status);
     let footer = format!("{} · request {}", code.name(), request_id);
     html(status, page(title, text, &footer))
+}
+
+/// The page of what an app's edge policy answered.
+pub(crate) fn gate(gate: Gate, status: u16, reader: Reader, request_id: &str) -> Response<Answer> {
+    let (title, text) = gate.words();
+    if reader.json {
+        return json(status, gate.name(), text, Some(request_id));
+    }
+    html(status, page(title, text, &format!("request {request_id}")))
 }
 
 /// No table names this host.

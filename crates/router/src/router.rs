@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Limits;
+use crate::edge::HttpsAt;
 use crate::logs::Logs;
 use crate::stats::Counters;
 use crate::table::Tables;
@@ -17,6 +18,7 @@ pub(crate) struct Router {
     pub(crate) limits: Limits,
     pub(crate) tables: Tables,
     pub(crate) certificates: Arc<Certificates>,
+    pub(crate) https_at: HttpsAt,
     pub(crate) counters: Arc<Counters>,
     pub(crate) logs: Logs,
     /// Connections and tunnels: what a stop waits for.

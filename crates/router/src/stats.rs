@@ -12,6 +12,7 @@ use ropewalk_model::ResponseTimes;
 use ropewalk_model::response_times::{BUCKETS, bucket_of};
 
 use crate::code::Code;
+use crate::edge::Gate;
 
 /// Counters of the whole router. Share one between [`crate::run`] and whoever exports metrics.
 #[derive(Debug, Default)]
@@ -81,8 +82,8 @@ pub(crate) struct Tally {
     /// Requests waiting for a dyno that boots.
     pub(crate) held: AtomicU64,
     ended: Ended,
-    /// By [`Code`]. Made on the first failure.
-    codes: OnceLock<Box<[AtomicU64; Code::ALL.len()]>>,
+    /// Made on the first answer of the router's own.
+    own: OnceLock<Box<Own>>,
 }
 
 impl Tally {
@@ -93,7 +94,7 @@ impl Tally {
             in_flight: AtomicU64::new(0),
             held: AtomicU64::new(0),
             ended: Ended::default(),
-            codes: OnceLock::new(),
+            own: OnceLock::new(),
         }
     }
 
@@ -102,15 +103,28 @@ impl Tally {
         self.in_flight.fetch_add(1, Relaxed);
     }
 
-    /// As [`Ended::add`], with what failed.
-    pub(crate) fn end(&self, class: usize, service: Option<u64>, code: Option<Code>) {
+    /// As [`Ended::add`].
+    pub(crate) fn end(&self, class: usize, service: Option<u64>) {
         self.in_flight.fetch_sub(1, Relaxed);
         self.ended.add(class, service);
-        if let Some(code) = code
-            && let Some(count) = self.codes.get_or_init(Box::default).get(code as usize)
-        {
+    }
+
+    /// One that ended was answered, or given up on, by the router.
+    pub(crate) fn fail(&self, code: Code) {
+        if let Some(count) = self.own().codes.get(code as usize) {
             count.fetch_add(1, Relaxed);
         }
+    }
+
+    /// One that ended was answered by the app's edge policy.
+    pub(crate) fn turn_away(&self, gate: Gate) {
+        if let Some(count) = self.own().gates.get(gate as usize) {
+            count.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn own(&self) -> &Own {
+        self.own.get_or_init(Box::default)
     }
 
     /// What happened since the last call, or `None` for an app without traffic. Knows nothing of dynos and lines.
@@ -128,7 +142,7 @@ impl Tally {
             requests,
             classes,
             in_flight,
-            codes: self.take_codes(),
+            codes: self.own.get().map(|own| own.take()).unwrap_or_default(),
             p50_ms: percentile(50),
             p95_ms: percentile(95),
             p99_ms: percentile(99),
@@ -136,17 +150,24 @@ impl Tally {
             ..AppStats::default()
         })
     }
+}
 
-    fn take_codes(&self) -> BTreeMap<String, u64> {
-        let counts = self
-            .codes
-            .get()
-            .into_iter()
-            .flat_map(|counts| counts.iter());
-        Code::ALL
-            .into_iter()
-            .zip(counts)
-            .map(|(code, count)| (code.name().to_owned(), count.swap(0, Relaxed)))
+/// The router's own answers.
+#[derive(Debug, Default)]
+struct Own {
+    /// By [`Code`].
+    codes: [AtomicU64; Code::ALL.len()],
+    /// By [`Gate`].
+    gates: [AtomicU64; Gate::ALL.len()],
+}
+
+impl Own {
+    fn take(&self) -> BTreeMap<String, u64> {
+        let codes = Code::ALL.map(Code::name).into_iter().zip(&self.codes);
+        let gates = Gate::ALL.map(Gate::name).into_iter().zip(&self.gates);
+        codes
+            .chain(gates)
+            .map(|(name, count)| (name.to_owned(), count.swap(0, Relaxed)))
             .filter(|(_, count)| *count > 0)
             .collect()
     }
@@ -230,7 +251,7 @@ mod tests {
         let tally = Tally::new("a");
         for ms in 1..=100 {
             tally.begin();
-            tally.end(2, Some(ms), None);
+            tally.end(2, Some(ms));
         }
         let stats = tally.take().expect("traffic");
         assert_eq!(stats.requests, 100);
@@ -247,12 +268,20 @@ mod tests {
         let tally = Tally::new("a");
         for code in Code::ALL {
             tally.begin();
-            tally.end(0, None, Some(code));
+            tally.end(0, None);
+            tally.fail(code);
         }
         tally.begin();
-        tally.end(0, Some(30_000), Some(Code::H12));
+        tally.end(0, Some(30_000));
+        tally.fail(Code::H12);
+        for gate in Gate::ALL {
+            tally.turn_away(gate);
+        }
         let stats = tally.take().expect("traffic");
-        assert_eq!(stats.codes.len(), Code::ALL.len());
+        assert_eq!(stats.codes.len(), Code::ALL.len() + Gate::ALL.len());
+        for gate in Gate::ALL {
+            assert_eq!(stats.codes[gate.name()], 1, "{}", gate.name());
+        }
         for code in Code::ALL {
             let wanted = 1 + u64::from(code == Code::H12);
             assert_eq!(stats.codes[code.name()], wanted, "{}", code.name());

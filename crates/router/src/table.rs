@@ -13,6 +13,7 @@ use ropewalk_api_types::router::{AppRoute, AppStats, Table, Target, WhenEmpty};
 use tokio::sync::{Notify, watch};
 
 use crate::balance::{self, Candidate, Choice};
+use crate::edge;
 use crate::health::{Answers, Event};
 use crate::line::Line;
 use crate::pool::Address;
@@ -60,6 +61,8 @@ pub(crate) struct App {
     pub(crate) session_affinity: bool,
     pub(crate) error_page_url: Option<String>,
     pub(crate) maintenance_page_url: Option<String>,
+    /// `None` where nothing is asked of a request.
+    pub(crate) edge: Option<Box<edge::Policy>>,
     pub(crate) when_empty: WhenEmpty,
     pub(crate) upstreams: Box<[Arc<Upstream>]>,
     /// Carried from table to table.
@@ -307,6 +310,10 @@ impl App {
             session_affinity: route.session_affinity,
             error_page_url: route.error_page_url.clone(),
             maintenance_page_url: route.maintenance_page_url.clone(),
+            edge: route
+                .edge
+                .as_ref()
+                .map(|policy| Box::new(edge::Policy::compile(policy))),
             when_empty: route.when_empty,
             upstreams,
             tally: old.map_or_else(|| Arc::new(Tally::new(id)), |old| Arc::clone(&old.tally)),
@@ -425,6 +432,7 @@ pub fn fixed_table(upstreams: &[std::net::SocketAddr]) -> Table {
         concurrency: None,
         error_page_url: None,
         maintenance_page_url: None,
+        edge: None,
         when_empty: WhenEmpty::NoWebDynos,
         upstreams: upstreams
             .iter()

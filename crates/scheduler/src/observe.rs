@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 use ropewalk_engine::{Container, ContainerId, Status, listen};
-use ropewalk_model::{AppId, DynoId, DynoState, ProcessType};
+use ropewalk_model::{AppId, DynoId, DynoState, ProcessType, edge};
 use ropewalk_store::{App, Domain, Dyno, Release, Result as StoreResult, View};
 
 use crate::SchedulerError;
@@ -57,6 +57,7 @@ pub(crate) struct AppWorld {
     pub(crate) maintenance_page_url: Option<String>,
     /// Requests that one web dyno takes at once, where the app says so.
     pub(crate) concurrency: Option<u32>,
+    pub(crate) edge: edge::Policy,
 }
 
 /// The config var by which an app says how many requests one of its web dynos takes at once.
@@ -178,6 +179,7 @@ fn see(
 
 fn read_rows(view: &View<'_>) -> StoreResult<Rows> {
     let mut apps = Vec::new();
+    let mut edges = view.edge_policies()?;
     for app in view.apps()? {
         let current = view.current_release(&app)?;
         let candidate = app
@@ -210,6 +212,7 @@ fn read_rows(view: &View<'_>) -> StoreResult<Rows> {
             (page("ERROR_PAGE_URL"), page("MAINTENANCE_PAGE_URL"));
         let concurrency = config.0.get(CONCURRENCY).and_then(|text| concurrency(text));
         apps.push(AppWorld {
+            edge: edges.remove(&app.id).unwrap_or_default(),
             app,
             desired,
             seen: Vec::new(),

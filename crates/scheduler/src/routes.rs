@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 use futures_util::{SinkExt, StreamExt};
 use jiff::Timestamp;
 use ropewalk_api_types::router::{
-    AppRoute, AppStats, Certificate, Certificates, MAX_LINE, Table, Target, ToRouter, ToServer,
-    Upstream, WhenEmpty,
+    AppRoute, AppStats, Certificate, Certificates, EdgePolicy, MAX_LINE, Table, Target, ToRouter,
+    ToServer, Upstream, WhenEmpty,
 };
 use ropewalk_logs::Logs;
 use ropewalk_model::dyno::PORT;
 use ropewalk_model::log_line::LogSource;
-use ropewalk_model::{AppId, DynoId, DynoState, ProcessType, Traffic};
+use ropewalk_model::{AppId, DynoId, DynoState, ProcessType, Traffic, edge};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{broadcast, watch};
 use tokio_util::codec::{Framed, LinesCodec};
@@ -431,9 +431,20 @@ fn route(app: &AppWorld, world: &World) -> AppRoute {
         concurrency: app.concurrency,
         error_page_url: app.error_page_url.clone(),
         maintenance_page_url: app.maintenance_page_url.clone(),
+        edge: edge(&app.edge),
         when_empty: when_empty(app),
         upstreams,
     }
+}
+
+/// A policy as the router is told it; nothing for one that asks for nothing.
+fn edge(policy: &edge::Policy) -> Option<Box<EdgePolicy>> {
+    (!policy.is_empty()).then(|| {
+        Box::new(EdgePolicy {
+            https_redirect: policy.https_redirect,
+            hsts: policy.hsts.map(|hsts| hsts.seconds()),
+        })
+    })
 }
 
 fn when_empty(app: &AppWorld) -> WhenEmpty {

@@ -13,8 +13,10 @@ use std::collections::BTreeMap;
 use futures_util::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 use ropewalk_api_types::attach::{FromDyno, ToDyno};
+use ropewalk_api_types::router::EdgePolicy;
 use ropewalk_engine::fake::{Behaviour, Fault};
 use ropewalk_engine::{ContainerId, ContainerSpec, Engine, Exit, OutputStream, Stats, Status};
+use ropewalk_model::edge::{Name, Policy};
 use ropewalk_model::release::ReleaseStatus;
 use ropewalk_model::{DynoSize, ProcessType};
 use ropewalk_scheduler::{Attachment, NewInside, NewRun, SchedulerError};
@@ -55,6 +57,41 @@ async fn a_dyno_that_crashes_is_replaced_once_and_then_waits() {
     let dynos = rig.dynos(app).await;
     assert_eq!((dynos.len(), dynos[0].crashes), (1, 2));
     assert_eq!(rig.calls("start"), 2);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn routers_are_told_what_apps_ask_of_the_edge() {
+    let rig = rig_or_skip!();
+    let app = rig.app("demo", &["web"], 0).await;
+    let server = rig.serve();
+    let mut router = support::Router::connect(&server).await;
+    let mut policy = Policy::default();
+    for name in Name::ALL {
+        policy.set(name, name.example()).unwrap();
+    }
+    let set = rig
+        .store
+        .write(move |tx| tx.set_edge_policy(app, &policy, Timestamp::now()));
+    set.await.unwrap();
+    server.scheduler.changed();
+    let told = loop {
+        let table = router.table().await;
+        if let Some(told) = &table.apps[&app.to_string()].edge {
+            break told.clone();
+        }
+    };
+    let wanted = EdgePolicy {
+        https_redirect: true,
+        hsts: Some(31_536_000),
+    };
+    assert_eq!(*told, wanted);
+    let unset = rig
+        .store
+        .write(move |tx| tx.set_edge_policy(app, &Policy::default(), Timestamp::now()));
+    unset.await.unwrap();
+    server.scheduler.changed();
+    while router.table().await.apps[&app.to_string()].edge.is_some() {}
     server.stop().await;
 }
 

@@ -6,7 +6,7 @@ use axum::extract::State as Shared;
 use ropewalk_api_types::Metrics;
 use ropewalk_api_types::metrics::{Answers, DynoMetrics, Requests, ResponseMs, Window};
 use ropewalk_model::traffic::{self, Load};
-use ropewalk_model::{DynoId, ProcessType, Traffic};
+use ropewalk_model::{DynoId, ProcessType, Traffic, edge};
 use ropewalk_store::Dyno;
 
 use crate::authorise::{Actor, Verb};
@@ -69,9 +69,20 @@ fn windows(traffic: &Traffic, rows: &[Dyno]) -> Vec<Window> {
                     Some(requests(row.name.to_string(), own, window.measured))
                 })
                 .collect(),
-            router_errors: window.app.codes.clone(),
+            router_errors: codes(&window.app, |name| !is_setting(name)),
+            edge_answers: codes(&window.app, is_setting),
         })
         .collect()
+}
+
+fn codes(own: &traffic::Requests, which: impl Fn(&str) -> bool) -> BTreeMap<String, u64> {
+    let codes = own.codes.iter().filter(|(name, _)| which(name));
+    codes.map(|(name, count)| (name.clone(), *count)).collect()
+}
+
+/// Codes are `H12`.
+fn is_setting(name: &str) -> bool {
+    edge::Name::parse(name).is_ok()
 }
 
 fn requests(name: String, own: &traffic::Requests, seconds: u64) -> Requests {

@@ -18,6 +18,7 @@ pub(crate) mod delinquency;
 pub(crate) mod domain;
 pub(crate) mod dyno;
 pub(crate) mod dyno_size;
+pub(crate) mod edge;
 pub(crate) mod formation;
 pub(crate) mod generation;
 pub(crate) mod key;

@@ -9,6 +9,7 @@ mod browser_login;
 mod builds;
 mod certificates;
 mod conform;
+mod edge;
 mod hostile;
 mod keys;
 mod later;

@@ -41,7 +41,11 @@ async fn requests_are_told_by_dyno_and_memory_by_its_limit() {
         measured: 48,
         app: Requests {
             classes: [3, 0, 40, 0, 3, 0],
-            codes: BTreeMap::from([("H12".to_owned(), 2), ("H27".to_owned(), 1)]),
+            codes: BTreeMap::from([
+                ("H12".to_owned(), 2),
+                ("H27".to_owned(), 1),
+                ("https-redirect".to_owned(), 4),
+            ]),
             times: ResponseTimes::from_iter([(4, 23), (6, 20)]),
         },
         dynos: BTreeMap::from([(id("web.2"), of_dyno.clone()), (gone, of_dyno)]),
@@ -84,6 +88,7 @@ async fn requests_are_told_by_dyno_and_memory_by_its_limit() {
                 "answers": {"1xx": 0, "2xx": 20, "3xx": 0, "4xx": 3, "5xx": 0, "router": 1},
             }],
             "router_errors": {"H12": 2, "H27": 1},
+            "edge_answers": {"https-redirect": 4},
         })
     );
     let quiet = &shown["windows"][1]["process_types"][0];

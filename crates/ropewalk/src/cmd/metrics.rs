@@ -1,5 +1,6 @@
 //! `metrics`: what an app's requests were like in the last minutes, and what its dynos use now.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use ropewalk_client::types::Metrics;
@@ -70,13 +71,22 @@ fn requests(window: &Window, paint: Paint) -> String {
         }
     }
     let mut text = table.render();
-    let codes: Vec<String> = window
-        .router_errors
-        .iter()
-        .map(|(code, count)| format!("{} {count}", paint.bad(code)))
+    let told = |counts: &BTreeMap<String, u64>, paint: &dyn Fn(&str) -> String| {
+        let counts = counts.iter();
+        let counts: Vec<String> = counts
+            .map(|(name, count)| format!("{} {count}", paint(name)))
+            .collect();
+        counts.join(", ")
+    };
+    let errors = told(&window.router_errors, &|code| paint.bad(code));
+    let edge = told(&window.edge_answers, &|name| paint.key(name));
+    let lines: Vec<String> = [("Router errors", errors), ("Answered at the edge", edge)]
+        .into_iter()
+        .filter(|(_, counts)| !counts.is_empty())
+        .map(|(title, counts)| format!("{title}: {counts}"))
         .collect();
-    if !codes.is_empty() {
-        text.push_str(&format!("\n\nRouter errors: {}", codes.join(", ")));
+    if !lines.is_empty() {
+        text.push_str(&format!("\n\n{}", lines.join("\n")));
     }
     text
 }

@@ -16,6 +16,7 @@ pub(crate) mod config;
 pub(crate) mod context;
 pub(crate) mod domains;
 pub(crate) mod drains;
+pub(crate) mod edge;
 pub(crate) mod features;
 pub(crate) mod git;
 pub(crate) mod heroku;
@@ -142,6 +143,9 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Maintenance(args) => maintenance::show(cx, args).await,
         Command::MaintenanceOn(args) => maintenance::switch(cx, args, true).await,
         Command::MaintenanceOff(args) => maintenance::switch(cx, args, false).await,
+        Command::Edge(args) => edge::show(cx, args).await,
+        Command::EdgeSet(args) => edge::set(cx, args).await,
+        Command::EdgeUnset(args) => edge::unset(cx, args).await,
         Command::Metrics(args) => metrics::show(cx, args).await,
         Command::Heroku(args) => heroku::run(cx, args).await,
         Command::HerokuLeashed(args) => heroku::leashed(cx, &args),

@@ -8,6 +8,7 @@ mod archives;
 mod autoscale;
 mod config;
 mod dynos;
+mod edge;
 mod fake;
 mod heroku;
 mod keys;

@@ -26,9 +26,9 @@ fn metrics() -> Value {
         "windows": [
             {"seconds": 60, "measured_seconds": 50, "process_types": [requests("web", 615, 3)],
                 "dynos": [requests("web.1", 600, 2), requests("web.2", 15, 0)],
-                "router_errors": {"H12": 2, "H27": 1}},
+                "router_errors": {"H12": 2, "H27": 1}, "edge_answers": {"https-redirect": 4}},
             {"seconds": 600, "measured_seconds": 50, "process_types": [requests("web", 0, 0)], "dynos": [],
-                "router_errors": {}},
+                "router_errors": {}, "edge_answers": {}},
         ],
         "in_flight": 3,
         "waiting": 1,
@@ -49,6 +49,7 @@ web.1  12.0        8 ms  40 ms  1152 ms  600  0    2    1    2
 web.2  0.30        8 ms  40 ms  1152 ms  15   0    2    1    0
 
 Router errors: H12 2, H27 1
+Answered at the edge: https-redirect 4
 
 === \u{2b22} demo: last 10 minutes (50 s measured)
 
