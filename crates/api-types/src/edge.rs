@@ -12,6 +12,8 @@ pub struct Edge {
     pub https_redirect: bool,
     /// Seconds for which browsers keep to HTTPS.
     pub hsts_max_age: Option<u64>,
+    /// Addresses and ranges that alone reach the app; empty for everybody.
+    pub trusted_ips: Vec<String>,
 }
 
 /// `PATCH …/edge`: what is not named stays, `null` ends it.
@@ -22,6 +24,9 @@ pub struct EdgeUpdate {
     pub https_redirect: Option<bool>,
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub hsts_max_age: Option<Option<u64>>,
+    /// An empty list is `null`.
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub trusted_ips: Option<Option<Vec<String>>>,
 }
 
 #[cfg(test)]

@@ -103,6 +103,8 @@ pub struct EdgePolicy {
     pub https_redirect: bool,
     /// Seconds that answers over HTTPS name in `Strict-Transport-Security`.
     pub hsts: Option<u64>,
+    /// Ranges of addresses that alone get through; empty for everybody.
+    pub trusted_ips: Vec<String>,
 }
 
 /// Why an app has no upstream.

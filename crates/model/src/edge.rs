@@ -3,8 +3,10 @@
 //! Each part has a name by which people set it (`hsts=1y`), a text, and limits. Who keeps a policy keeps these texts.
 
 mod hsts;
+mod trusted_ips;
 
 pub use hsts::Hsts;
+pub use trusted_ips::TrustedIps;
 
 use thiserror::Error;
 
@@ -18,6 +20,8 @@ pub struct Policy {
     pub https_redirect: bool,
     /// Browsers that came over HTTPS once stay with it.
     pub hsts: Option<Hsts>,
+    /// Nobody else reaches the app.
+    pub trusted_ips: Option<TrustedIps>,
 }
 
 /// A part of a policy.
@@ -25,6 +29,7 @@ pub struct Policy {
 pub enum Name {
     HttpsRedirect,
     Hsts,
+    TrustedIps,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -36,13 +41,14 @@ pub enum EdgeError {
 }
 
 impl Name {
-    pub const ALL: [Name; 2] = [Name::HttpsRedirect, Name::Hsts];
+    pub const ALL: [Name; 3] = [Name::HttpsRedirect, Name::Hsts, Name::TrustedIps];
 
     /// `https-redirect`
     pub fn as_str(self) -> &'static str {
         match self {
             Name::HttpsRedirect => "https-redirect",
             Name::Hsts => "hsts",
+            Name::TrustedIps => "trusted-ips",
         }
     }
 
@@ -58,6 +64,7 @@ impl Name {
         match self {
             Name::HttpsRedirect => "on",
             Name::Hsts => "1y",
+            Name::TrustedIps => "192.0.2.0/24,2001:db8::/32",
         }
     }
 
@@ -66,6 +73,7 @@ impl Name {
         match self {
             Name::HttpsRedirect => "on or off",
             Name::Hsts => "a time of at most 10 years",
+            Name::TrustedIps => "1 to 100 addresses or ranges of them with commas between",
         }
     }
 
@@ -90,6 +98,7 @@ impl Policy {
         match name {
             Name::HttpsRedirect => self.https_redirect.then(|| "on".to_owned()),
             Name::Hsts => self.hsts.map(|hsts| hsts.to_string()),
+            Name::TrustedIps => self.trusted_ips.as_ref().map(TrustedIps::to_string),
         }
     }
 
@@ -106,6 +115,7 @@ impl Policy {
                 self.https_redirect = switch(text).ok_or_else(|| name.refuse(text))?;
             }
             Name::Hsts => self.hsts = Some(text.parse()?),
+            Name::TrustedIps => self.trusted_ips = Some(text.parse()?),
         }
         Ok(())
     }
@@ -128,6 +138,7 @@ impl Policy {
         match name {
             Name::HttpsRedirect => self.https_redirect = false,
             Name::Hsts => self.hsts = None,
+            Name::TrustedIps => self.trusted_ips = None,
         }
     }
 }

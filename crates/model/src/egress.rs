@@ -3,6 +3,7 @@
 //! The internet, and what the administrator lists; never the host, its networks or the cloud's metadata by
 //! themselves. A name is judged by the addresses it leads to, at the time of connecting.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
@@ -38,6 +39,16 @@ impl FromStr for Cidr {
             return Err(fail());
         }
         Ok(Self { address, bits })
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let most = if self.address.is_ipv4() { 32 } else { 128 };
+        match self.bits == most {
+            true => write!(f, "{}", self.address),
+            false => write!(f, "{}/{}", self.address, self.bits),
+        }
     }
 }
 

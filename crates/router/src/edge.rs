@@ -3,11 +3,14 @@
 //! [`decide`] is a function of the request, the policy and the time. It believes what our own listener saw and no header
 //! that says otherwise. Sends nothing and counts nothing.
 
+use std::net::IpAddr;
+
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Response, StatusCode};
 use ropewalk_api_types::router::EdgePolicy;
+use ropewalk_model::egress::Cidr;
 
 use crate::access::Subject;
 use crate::request::Peer;
@@ -20,11 +23,13 @@ const ACME: &str = "/.well-known/acme-challenge/";
 pub(crate) struct Policy {
     https_redirect: bool,
     hsts: Option<HeaderValue>,
+    trusted: Option<Box<[Cidr]>>,
 }
 
 /// What of a policy kept a request from its dyno.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Gate {
+    TrustedIps,
     HttpsRedirect,
 }
 
@@ -47,6 +52,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) host: &'a str,
     /// That the client named behind the host.
     pub(crate) port: Option<u16>,
+    /// Who connected.
+    pub(crate) ip: IpAddr,
     /// It came over TLS.
     pub(crate) https: bool,
     pub(crate) https_at: HttpsAt,
@@ -67,12 +74,13 @@ pub(crate) struct Reply {
 }
 
 impl Gate {
-    /// Every gate.
-    pub(crate) const ALL: [Gate; 1] = [Gate::HttpsRedirect];
+    /// Every gate, in the order in which a request meets them.
+    pub(crate) const ALL: [Gate; 2] = [Gate::TrustedIps, Gate::HttpsRedirect];
 
     /// By which people set it, and find it in log lines.
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Gate::TrustedIps => "trusted-ips",
             Gate::HttpsRedirect => "https-redirect",
         }
     }
@@ -80,6 +88,7 @@ impl Gate {
     /// The `desc` of the log line.
     pub(crate) fn desc(self) -> &'static str {
         match self {
+            Gate::TrustedIps => "Address not trusted",
             Gate::HttpsRedirect => "Sent to HTTPS",
         }
     }
@@ -88,12 +97,18 @@ impl Gate {
     pub(crate) fn at(self) -> &'static str {
         match self {
             Gate::HttpsRedirect => "info",
+            Gate::TrustedIps => "warning",
         }
     }
 
     /// Title and text of the page.
     pub(crate) fn words(self) -> (&'static str, &'static str) {
         match self {
+            Gate::TrustedIps => (
+                "Not from your address",
+                "This application answers certain addresses only, and yours is none of them. If it is yours: \
+                 ropewalk edge.",
+            ),
             Gate::HttpsRedirect => (
                 "This address has moved to HTTPS",
                 "Your browser should have taken you there. If not, put https:// in front of the address.",
@@ -108,9 +123,13 @@ impl Policy {
         let hsts = wire
             .hsts
             .and_then(|seconds| HeaderValue::try_from(format!("max-age={seconds}")).ok());
+        // What is no range trusts nobody, rather than everybody.
+        let ranges = wire.trusted_ips.iter();
+        let ranges = ranges.filter_map(|text| text.parse().ok());
         Policy {
             https_redirect: wire.https_redirect,
             hsts,
+            trusted: (!wire.trusted_ips.is_empty()).then(|| ranges.collect()),
         }
     }
 
@@ -146,6 +165,7 @@ impl<'a> Facts<'a> {
             path: &subject.path,
             host: &subject.host,
             port,
+            ip: peer.ip,
             https: peer.https,
             https_at,
         }
@@ -159,6 +179,15 @@ fn named_port(headers: &HeaderMap) -> Option<u16> {
 
 /// Whether a request goes on.
 pub(crate) fn decide(facts: &Facts<'_>, policy: &Policy) -> Decision {
+    if let Some(trusted) = &policy.trusted
+        && !trusted.iter().any(|range| range.contains(facts.ip))
+    {
+        return Decision::Answer(Reply {
+            gate: Gate::TrustedIps,
+            status: StatusCode::FORBIDDEN.as_u16(),
+            header: None,
+        });
+    }
     if policy.https_redirect
         && let Some(reply) = to_https(facts)
     {

@@ -57,6 +57,7 @@ async fn plain_http_is_sent_to_https_and_browsers_are_kept_there() {
     let policy = EdgePolicy {
         https_redirect: true,
         hsts: Some(31_536_000),
+        ..EdgePolicy::default()
     };
     link.send(&ToRouter::Table(asks(policy, &dyno))).await;
     link.ack().await;
@@ -108,9 +109,39 @@ async fn where_no_https_is_spoken_nothing_is_sent_there() {
     let policy = EdgePolicy {
         https_redirect: true,
         hsts: Some(60),
+        ..EdgePolicy::default()
     };
     let rig = Rig::fixed(asks(policy, &dyno), Limits::default()).await;
     let answer = rig.get("app.test", "/").await;
     assert_eq!((status(&answer), body(&answer)), (200, "plain"));
     assert_eq!(header(&answer, "strict-transport-security"), None);
+}
+
+#[tokio::test]
+async fn addresses_that_are_not_trusted_get_a_page() {
+    let dyno = Dyno::hello("inside").await;
+    let trusts = |range: &str| EdgePolicy {
+        trusted_ips: vec![range.to_owned()],
+        ..EdgePolicy::default()
+    };
+    let rig = Rig::fixed(asks(trusts("127.0.0.0/8"), &dyno), Limits::default()).await;
+    assert_eq!(body(&rig.get("app.test", "/").await), "inside");
+    let rig = Rig::fixed(asks(trusts("192.0.2.0/24"), &dyno), Limits::default()).await;
+    // A header makes nobody trusted.
+    let request = "GET / HTTP/1.1\r\nHost: app.test\r\nX-Forwarded-For: 192.0.2.7\r\nAccept: application/json\r\n\
+                   Connection: close\r\n\r\n";
+    let answer = rig.send(request).await;
+    assert_eq!(status(&answer), 403, "{answer}");
+    assert!(
+        body(&answer).starts_with("{\"id\":\"trusted-ips\",\"message\":\""),
+        "{answer}"
+    );
+    assert_eq!(dyno.count(), 1);
+    let line = rig.log.with("status=403").await;
+    let start = "at=warning edge=trusted-ips desc=\"Address not trusted\" method=GET path=\"/\" host=app.test ";
+    assert!(line.starts_with(start), "{line}");
+    assert!(
+        line.contains("fwd=\"192.0.2.7,127.0.0.1\" dyno= "),
+        "{line}"
+    );
 }

@@ -443,6 +443,12 @@ fn edge(policy: &edge::Policy) -> Option<Box<EdgePolicy>> {
         Box::new(EdgePolicy {
             https_redirect: policy.https_redirect,
             hsts: policy.hsts.map(|hsts| hsts.seconds()),
+            trusted_ips: policy
+                .trusted_ips
+                .as_ref()
+                .map_or_else(Vec::new, |trusted| {
+                    trusted.ranges().iter().map(ToString::to_string).collect()
+                }),
         })
     })
 }

@@ -6,8 +6,9 @@ use axum::extract::State as Shared;
 use jiff::Timestamp;
 use ropewalk_api_types::Edge;
 use ropewalk_api_types::edge::EdgeUpdate;
-use ropewalk_model::edge::{Hsts, Name, Policy};
+use ropewalk_model::edge::{EdgeError, Hsts, Name, Policy, TrustedIps};
 use ropewalk_store as store;
+use ropewalk_store::StoreError;
 
 use crate::authorise::{Actor, Verb};
 use crate::resource::app;
@@ -47,7 +48,9 @@ pub(crate) async fn update(
             // It may have been destroyed meanwhile.
             tx.app(id)?;
             let mut policy = tx.edge_policy(id)?;
-            change.apply(&mut policy);
+            change
+                .apply(&mut policy)
+                .map_err(|error| StoreError::Refused(error.to_string()))?;
             let changed = tx.set_edge_policy(id, &policy, Timestamp::now())?;
             Ok((policy, changed))
         })
@@ -61,47 +64,56 @@ pub(crate) async fn update(
     Ok(ok(&wire(&app, &policy)))
 }
 
-/// What a request changes, checked: `None` stays, `Some(None)` ends.
-struct Change {
-    https_redirect: Option<bool>,
-    hsts: Option<Option<Hsts>>,
-}
+/// What a request changes: the settings and their texts, `None` for those that end. Checked.
+struct Change(Vec<(Name, Option<String>)>);
 
 impl Change {
     fn read(state: &State, asked: EdgeUpdate) -> ApiResult<Self> {
-        let refuse = |error: ropewalk_model::edge::EdgeError| ApiError::invalid(error.to_string());
-        let hsts = match asked.hsts_max_age {
-            Some(Some(seconds)) => Some(Some(Hsts::new(seconds).map_err(refuse)?)),
-            Some(None) => Some(None),
-            None => None,
-        };
-        let needs_https = asked.https_redirect == Some(true) || matches!(hsts, Some(Some(_)));
-        if needs_https && !state.ctx.urls.speaks_https() {
+        let mut change = Self(Vec::new());
+        if let Some(on) = asked.https_redirect {
+            change.add(Name::HttpsRedirect, on.then(|| "on".to_owned()));
+        }
+        if let Some(hsts) = asked.hsts_max_age {
+            change.add(Name::Hsts, hsts.map(|seconds| seconds.to_string()));
+        }
+        if let Some(trusted) = asked.trusted_ips {
+            let trusted = trusted.filter(|list| !list.is_empty());
+            change.add(Name::TrustedIps, trusted.map(|list| list.join(",")));
+        }
+        let mut wanted = Policy::default();
+        change
+            .apply(&mut wanted)
+            .map_err(|error| ApiError::invalid(error.to_string()))?;
+        if (wanted.https_redirect || wanted.hsts.is_some()) && !state.ctx.urls.speaks_https() {
             return Err(ApiError::invalid(
                 "This server speaks no HTTPS, so clients could not reach the app. Its administrator gives it a \
                  certificate first: ropewalk install --cert FILE --key FILE.",
             ));
         }
-        Ok(Self {
-            https_redirect: asked.https_redirect,
-            hsts,
-        })
+        Ok(change)
     }
 
-    fn apply(self, policy: &mut Policy) {
-        if let Some(on) = self.https_redirect {
-            policy.https_redirect = on;
+    fn add(&mut self, name: Name, text: Option<String>) {
+        self.0.push((name, text));
+    }
+
+    fn apply(&self, policy: &mut Policy) -> Result<(), EdgeError> {
+        for (name, text) in &self.0 {
+            match text {
+                Some(text) => policy.set(*name, text)?,
+                None => policy.unset(*name),
+            }
         }
-        if let Some(hsts) = self.hsts {
-            policy.hsts = hsts;
-        }
+        Ok(())
     }
 }
 
 fn wire(app: &store::App, policy: &Policy) -> Edge {
+    let trusted = policy.trusted_ips.iter().flat_map(TrustedIps::ranges);
     Edge {
         app: app::named(app),
         https_redirect: policy.https_redirect,
         hsts_max_age: policy.hsts.map(Hsts::seconds),
+        trusted_ips: trusted.map(ToString::to_string).collect(),
     }
 }

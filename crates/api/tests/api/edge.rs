@@ -16,7 +16,7 @@ fn settings(mut shown: Value) -> Value {
 
 /// What an app that asks for nothing shows, but for `other`.
 fn nothing_but(other: Value) -> Value {
-    let mut nothing = json!({"https_redirect": false, "hsts_max_age": null});
+    let mut nothing = json!({"https_redirect": false, "hsts_max_age": null, "trusted_ips": []});
     for (key, value) in other.as_object().unwrap() {
         nothing[key] = value.clone();
     }
@@ -72,6 +72,14 @@ async fn what_cannot_be_is_refused_and_changes_nothing() {
         ),
         (json!({"hsts_max_age": -1}), ""),
         (json!({"https_redirect": "on"}), ""),
+        (
+            json!({"trusted_ips": ["192.0.2.0/24", "here"]}),
+            "trusted-ips must be 1 to 100 addresses",
+        ),
+        (
+            json!({"trusted_ips": ["x".repeat(9_000)]}),
+            "trusted-ips must be",
+        ),
     ] {
         let answer = rig.call("PATCH", PATH, body.clone()).await;
         assert_eq!(answer.status, 422, "{body} {}", answer.text);
@@ -108,4 +116,21 @@ async fn a_server_without_https_sends_nobody_there() {
     }
     let body = json!({"https_redirect": false, "hsts_max_age": null});
     rig.call("PATCH", PATH, body).await.expect(200);
+}
+
+#[tokio::test]
+async fn trusted_addresses_are_a_list() {
+    let rig = Rig::new().await;
+    rig.app("demo").await;
+    let body = json!({"trusted_ips": ["192.0.2.0/24", "2001:db8::1/128"]});
+    let set = rig.call("PATCH", PATH, body).await.expect(200);
+    let wanted = json!({"trusted_ips": ["192.0.2.0/24", "2001:db8::1"]});
+    assert_eq!(settings(set), nothing_but(wanted));
+    for end in [json!([]), Value::Null] {
+        let ended = rig
+            .call("PATCH", PATH, json!({"trusted_ips": end}))
+            .await
+            .expect(200);
+        assert_eq!(settings(ended), nothing_but(json!({})));
+    }
 }

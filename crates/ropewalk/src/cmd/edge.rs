@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use ropewalk_client::types::Edge;
 use ropewalk_client::types::edge::EdgeUpdate;
-use ropewalk_model::edge::{EdgeError, Hsts, Name, Policy};
+use ropewalk_model::edge::{EdgeError, Hsts, Name, Policy, TrustedIps};
 
 use crate::cmd::context::{AppArgs, AppJsonArgs, Context, JsonArgs};
 use crate::ui::table::object;
@@ -14,11 +14,12 @@ use crate::ui::{Failure, json};
 pub(crate) const SETTINGS: &str = "\
 Settings:
   https-redirect=on  Requests over plain HTTP are sent to HTTPS
-  hsts=1y            Browsers that came over HTTPS keep to it for so long: 1y, 180d, 12h; 0 makes them forget";
+  hsts=1y            Browsers that came over HTTPS keep to it for so long: 1y, 180d, 12h; 0 makes them forget
+  trusted-ips=LIST   Only these addresses and ranges reach the app: 192.0.2.7,198.51.100.0/24,2001:db8::/32";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct SetArgs {
-    /// Settings: https-redirect=on, hsts=1y
+    /// Settings; they are listed below
     #[arg(value_name = "NAME=VALUE", required = true)]
     settings: Vec<String>,
     #[command(flatten)]
@@ -80,6 +81,7 @@ pub(crate) async fn unset(cx: &Context, args: UnsetArgs) -> anyhow::Result<ExitC
         match name {
             Name::HttpsRedirect => update.https_redirect = Some(false),
             Name::Hsts => update.hsts_max_age = Some(None),
+            Name::TrustedIps => update.trusted_ips = Some(None),
         }
         names.push(name);
     }
@@ -129,6 +131,10 @@ fn parse(settings: &[String]) -> anyhow::Result<(EdgeUpdate, Vec<Name>)> {
         match name {
             Name::HttpsRedirect => update.https_redirect = Some(policy.https_redirect),
             Name::Hsts => update.hsts_max_age = Some(policy.hsts.map(Hsts::seconds)),
+            Name::TrustedIps => {
+                let trusted = policy.trusted_ips.iter().flat_map(TrustedIps::ranges);
+                update.trusted_ips = Some(Some(trusted.map(ToString::to_string).collect()));
+            }
         }
         names.push(name);
     }
@@ -157,6 +163,10 @@ fn policy(edge: &Edge) -> Result<Policy, EdgeError> {
     Ok(Policy {
         https_redirect: edge.https_redirect,
         hsts: edge.hsts_max_age.map(Hsts::new).transpose()?,
+        trusted_ips: match edge.trusted_ips.is_empty() {
+            true => None,
+            false => Some(edge.trusted_ips.join(",").parse()?),
+        },
     })
 }
 
@@ -174,6 +184,9 @@ mod tests {
         assert_eq!(names, [Name::HttpsRedirect, Name::Hsts]);
         assert_eq!(update.https_redirect, Some(true));
         assert_eq!(update.hsts_max_age, Some(Some(31_536_000)));
+        let (update, _) = read("trusted-ips=192.0.2.0/24,2001:db8::1").unwrap();
+        let trusted = update.trusted_ips.flatten().unwrap();
+        assert_eq!(trusted, ["192.0.2.0/24", "2001:db8::1"]);
         for bad in ["hsts", "hsts=", "hsts=soon", "=on", "nothing=1"] {
             assert!(read(bad).is_err(), "{bad}");
         }

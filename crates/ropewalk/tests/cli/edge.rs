@@ -9,8 +9,8 @@ const PATCH: &str = "PATCH /ropewalk/apps/demo/edge";
 
 /// Settings as the API shows them, nothing but `other` set.
 fn edge(other: Value) -> Value {
-    let mut edge =
-        json!({"app": {"id": ID, "name": "demo"}, "https_redirect": false, "hsts_max_age": null});
+    let mut edge = json!({"app": {"id": ID, "name": "demo"}, "https_redirect": false,
+        "hsts_max_age": null, "trusted_ips": []});
     for (key, value) in other.as_object().unwrap() {
         edge[key] = value.clone();
     }
@@ -19,12 +19,13 @@ fn edge(other: Value) -> Value {
 
 #[test]
 fn what_is_set_is_shown_as_it_is_typed() {
-    let all = edge(json!({"https_redirect": true, "hsts_max_age": 31_536_000}));
+    let all = edge(json!({"https_redirect": true, "hsts_max_age": 31_536_000,
+        "trusted_ips": ["192.0.2.0/24", "::1"]}));
     let fake = Fake::new().on(GET, 200, all.clone());
     assert_eq!(
         fake.run(&["edge", "-a", "demo"]),
         ok(
-            "=== \u{2b22} demo edge settings\n\nhttps-redirect: on\nhsts:           1y\n",
+            "=== \u{2b22} demo edge settings\n\nhttps-redirect: on\nhsts:           1y\ntrusted-ips:    192.0.2.0/24,::1\n",
             ""
         )
     );

@@ -8,6 +8,7 @@ fn facts<'a>(method: &'a Method, path: &'a PathAndQuery) -> Facts<'a> {
         path,
         host: "shop.example.com",
         port: None,
+        ip: IpAddr::from([192, 0, 2, 7]),
         https: false,
         https_at: HttpsAt::Port(443),
     }
@@ -121,4 +122,37 @@ fn hsts_is_said_over_https_only_and_the_apps_own_stays() {
     );
     keep_to_https(&mut response, policy.hsts(true));
     assert_eq!(said(&response), "max-age=1; includeSubDomains");
+}
+
+#[test]
+fn only_trusted_addresses_pass_where_some_are() {
+    let (method, path) = (Method::GET, path("/.well-known/acme-challenge/x"));
+    for (trusted, ip, passes) in [
+        (&[][..], "203.0.113.1", true),
+        (&["192.0.2.0/24"], "192.0.2.7", true),
+        (&["192.0.2.0/24"], "192.0.3.7", false),
+        (&["192.0.2.0/24", "2001:db8::/32"], "2001:db8::1", true),
+        (&["192.0.2.0/24"], "2001:db8::1", false),
+        // Understood by nobody, so nobody is trusted.
+        (&["everywhere"], "192.0.2.7", false),
+    ] {
+        let policy = Policy::compile(&EdgePolicy {
+            trusted_ips: trusted.iter().map(|text| (*text).to_owned()).collect(),
+            https_redirect: true,
+            ..EdgePolicy::default()
+        });
+        let facts = Facts {
+            ip: ip.parse().unwrap(),
+            ..facts(&method, &path)
+        };
+        let wanted = match passes {
+            true => Decision::Pass,
+            false => Decision::Answer(Reply {
+                gate: Gate::TrustedIps,
+                status: 403,
+                header: None,
+            }),
+        };
+        assert_eq!(decide(&facts, &policy), wanted, "{trusted:?} {ip}");
+    }
 }
