@@ -75,6 +75,14 @@ CREATE TABLE dynos (
     updated_at      TEXT NOT NULL
 , one_off INTEGER NOT NULL DEFAULT 0 CHECK (one_off IN (0, 1)), time_to_live INTEGER) STRICT;
 
+CREATE TABLE edge_settings (
+    app_id     TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+    name       TEXT NOT NULL,
+    value      BLOB NOT NULL,
+    updated_at TEXT NOT NULL,
+    PRIMARY KEY (app_id, name)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE expected_slugs (
     id                    TEXT PRIMARY KEY,
     app_id                TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::reference::Named;
@@ -49,7 +49,7 @@ pub struct FormationUpdate {
     /// `Some(None)` (`null`) takes the image away.
     #[serde(
         default,
-        deserialize_with = "present",
+        deserialize_with = "crate::present::present",
         skip_serializing_if = "Option::is_none"
     )]
     pub docker_image: Option<Option<String>>,
@@ -80,11 +80,6 @@ impl fmt::Display for Quantity {
             Self::Text(text) => f.write_str(text),
         }
     }
-}
-
-/// A key that is there, `null` included, is `Some`.
-fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(from).map(Some)
 }
 
 #[cfg(test)]

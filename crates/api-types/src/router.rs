@@ -89,6 +89,9 @@ pub struct AppRoute {
     pub error_page_url: Option<String>,
     #[serde(default)]
     pub maintenance_page_url: Option<String>,
+    /// What is asked of a request before it goes to an upstream. `None`: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edge: Option<Box<EdgePolicy>>,
     /// What to answer while `upstreams` is empty.
     pub when_empty: WhenEmpty,
     pub upstreams: Vec<Upstream>,
@@ -102,6 +105,18 @@ pub enum DynoProtocol {
     Http1,
     /// HTTP/2 without TLS, from the first byte on. Upgrades, WebSockets among them, are HTTP/1.1 all the same.
     H2c,
+}
+
+/// What an app asks of a request before it goes to an upstream.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EdgePolicy {
+    /// Requests over plain HTTP are sent to HTTPS.
+    pub https_redirect: bool,
+    /// Seconds that answers over HTTPS name in `Strict-Transport-Security`.
+    pub hsts: Option<u64>,
+    /// Ranges of addresses that alone get through; empty for everybody.
+    pub trusted_ips: Vec<String>,
 }
 
 /// Why an app has no upstream.
@@ -166,8 +181,30 @@ pub struct AppStats {
     pub classes: [u64; 6],
     /// Requests in flight now, queue included.
     pub in_flight: u64,
+    /// Those of them that wait for a dyno.
+    #[serde(default)]
+    pub waiting: u64,
+    /// What the router answered itself or logged as an error, by code (`H12`) or edge setting (`https-redirect`).
+    #[serde(default)]
+    pub codes: BTreeMap<String, u64>,
     /// Service time in ms at p50, p95 and p99 of this second.
     pub p50_ms: u64,
     pub p95_ms: u64,
     pub p99_ms: u64,
+    /// The same times counted by bucket, as `model::response_times` numbers them.
+    #[serde(default)]
+    pub times: Vec<(u16, u64)>,
+    /// By the dyno's id, those with traffic only.
+    #[serde(default)]
+    pub dynos: BTreeMap<String, DynoStats>,
+}
+
+/// What one dyno of an app did in the last second.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct DynoStats {
+    /// As in [`AppStats::classes`].
+    pub classes: [u64; 6],
+    pub in_flight: u64,
+    /// As in [`AppStats::times`].
+    pub times: Vec<(u16, u64)>,
 }

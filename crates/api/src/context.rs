@@ -116,6 +116,11 @@ impl Urls {
         format!("{}{path}", self.with_scheme(scheme, "api"))
     }
 
+    /// Whether clients can speak TLS to apps: on a port of its own, or on the one for plain HTTP.
+    pub fn speaks_https(&self) -> bool {
+        self.scheme == "https" || self.rendezvous.is_some()
+    }
+
     fn with_scheme(&self, scheme: &str, label: &str) -> String {
         let default = match self.scheme.as_str() {
             "https" => 443,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::future::BoxFuture;
 use ropewalk_api_types::attach::{FromDyno, ToDyno};
-use ropewalk_model::{AppId, DynoId, DynoSize, ProcessType};
+use ropewalk_model::{AppId, DynoId, DynoSize, ProcessType, Traffic};
 use ropewalk_store::Dyno;
 use serde::Serialize;
 use thiserror::Error;
@@ -39,6 +39,12 @@ pub trait Platform: Builds + Send + Sync {
 
     /// How the platform is.
     fn status(&self) -> BoxFuture<'_, Status>;
+
+    /// What was measured of an app's requests. Never waits.
+    fn traffic(&self, app: AppId) -> Traffic;
+
+    /// Bytes of memory that dynos use, as far as that can be told within a few seconds.
+    fn memory(&self, dynos: Vec<DynoId>) -> BoxFuture<'_, BTreeMap<DynoId, u64>>;
 
     /// The app's rows are gone; its repository, cache and containers are to follow.
     fn app_deleted(&self, app: AppId);

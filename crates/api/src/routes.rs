@@ -160,6 +160,10 @@ fn of_apps() -> Router<State> {
             get(log_drain::info).delete(log_drain::delete),
         )
         .route("/apps/{app}/log-sessions", post(log_session::create))
+        .route(
+            "/ropewalk/apps/{app}/edge",
+            get(edge::info).patch(edge::update),
+        )
 }
 
 fn of_deploys() -> Router<State> {
@@ -229,6 +233,7 @@ fn of_dynos() -> Router<State> {
             "/apps/{app}/formation/{process_type}/monitors/{monitor}",
             get(monitor::info).patch(monitor::update),
         )
+        .route("/ropewalk/apps/{app}/metrics", get(metrics::info))
 }
 
 fn of_catalogue() -> Router<State> {

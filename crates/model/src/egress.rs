@@ -44,7 +44,11 @@ impl FromStr for Cidr {
 
 impl fmt::Display for Cidr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.bits)
+        let most = if self.address.is_ipv4() { 32 } else { 128 };
+        match self.bits == most {
+            true => write!(f, "{}", self.address),
+            false => write!(f, "{}/{}", self.address, self.bits),
+        }
     }
 }
 
@@ -207,7 +211,7 @@ mod tests {
         assert!(!egress.lists(ip("8.8.8.8")) && egress.permits(ip("8.8.8.8")));
         let all: Cidr = "0.0.0.0/0".parse().unwrap();
         assert!(all.contains(ip("127.0.0.1")) && !all.contains(ip("::1")));
-        for (text, shown) in [("10.0.0.0/8", "10.0.0.0/8"), ("fd00::1", "fd00::1/128")] {
+        for (text, shown) in [("10.0.0.0/8", "10.0.0.0/8"), ("fd00::1", "fd00::1")] {
             assert_eq!(text.parse::<Cidr>().unwrap().to_string(), shown);
         }
         let all: Cidr = "::/0".parse().unwrap();

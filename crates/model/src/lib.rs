@@ -6,6 +6,7 @@
 pub mod config_var;
 pub mod drain;
 pub mod dyno;
+pub mod edge;
 pub mod egress;
 pub mod formation;
 pub mod id;
@@ -14,9 +15,11 @@ pub mod monitor;
 pub mod name;
 pub mod procfile;
 pub mod release;
+pub mod response_times;
 pub mod rights;
 pub mod scope;
 pub mod size;
+pub mod traffic;
 
 pub use config_var::{ConfigVarName, ConfigVars};
 pub use drain::DrainUrl;
@@ -24,5 +27,7 @@ pub use dyno::{DynoName, DynoState};
 pub use egress::Egress;
 pub use id::{AppId, BuildId, DynoId, InstanceId, ReleaseId, SlugId, SourceId, TokenId, UserId};
 pub use name::{AppName, ProcessType};
+pub use response_times::ResponseTimes;
 pub use scope::{Scope, Scopes};
 pub use size::DynoSize;
+pub use traffic::Traffic;

@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand};
 
 use crate::cmd::{
     absent, access, apps, authorizations, buildpacks, builds, certs, completions, config, context,
-    domains, drains, features, git, heroku, import, keys, login, logs, open, ps, releases, run,
-    sessions, slugs, stack, users,
+    domains, drains, edge, features, git, heroku, import, keys, login, logs, open, ps, releases,
+    run, sessions, slugs, stack, users,
 };
 use crate::ops::OpsCommand;
 
@@ -368,6 +368,20 @@ pub(crate) enum ApiCommand {
     /// Let requests through again
     #[command(name = "maintenance:off")]
     MaintenanceOff(context::AppJsonArgs),
+
+    /// Show what is asked of requests before they reach an app
+    #[command(name = "edge")]
+    Edge(context::AppJsonArgs),
+    /// Ask something of requests before they reach an app
+    #[command(name = "edge:set", after_help = edge::SETTINGS)]
+    EdgeSet(edge::SetArgs),
+    /// Ask something of requests no more
+    #[command(name = "edge:unset")]
+    EdgeUnset(edge::UnsetArgs),
+
+    /// Show what requests were like in the last minutes, and what dynos use
+    #[command(name = "metrics")]
+    Metrics(context::AppJsonArgs),
 
     /// Run Heroku's own CLI against this server
     #[command(name = "heroku")]

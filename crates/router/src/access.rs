@@ -11,6 +11,7 @@ use http::{HeaderValue, Method};
 
 use crate::clock;
 use crate::code::Code;
+use crate::edge::Gate;
 use crate::router::Router;
 use crate::stats::Tally;
 use crate::upstream::{InFlight, Upstream};
@@ -54,6 +55,8 @@ pub(crate) struct Visit {
 struct Outcome {
     status: u16,
     code: Option<Code>,
+    /// What of the app's edge policy kept it from a dyno.
+    gate: Option<Gate>,
     cause: Option<&'static str>,
 }
 
@@ -110,6 +113,17 @@ impl Visit {
         self.outcome = Some(Outcome {
             status,
             code: None,
+            gate: None,
+            cause: None,
+        });
+    }
+
+    /// The app's edge policy kept it from a dyno.
+    pub(crate) fn turn_away(&mut self, gate: Gate, status: u16) {
+        self.outcome = Some(Outcome {
+            status,
+            code: None,
+            gate: Some(gate),
             cause: None,
         });
     }
@@ -124,6 +138,7 @@ impl Visit {
         self.outcome = Some(Outcome {
             status,
             code: Some(code),
+            gate: None,
             cause,
         });
     }
@@ -136,9 +151,13 @@ impl Visit {
     }
 
     fn write(&self, line: &mut String, outcome: Outcome) -> std::fmt::Result {
-        match outcome.code {
-            None => line.push_str("at=info"),
-            Some(code) => {
+        match (outcome.code, outcome.gate) {
+            (None, None) => line.push_str("at=info"),
+            (None, Some(gate)) => {
+                let (at, name, desc) = (gate.at(), gate.name(), gate.desc());
+                write!(line, "at={at} edge={name} desc=\"{desc}\"")?;
+            }
+            (Some(code), _) => {
                 if let Some(sock) = code.sock() {
                     write!(line, "sock={sock} ")?;
                 }
@@ -190,13 +209,14 @@ impl Drop for Visit {
         let outcome = self.outcome.unwrap_or(Outcome {
             status: Code::H27.status(),
             code: Some(Code::H27),
+            gate: None,
             cause: None,
         });
         // What the router said itself is class 0, what a client never heard is its status' class.
-        let class = match outcome.code {
-            Some(Code::H27 | Code::H28) => 4,
-            Some(_) => 0,
-            None => usize::from(outcome.status / 100).min(5),
+        let class = match (outcome.code, outcome.gate) {
+            (Some(Code::H27 | Code::H28), _) => 4,
+            (Some(_), _) | (None, Some(_)) => 0,
+            (None, None) => usize::from(outcome.status / 100).min(5),
         };
         let counters = &self.router.counters;
         counters.in_flight.fetch_sub(1, Relaxed);
@@ -210,10 +230,16 @@ impl Drop for Visit {
             (Some(Code::H12), _) => self.sent,
             _ => None,
         };
-        tally.end(
-            class,
-            service.map(|sent| clock::millis().saturating_sub(sent)),
-        );
+        let service = service.map(|sent| clock::millis().saturating_sub(sent));
+        tally.end(class, service);
+        match (outcome.code, outcome.gate) {
+            (None, None) => {}
+            (Some(code), _) => tally.fail(code),
+            (None, Some(gate)) => tally.turn_away(gate),
+        }
+        if let Some(upstream) = self.upstream() {
+            upstream.ended.add(class, service);
+        }
         if !self.router.logs.is_closed() {
             self.router.logs.push(tally, self.line(outcome));
         }

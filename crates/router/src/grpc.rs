@@ -20,9 +20,11 @@ const KIND: &[u8] = b"application/grpc";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
     DeadlineExceeded = 4,
+    PermissionDenied = 7,
     Unimplemented = 12,
     Internal = 13,
     Unavailable = 14,
+    Unauthenticated = 16,
 }
 
 /// Whether a request is a call. gRPC has HTTP/2 alone.
@@ -47,8 +49,10 @@ pub(crate) fn status_of(code: Code, status: u16) -> Status {
 /// What an HTTP status means to a client.
 pub(crate) fn status_of_http(status: u16) -> Status {
     match status {
+        401 => Status::Unauthenticated,
+        403 => Status::PermissionDenied,
         404 | 405 | 501 => Status::Unimplemented,
-        421 | 500.. => Status::Unavailable,
+        421 | 429 | 500.. => Status::Unavailable,
         _ => Status::Internal,
     }
 }

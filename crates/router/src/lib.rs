@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! A request goes through `accept` (sockets, HTTP/1 and 2; `proxy_protocol`, `tls`, `sniff`, `stall`, `pace`, `alarm`, `seldom`), `proxy` (the straight
-//! line), `request` (its head), `table` (host to app), `hold` (while an app boots), `balance` (which
+//! line), `request` (its head), `table` (host to app), `edge` (may it pass), `hold` (while an app boots), `balance` (which
 //! dyno; `health`: may it), `line` (while none has a place), `pool` or `shared` (a connection, `carrier`), `exchange` (one attempt), `relay` and `upload` (the bodies) or
 //! `tunnel` (after an upgrade; `websocket`: of an HTTP/2 client), and ends in `access` (its record) or `pages` (our own answer, with
 //! its `code`; `grpc`). `link` and `saved` bring the table; `stats` and `logs` take away what was seen.
@@ -21,6 +21,7 @@ mod carrier;
 mod clock;
 mod code;
 mod config;
+mod edge;
 mod error;
 mod exchange;
 mod grpc;
@@ -79,6 +80,7 @@ pub use stats::{Counters, Snapshot};
 pub use table::fixed_table;
 
 use crate::accept::Greeting;
+use crate::edge::HttpsAt;
 use crate::health::{Event, Standing};
 use crate::link::{Link, Saved};
 use crate::logs::Lines;
@@ -141,12 +143,14 @@ pub async fn start(config: Config, listeners: Listeners) -> Result<Started, Rout
     let authority = config.local_authority.as_deref();
     let certificates = Arc::new(Certificates::load(config.tls.as_ref(), authority)?);
     let greetings = Greetings::new(&certificates, authority.is_some())?;
+    let https_at = https_at(&greetings, &listeners);
     let (logs, lines) = logs::queue(Arc::clone(&config.counters));
     let router = Arc::new(Router {
         limits: config.limits,
         proxies: config.proxies.into(),
         tables: Tables::new(),
         certificates,
+        https_at,
         counters: config.counters,
         logs,
         tasks: TaskTracker::new(),
@@ -321,6 +325,17 @@ impl Greetings {
             tls: Some(Greeting::Tls(acceptor)),
         })
     }
+}
+
+/// Where clients of plain HTTP find HTTPS.
+fn https_at(greetings: &Greetings, listeners: &Listeners) -> HttpsAt {
+    if matches!(greetings.plain, Greeting::Either(_)) {
+        return HttpsAt::SamePort;
+    }
+    let first = listeners.tls.first();
+    first
+        .and_then(|listener| listener.local_addr().ok())
+        .map_or(HttpsAt::Nowhere, |addr| HttpsAt::Port(addr.port()))
 }
 
 /// Every socket with how to greet on it.

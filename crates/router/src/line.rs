@@ -50,6 +50,10 @@ impl Line {
         self.length.load(SeqCst) > 0
     }
 
+    pub(crate) fn length(&self) -> u64 {
+        self.length.load(SeqCst) as u64
+    }
+
     /// Waits for a place, until `until`. `look` is called once the request stands in line: a place that became free just
     /// before would be offered to nobody.
     pub(crate) async fn wait(

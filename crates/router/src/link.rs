@@ -207,7 +207,7 @@ impl Link {
             .tables
             .load()
             .apps()
-            .filter_map(|app| Some((app.id.clone(), app.tally.take()?)))
+            .filter_map(|app| Some((app.id.clone(), app.take_stats()?)))
             .collect::<std::collections::BTreeMap<_, _>>();
         if apps.is_empty() {
             return Ok(());

@@ -7,6 +7,7 @@ use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
 use crate::code::Code;
+use crate::edge::Gate;
 use crate::grpc;
 use crate::relay::Answer;
 
@@ -54,6 +55,17 @@ pub(crate) fn code(
     let (title, text) = words(code, status);
     let footer = format!("{} · request {}", code.name(), request_id);
     html(status, page(title, text, &footer))
+}
+
+/// The page of what an app's edge policy answered.
+pub(crate) fn gate(gate: Gate, status: u16, reader: Reader, request_id: &str) -> Response<Answer> {
+    let (title, text) = gate.words();
+    match reader {
+        Reader::Grpc => return grpc::end(grpc::status_of_http(status), text),
+        Reader::Program => return json(status, gate.name(), text, Some(request_id)),
+        Reader::Person => {}
+    }
+    html(status, page(title, text, &format!("request {request_id}")))
 }
 
 /// No table names this host.

@@ -20,6 +20,7 @@ use crate::affinity;
 use crate::carrier::{Carrier, Held};
 use crate::clock;
 use crate::code::Code;
+use crate::edge::{self, Decision, Facts, Reply};
 use crate::exchange::{Fault, Patience, exchange};
 use crate::grpc;
 use crate::health::Event;
@@ -81,8 +82,20 @@ pub(crate) async fn serve(
             if let Some(refusal) = refusal {
                 return Ok(refuse(visit, refusal, reader));
             }
+            let mut hsts = None;
+            if let Some(policy) = &app.edge {
+                hsts = policy.hsts(peer.https);
+                let facts = Facts::new(&parts, visit.subject(), &peer, router.https_at);
+                if let Decision::Answer(reply) = edge::decide(&facts, policy) {
+                    let mut response = turn_away(visit, reply, reader);
+                    edge::keep_to_https(&mut response, hsts);
+                    return Ok(response);
+                }
+            }
             let outgoing = Outgoing::new(parts, body, handshake, &visit, &peer);
-            to_app(&router, app, visit, outgoing, reader).await
+            let mut response = to_app(&router, app, visit, outgoing, reader).await;
+            edge::keep_to_https(&mut response, hsts);
+            response
         }
         Route::Platform(socket) => {
             let visit = Visit::begin(Arc::clone(&router), None, subject);
@@ -560,6 +573,17 @@ fn misled(mut visit: Visit, cause: &'static str, reader: Reader) -> Response<Ans
     visit.refuse(Code::H17, 502, Some(cause));
     let id = visit.subject().request_id.to_str().unwrap_or_default();
     pages::code(Code::H17, 502, reader, id, None)
+}
+
+/// Answers instead of the app, as the app asked.
+fn turn_away(mut visit: Visit, reply: Reply, reader: Reader) -> Response<Answer> {
+    visit.turn_away(reply.gate, reply.status);
+    let id = visit.subject().request_id.to_str().unwrap_or_default();
+    let mut response = pages::gate(reply.gate, reply.status, reader, id);
+    if let Some((name, value)) = reply.header {
+        response.headers_mut().insert(name, value);
+    }
+    response
 }
 
 fn away(mut visit: Visit, reader: Reader) -> Response<Answer> {

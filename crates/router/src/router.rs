@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Limits;
+use crate::edge::HttpsAt;
 use crate::logs::Logs;
 use crate::stats::Counters;
 use crate::table::Tables;
@@ -21,6 +22,7 @@ pub(crate) struct Router {
     pub(crate) proxies: Box<[Cidr]>,
     pub(crate) tables: Tables,
     pub(crate) certificates: Arc<Certificates>,
+    pub(crate) https_at: HttpsAt,
     pub(crate) counters: Arc<Counters>,
     pub(crate) logs: Logs,
     /// Connections and tunnels: what a stop waits for.

@@ -3,10 +3,16 @@
 //! Plain atomics, so counting never waits. Names no metrics library: whoever exports them asks for a
 //! [`Snapshot`].
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use ropewalk_api_types::router::AppStats;
+use ropewalk_api_types::router::{AppStats, DynoStats};
+use ropewalk_model::ResponseTimes;
+use ropewalk_model::response_times::{BUCKETS, bucket_of};
+
+use crate::code::Code;
+use crate::edge::Gate;
 
 /// Counters of the whole router. Share one between [`crate::run`] and whoever exports metrics.
 #[derive(Debug, Default)]
@@ -72,12 +78,12 @@ pub(crate) struct Tally {
     /// The app's id.
     pub(crate) app: String,
     requests: AtomicU64,
-    classes: [AtomicU64; 6],
     in_flight: AtomicU64,
-    /// Requests waiting for a dyno.
+    /// Requests waiting for a dyno that boots.
     pub(crate) held: AtomicU64,
-    /// Made on the first request: most of ten thousand apps are idle.
-    times: OnceLock<Box<Times>>,
+    ended: Ended,
+    /// Made on the first answer of the router's own.
+    own: OnceLock<Box<Own>>,
 }
 
 impl Tally {
@@ -85,10 +91,10 @@ impl Tally {
         Tally {
             app: app.to_owned(),
             requests: AtomicU64::new(0),
-            classes: Default::default(),
             in_flight: AtomicU64::new(0),
             held: AtomicU64::new(0),
-            times: OnceLock::new(),
+            ended: Ended::default(),
+            own: OnceLock::new(),
         }
     }
 
@@ -97,9 +103,87 @@ impl Tally {
         self.in_flight.fetch_add(1, Relaxed);
     }
 
-    /// `class` as in [`AppStats::classes`]; `service` only for requests that a dyno answered.
+    /// As [`Ended::add`].
     pub(crate) fn end(&self, class: usize, service: Option<u64>) {
         self.in_flight.fetch_sub(1, Relaxed);
+        self.ended.add(class, service);
+    }
+
+    /// One that ended was answered, or given up on, by the router.
+    pub(crate) fn fail(&self, code: Code) {
+        if let Some(count) = self.own().codes.get(code as usize) {
+            count.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// One that ended was answered by the app's edge policy.
+    pub(crate) fn turn_away(&self, gate: Gate) {
+        if let Some(count) = self.own().gates.get(gate as usize) {
+            count.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn own(&self) -> &Own {
+        self.own.get_or_init(Box::default)
+    }
+
+    /// What happened since the last call, or `None` for an app without traffic. Knows nothing of dynos and lines.
+    pub(crate) fn take(&self) -> Option<AppStats> {
+        let requests = self.requests.swap(0, Relaxed);
+        let in_flight = self.in_flight.load(Relaxed);
+        let classes = self.ended.take_classes();
+        if requests == 0 && in_flight == 0 && is_nothing(&classes) {
+            return None;
+        }
+        let times = self.ended.take_times();
+        let distribution: ResponseTimes = times.iter().copied().collect();
+        let percentile = |percent| distribution.percentile(percent).unwrap_or(0);
+        Some(AppStats {
+            requests,
+            classes,
+            in_flight,
+            codes: self.own.get().map(|own| own.take()).unwrap_or_default(),
+            p50_ms: percentile(50),
+            p95_ms: percentile(95),
+            p99_ms: percentile(99),
+            times,
+            ..AppStats::default()
+        })
+    }
+}
+
+/// The router's own answers.
+#[derive(Debug, Default)]
+struct Own {
+    /// By [`Code`].
+    codes: [AtomicU64; Code::ALL.len()],
+    /// By [`Gate`].
+    gates: [AtomicU64; Gate::ALL.len()],
+}
+
+impl Own {
+    fn take(&self) -> BTreeMap<String, u64> {
+        let codes = Code::ALL.map(Code::name).into_iter().zip(&self.codes);
+        let gates = Gate::ALL.map(Gate::name).into_iter().zip(&self.gates);
+        codes
+            .chain(gates)
+            .map(|(name, count)| (name.to_owned(), count.swap(0, Relaxed)))
+            .filter(|(_, count)| *count > 0)
+            .collect()
+    }
+}
+
+/// Requests that ended, of an app or of one of its dynos, since they were last taken.
+#[derive(Debug, Default)]
+pub(crate) struct Ended {
+    classes: [AtomicU64; 6],
+    /// Made on the first request: most of ten thousand apps are idle.
+    times: OnceLock<Box<Times>>,
+}
+
+impl Ended {
+    /// `class` as in [`AppStats::classes`]; `service` (in ms) only for requests that a dyno answered, or was given up on.
+    pub(crate) fn add(&self, class: usize, service: Option<u64>) {
         if let Some(count) = self.classes.get(class) {
             count.fetch_add(1, Relaxed);
         }
@@ -108,30 +192,30 @@ impl Tally {
         }
     }
 
-    /// What happened since the last call, or `None` for an app without traffic.
-    pub(crate) fn take(&self) -> Option<AppStats> {
-        let requests = self.requests.swap(0, Relaxed);
-        let classes: [u64; 6] = std::array::from_fn(|class| self.classes[class].swap(0, Relaxed));
-        let in_flight = self.in_flight.load(Relaxed);
-        if requests == 0 && in_flight == 0 && classes.iter().all(|count| *count == 0) {
-            return None;
-        }
-        let [p50_ms, p95_ms, p99_ms] = self.times.get().map_or([0; 3], |times| times.take());
-        Some(AppStats {
-            requests,
+    /// What ended since the last call, with `in_flight` beside it; `None` when there is neither.
+    pub(crate) fn take_with(&self, in_flight: u64) -> Option<DynoStats> {
+        let classes = self.take_classes();
+        (in_flight > 0 || !is_nothing(&classes)).then(|| DynoStats {
             classes,
             in_flight,
-            p50_ms,
-            p95_ms,
-            p99_ms,
+            times: self.take_times(),
         })
+    }
+
+    fn take_classes(&self) -> [u64; 6] {
+        std::array::from_fn(|class| self.classes[class].swap(0, Relaxed))
+    }
+
+    fn take_times(&self) -> Vec<(u16, u64)> {
+        self.times.get().map_or_else(Vec::new, |times| times.take())
     }
 }
 
-/// Eight buckets to each doubling from 8 ms to 131 s, one per millisecond below: within 12.5 %.
-const BUCKETS: usize = 8 + 14 * 8;
+fn is_nothing(classes: &[u64; 6]) -> bool {
+    classes.iter().all(|count| *count == 0)
+}
 
-/// Service times in milliseconds.
+/// Service times by bucket.
 #[derive(Debug)]
 struct Times([AtomicU32; BUCKETS]);
 
@@ -148,62 +232,19 @@ impl Times {
         }
     }
 
-    /// The 50th, 95th and 99th percentile since the last call.
-    fn take(&self) -> [u64; 3] {
-        let counts: [u64; BUCKETS] =
-            std::array::from_fn(|index| u64::from(self.0[index].swap(0, Relaxed)));
-        let total: u64 = counts.iter().sum();
-        [50, 95, 99].map(|percent| {
-            let rank = (total * percent).div_ceil(100);
-            let mut seen = 0;
-            for (index, count) in counts.iter().enumerate() {
-                seen += count;
-                if seen >= rank && seen > 0 {
-                    return lowest_of(index);
-                }
-            }
-            0
-        })
+    /// Buckets with something in them, since the last call.
+    fn take(&self) -> Vec<(u16, u64)> {
+        (0u16..)
+            .zip(&self.0)
+            .map(|(bucket, count)| (bucket, u64::from(count.swap(0, Relaxed))))
+            .filter(|(_, count)| *count > 0)
+            .collect()
     }
-}
-
-fn bucket_of(ms: u64) -> usize {
-    if ms < 8 {
-        return ms as usize;
-    }
-    let octave = ms.ilog2() as usize;
-    let step = (ms >> (octave - 3)) as usize & 7;
-    (8 + (octave - 3) * 8 + step).min(BUCKETS - 1)
-}
-
-fn lowest_of(bucket: usize) -> u64 {
-    if bucket < 8 {
-        return bucket as u64;
-    }
-    let octave = (bucket - 8) / 8 + 3;
-    let step = (bucket - 8) % 8;
-    ((8 + step) as u64) << (octave - 3)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn buckets_are_ordered_and_close() {
-        let mut last = 0;
-        for ms in 0..131_072 {
-            let bucket = bucket_of(ms);
-            assert!(bucket == last || bucket == last + 1, "{ms}");
-            last = bucket;
-            let low = lowest_of(bucket);
-            assert!(
-                low <= ms && ms - low <= low / 8,
-                "{ms} in a bucket from {low}"
-            );
-        }
-        assert_eq!(bucket_of(u64::MAX), BUCKETS - 1);
-    }
 
     #[test]
     fn percentiles_of_a_second() {
@@ -217,6 +258,46 @@ mod tests {
         assert_eq!(stats.classes[2], 100);
         assert_eq!(stats.in_flight, 0);
         assert_eq!((stats.p50_ms, stats.p95_ms, stats.p99_ms), (48, 88, 96));
+        let counted: u64 = stats.times.iter().map(|(_, count)| count).sum();
+        assert_eq!(counted, 100);
         assert_eq!(tally.take(), None);
+    }
+
+    #[test]
+    fn failures_are_counted_by_code() {
+        let tally = Tally::new("a");
+        for code in Code::ALL {
+            tally.begin();
+            tally.end(0, None);
+            tally.fail(code);
+        }
+        tally.begin();
+        tally.end(0, Some(30_000));
+        tally.fail(Code::H12);
+        for gate in Gate::ALL {
+            tally.turn_away(gate);
+        }
+        let stats = tally.take().expect("traffic");
+        assert_eq!(stats.codes.len(), Code::ALL.len() + Gate::ALL.len());
+        for gate in Gate::ALL {
+            assert_eq!(stats.codes[gate.name()], 1, "{}", gate.name());
+        }
+        for code in Code::ALL {
+            let wanted = 1 + u64::from(code == Code::H12);
+            assert_eq!(stats.codes[code.name()], wanted, "{}", code.name());
+        }
+        tally.begin();
+        assert!(tally.take().expect("one in flight").codes.is_empty());
+    }
+
+    #[test]
+    fn a_dyno_without_traffic_says_nothing() {
+        let ended = Ended::default();
+        assert_eq!(ended.take_with(0), None);
+        assert_eq!(ended.take_with(2).expect("in flight").in_flight, 2);
+        ended.add(5, Some(3));
+        let stats = ended.take_with(0).expect("an answer");
+        assert_eq!((stats.classes[5], stats.times), (1, vec![(3, 1)]));
+        assert_eq!(ended.take_with(0), None);
     }
 }

@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
-use ropewalk_api_types::router::{AppRoute, DynoProtocol, Table, Target, WhenEmpty};
+use ropewalk_api_types::router::{AppRoute, AppStats, DynoProtocol, Table, Target, WhenEmpty};
 use tokio::sync::{Notify, watch};
 
 use crate::balance::{self, Candidate, Choice};
+use crate::edge;
 use crate::health::{Answers, Event};
 use crate::line::Line;
 use crate::pool::Address;
@@ -60,6 +61,8 @@ pub(crate) struct App {
     pub(crate) session_affinity: bool,
     pub(crate) error_page_url: Option<String>,
     pub(crate) maintenance_page_url: Option<String>,
+    /// `None` where nothing is asked of a request.
+    pub(crate) edge: Option<Box<edge::Policy>>,
     pub(crate) when_empty: WhenEmpty,
     pub(crate) protocol: DynoProtocol,
     pub(crate) upstreams: Box<[Arc<Upstream>]>,
@@ -308,6 +311,10 @@ impl App {
             session_affinity: route.session_affinity,
             error_page_url: route.error_page_url.clone(),
             maintenance_page_url: route.maintenance_page_url.clone(),
+            edge: route
+                .edge
+                .as_ref()
+                .map(|policy| Box::new(edge::Policy::compile(policy))),
             when_empty: route.when_empty,
             protocol: route.protocol,
             upstreams,
@@ -315,6 +322,20 @@ impl App {
             line,
             shared: old.map_or_else(Arc::default, |old| Arc::clone(&old.shared)),
         }
+    }
+
+    /// What happened since the last call, or `None` for an app without traffic.
+    pub(crate) fn take_stats(&self) -> Option<AppStats> {
+        let stats = self.tally.take()?;
+        let dynos = self.upstreams.iter().filter_map(|upstream| {
+            let stats = upstream.ended.take_with(upstream.load())?;
+            Some((upstream.id.clone(), stats))
+        });
+        Some(AppStats {
+            waiting: self.tally.held.load(Relaxed) + self.line.length(),
+            dynos: dynos.collect(),
+            ..stats
+        })
     }
 
     /// The upstream for the next request, leaving out those it has tried: the one that the client came to before, by
@@ -413,6 +434,7 @@ pub fn fixed_table(upstreams: &[std::net::SocketAddr], protocol: DynoProtocol) -
         concurrency: None,
         error_page_url: None,
         maintenance_page_url: None,
+        edge: None,
         when_empty: WhenEmpty::NoWebDynos,
         protocol,
         upstreams: upstreams

@@ -20,6 +20,7 @@ use crate::health::{Answers, Event, Health, Standing};
 use crate::line::Line;
 use crate::pool::{self, Address, ConnectError, Pool};
 use crate::shared::Connections;
+use crate::stats::Ended;
 
 #[derive(Debug)]
 pub(crate) struct Upstream {
@@ -34,6 +35,8 @@ pub(crate) struct Upstream {
     /// Made when it is first asked for.
     affinity: OnceLock<String>,
     in_flight: AtomicU64,
+    /// Counted for the server, as for the app.
+    pub(crate) ended: Ended,
     retired: AtomicBool,
     health: Mutex<Health>,
     /// There is something in it; without it no request takes the lock.
@@ -64,6 +67,7 @@ impl Upstream {
             shared: Connections::default(),
             affinity: OnceLock::new(),
             in_flight: AtomicU64::new(0),
+            ended: Ended::default(),
             retired: AtomicBool::new(false),
             health: Mutex::default(),
             troubled: AtomicBool::new(false),

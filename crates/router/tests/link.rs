@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use rig::*;
-use ropewalk_api_types::router::{Table, ToRouter};
+use ropewalk_api_types::router::{AppRoute, Table, ToRouter, WhenEmpty};
 use ropewalk_router::Limits;
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -253,6 +253,42 @@ async fn lines_and_counts_reach_the_server_also_those_of_its_absence() {
     }
     let answered: u64 = link.stats.iter().map(|stats| stats.classes[2]).sum();
     assert_eq!(answered, REQUESTS as u64);
+    let timed = link.stats.iter().flat_map(|stats| &stats.times);
+    assert_eq!(timed.map(|(_, count)| count).sum::<u64>(), REQUESTS as u64);
+    let dynos = link.stats.iter().flat_map(|stats| stats.dynos.values());
+    let by_dynos: u64 = dynos.map(|stats| stats.classes[2]).sum();
+    assert_eq!(by_dynos, REQUESTS as u64);
+}
+
+#[tokio::test]
+async fn what_failed_and_what_waits_reaches_the_server() {
+    let server = Server::new();
+    let rig = Rig::linked(&server, Limits::default());
+    let mut link = server.rise().await;
+    link.apply(table(1, app(&[]))).await;
+    assert_eq!(status(&rig.get("app.test", "/").await), 503);
+    let booting = AppRoute {
+        when_empty: WhenEmpty::Booting,
+        ..app(&[])
+    };
+    link.apply(table(2, booting)).await;
+    let mut waits = TcpStream::connect(rig.addr).await.unwrap();
+    waits
+        .write_all(get("app.test", "/").as_bytes())
+        .await
+        .unwrap();
+    let failed = |link: &Link| {
+        let codes = link.stats.iter().flat_map(|stats| &stats.codes);
+        codes
+            .map(|(code, count)| (code.clone(), *count))
+            .collect::<Vec<_>>()
+    };
+    while failed(&link).is_empty() || link.stats.iter().all(|stats| stats.waiting == 0) {
+        if let ropewalk_api_types::router::ToServer::Stats { apps } = link.next().await {
+            link.stats.extend(apps.into_values());
+        }
+    }
+    assert_eq!(failed(&link), [("H14".to_owned(), 1)]);
 }
 
 /// Requests, `/0` and on, each of which makes about the longest line there can be.

@@ -17,6 +17,8 @@ mod release;
 pub mod routes;
 mod runs;
 mod sweep;
+mod traffic;
+mod usage;
 
 pub use error::SchedulerError;
 pub use plan::Policy;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use jiff::Timestamp;
 use ropewalk_api_types::router::DynoProtocol;
 use ropewalk_engine::{Container, ContainerId, Status, listen};
-use ropewalk_model::{AppId, DynoId, DynoState, ProcessType};
+use ropewalk_model::{AppId, DynoId, DynoState, ProcessType, edge};
 use ropewalk_store::{App, Domain, Dyno, Release, Result as StoreResult, View};
 
 use crate::SchedulerError;
@@ -40,6 +40,13 @@ pub(crate) struct Memory {
     containers: HashMap<DynoId, Container>,
 }
 
+impl Memory {
+    /// A dyno's container, as it was last seen.
+    pub(crate) fn container(&self, dyno: DynoId) -> Option<&Container> {
+        self.containers.get(&dyno)
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct AppWorld {
     pub(crate) app: App,
@@ -53,6 +60,7 @@ pub(crate) struct AppWorld {
     pub(crate) concurrency: Option<u32>,
     /// What its web dynos speak.
     pub(crate) protocol: DynoProtocol,
+    pub(crate) edge: edge::Policy,
 }
 
 /// The config var by which an app says how many requests one of its web dynos takes at once.
@@ -176,6 +184,7 @@ fn see(
 
 fn read_rows(view: &View<'_>) -> StoreResult<Rows> {
     let mut apps = Vec::new();
+    let mut edges = view.edge_policies()?;
     for app in view.apps()? {
         let current = view.current_release(&app)?;
         let candidate = app
@@ -212,6 +221,7 @@ fn read_rows(view: &View<'_>) -> StoreResult<Rows> {
             .get(PROTOCOL)
             .map_or_else(Default::default, |text| protocol(text));
         apps.push(AppWorld {
+            edge: edges.remove(&app.id).unwrap_or_default(),
             app,
             desired,
             seen: Vec::new(),

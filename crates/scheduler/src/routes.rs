@@ -6,18 +6,18 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use jiff::Timestamp;
 use ropewalk_api_types::router::{
-    AppRoute, AppStats, Certificate, Certificates, MAX_LINE, Table, Target, ToRouter, ToServer,
-    Upstream, WhenEmpty,
+    AppRoute, AppStats, Certificate, Certificates, EdgePolicy, MAX_LINE, Table, Target, ToRouter,
+    ToServer, Upstream, WhenEmpty,
 };
 use ropewalk_logs::Logs;
 use ropewalk_model::dyno::PORT;
 use ropewalk_model::log_line::LogSource;
-use ropewalk_model::{AppId, DynoId, DynoState, ProcessType};
+use ropewalk_model::{AppId, DynoId, DynoState, ProcessType, Traffic, edge};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{broadcast, watch};
 use tokio_util::codec::{Framed, LinesCodec};
@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::observe::{AppWorld, World};
 use crate::plan::{Seat, is_web};
+use crate::traffic::Recorder;
 
 /// Between two signs of life.
 const PING: Duration = Duration::from_secs(5);
@@ -65,6 +66,8 @@ struct Inner {
     /// Bumped when a router connects, leaves or answers.
     changes: watch::Sender<u64>,
     traffic: broadcast::Sender<Report>,
+    began: Instant,
+    recorder: Mutex<Recorder>,
     state: Mutex<State>,
 }
 
@@ -74,7 +77,6 @@ struct State {
     routers: HashMap<u64, RouterView>,
     /// Generation of the first table without this dyno.
     excluded: HashMap<DynoId, u64>,
-    stats: HashMap<AppId, AppStats>,
 }
 
 /// One connected router.
@@ -98,6 +100,8 @@ impl Routes {
             certificates: watch::Sender::new(None),
             changes: watch::Sender::new(0),
             traffic: broadcast::Sender::new(REPORTS),
+            began: Instant::now(),
+            recorder: Mutex::default(),
             state: Mutex::default(),
         };
         Self {
@@ -110,9 +114,11 @@ impl Routes {
         self.lock().routers.values().cloned().collect()
     }
 
-    /// What an app did in the last second that it had traffic.
-    pub fn stats(&self, app: AppId) -> Option<AppStats> {
-        self.lock().stats.get(&app).cloned()
+    /// What routers measured of an app in the last minutes, and what is under way.
+    pub fn measured(&self, app: AppId) -> Traffic {
+        let routers: Vec<u64> = self.lock().routers.keys().copied().collect();
+        self.recorder()
+            .read(app, &routers, self.inner.began.elapsed().as_secs())
     }
 
     /// Every router's reports from now on, about one a second while there is traffic. Who is behind by more than
@@ -241,6 +247,13 @@ impl Routes {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn recorder(&self) -> MutexGuard<'_, Recorder> {
+        self.inner
+            .recorder
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn bump(&self) {
         self.inner.changes.send_modify(|count| *count += 1);
     }
@@ -345,7 +358,12 @@ impl Routes {
                     .into_iter()
                     .filter_map(|(app, stats)| Some((app.parse().ok()?, stats)))
                     .collect();
-                self.lock().stats.extend(apps.clone());
+                let now = self.inner.began.elapsed().as_secs();
+                let mut recorder = self.recorder();
+                for (app, stats) in &apps {
+                    recorder.hear(*app, connection, stats, now);
+                }
+                drop(recorder);
                 // Without readers there is nobody to tell.
                 let _ = self.inner.traffic.send(Arc::new(apps));
             }
@@ -414,9 +432,26 @@ fn route(app: &AppWorld, world: &World) -> AppRoute {
         protocol: app.protocol,
         error_page_url: app.error_page_url.clone(),
         maintenance_page_url: app.maintenance_page_url.clone(),
+        edge: edge(&app.edge),
         when_empty: when_empty(app),
         upstreams,
     }
+}
+
+/// A policy as the router is told it; nothing for one that asks for nothing.
+fn edge(policy: &edge::Policy) -> Option<Box<EdgePolicy>> {
+    (!policy.is_empty()).then(|| {
+        Box::new(EdgePolicy {
+            https_redirect: policy.https_redirect,
+            hsts: policy.hsts.map(|hsts| hsts.seconds()),
+            trusted_ips: policy
+                .trusted_ips
+                .as_ref()
+                .map_or_else(Vec::new, |trusted| {
+                    trusted.ranges().iter().map(ToString::to_string).collect()
+                }),
+        })
+    })
 }
 
 fn when_empty(app: &AppWorld) -> WhenEmpty {

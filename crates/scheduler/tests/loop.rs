@@ -13,8 +13,10 @@ use std::collections::BTreeMap;
 use futures_util::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 use ropewalk_api_types::attach::{FromDyno, ToDyno};
-use ropewalk_engine::fake::Behaviour;
-use ropewalk_engine::{ContainerId, ContainerSpec, Engine, Exit, OutputStream, Status};
+use ropewalk_api_types::router::EdgePolicy;
+use ropewalk_engine::fake::{Behaviour, Fault};
+use ropewalk_engine::{ContainerId, ContainerSpec, Engine, Exit, OutputStream, Stats, Status};
+use ropewalk_model::edge::{Name, Policy};
 use ropewalk_model::release::ReleaseStatus;
 use ropewalk_model::{DynoSize, ProcessType};
 use ropewalk_scheduler::{Attachment, NewInside, NewRun, SchedulerError};
@@ -55,6 +57,71 @@ async fn a_dyno_that_crashes_is_replaced_once_and_then_waits() {
     let dynos = rig.dynos(app).await;
     assert_eq!((dynos.len(), dynos[0].crashes), (1, 2));
     assert_eq!(rig.calls("start"), 2);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn routers_are_told_what_apps_ask_of_the_edge() {
+    let rig = rig_or_skip!();
+    let app = rig.app("demo", &["web"], 0).await;
+    let server = rig.serve();
+    let mut router = support::Router::connect(&server).await;
+    let mut policy = Policy::default();
+    for name in Name::ALL {
+        policy.set(name, name.example()).unwrap();
+    }
+    let set = rig
+        .store
+        .write(move |tx| tx.set_edge_policy(app, &policy, Timestamp::now()));
+    set.await.unwrap();
+    server.scheduler.changed();
+    let told = loop {
+        let table = router.table().await;
+        if let Some(told) = &table.apps[&app.to_string()].edge {
+            break told.clone();
+        }
+    };
+    let wanted = EdgePolicy {
+        https_redirect: true,
+        hsts: Some(31_536_000),
+        trusted_ips: vec!["192.0.2.0/24".into(), "2001:db8::/32".into()],
+    };
+    assert_eq!(*told, wanted);
+    let unset = rig
+        .store
+        .write(move |tx| tx.set_edge_policy(app, &Policy::default(), Timestamp::now()));
+    unset.await.unwrap();
+    server.scheduler.changed();
+    while router.table().await.apps[&app.to_string()].edge.is_some() {}
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_memory_of_dynos_that_run_is_told() {
+    let rig = rig_or_skip!();
+    let app = rig.app("demo", &["worker"], 2).await;
+    let server = rig.serve();
+    until("the workers", async || {
+        rig.states(app).await == ["worker.1 up", "worker.2 up"]
+    })
+    .await;
+    for (dyno, memory_bytes) in [("worker.1", 7), ("worker.2", 9)] {
+        let stats = Stats {
+            memory_bytes,
+            ..Stats::default()
+        };
+        rig.engine
+            .set_stats(&rig.container(dyno).unwrap().name, stats);
+    }
+    let mut ids: Vec<_> = rig.dynos(app).await.iter().map(|dyno| dyno.id).collect();
+    ids.push(ropewalk_model::DynoId(uuid::Uuid::from_u128(5)));
+    // A pass must have seen them run.
+    server.passes(1).await;
+    let memory = server.scheduler.memory_of(&ids).await;
+    assert_eq!(memory.into_values().sum::<u64>(), 16);
+    rig.engine
+        .fail_next("stats", 1, Fault::Refuse("not now".into()));
+    assert_eq!(server.scheduler.memory_of(&ids).await.len(), 1);
     server.stop().await;
 }
 

@@ -8,6 +8,7 @@ mod build;
 mod collaborator;
 mod domain;
 mod dyno;
+mod edge;
 mod error;
 mod expected_slug;
 mod formation;

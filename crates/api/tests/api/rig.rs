@@ -22,7 +22,7 @@ use ropewalk_api::{
 use ropewalk_api_types::attach::{FromDyno, ToDyno};
 use ropewalk_logs::{Logs, Outputs};
 use ropewalk_model::{
-    AppId, BuildId, DynoId, DynoName, Egress, ReleaseId, SlugId, SourceId, TokenId, UserId,
+    AppId, BuildId, DynoId, DynoName, Egress, ReleaseId, SlugId, SourceId, TokenId, Traffic, UserId,
 };
 use ropewalk_store::{
     Key, NewBuild, NewDyno, NewRelease, NewSlug, NewToken, PasswordHash, Release, Store,
@@ -127,6 +127,8 @@ impl Rig {
             running: Mutex::default(),
             archives: Mutex::default(),
             purged: Mutex::default(),
+            traffic: Mutex::default(),
+            memory: Mutex::default(),
         });
         let ctx = Context {
             terminals: Terminals::new(store.clone()),
@@ -373,6 +375,9 @@ pub(crate) struct FakePlatform {
     pub(crate) running: Mutex<Option<BuildId>>,
     pub(crate) archives: Mutex<HashMap<Uuid, Bytes>>,
     pub(crate) purged: Mutex<Vec<AppId>>,
+    /// Of every app.
+    pub(crate) traffic: Mutex<Traffic>,
+    pub(crate) memory: Mutex<BTreeMap<DynoId, u64>>,
 }
 
 impl FakePlatform {
@@ -603,6 +608,18 @@ impl Platform for FakePlatform {
                 dynos: DynoCounts::default(),
                 tasks: Vec::new(),
             }
+        })
+    }
+
+    fn traffic(&self, _: AppId) -> Traffic {
+        self.traffic.lock().unwrap().clone()
+    }
+
+    fn memory(&self, dynos: Vec<DynoId>) -> BoxFuture<'_, BTreeMap<DynoId, u64>> {
+        Box::pin(async move {
+            let mut memory = self.memory.lock().unwrap().clone();
+            memory.retain(|dyno, _| dynos.contains(dyno));
+            memory
         })
     }
 

@@ -16,6 +16,7 @@ pub(crate) mod config;
 pub(crate) mod context;
 pub(crate) mod domains;
 pub(crate) mod drains;
+pub(crate) mod edge;
 pub(crate) mod features;
 pub(crate) mod git;
 pub(crate) mod heroku;
@@ -24,6 +25,7 @@ pub(crate) mod keys;
 pub(crate) mod login;
 pub(crate) mod logs;
 pub(crate) mod maintenance;
+pub(crate) mod metrics;
 pub(crate) mod open;
 pub(crate) mod ps;
 pub(crate) mod releases;
@@ -141,6 +143,10 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Maintenance(args) => maintenance::show(cx, args).await,
         Command::MaintenanceOn(args) => maintenance::switch(cx, args, true).await,
         Command::MaintenanceOff(args) => maintenance::switch(cx, args, false).await,
+        Command::Edge(args) => edge::show(cx, args).await,
+        Command::EdgeSet(args) => edge::set(cx, args).await,
+        Command::EdgeUnset(args) => edge::unset(cx, args).await,
+        Command::Metrics(args) => metrics::show(cx, args).await,
         Command::Heroku(args) => heroku::run(cx, args).await,
         Command::HerokuLeashed(args) => heroku::leashed(cx, &args),
         Command::Env(args) => heroku::env(cx, &args),

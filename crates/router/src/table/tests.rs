@@ -14,6 +14,7 @@ fn route(name: &str, dynos: &[(&str, u16)]) -> AppRoute {
         concurrency: None,
         error_page_url: None,
         maintenance_page_url: None,
+        edge: None,
         when_empty: WhenEmpty::NoWebDynos,
         protocol: DynoProtocol::Http1,
         upstreams: dynos

@@ -389,6 +389,7 @@ pub(crate) fn app(dynos: &[SocketAddr]) -> AppRoute {
         concurrency: None,
         error_page_url: None,
         maintenance_page_url: None,
+        edge: None,
         when_empty: WhenEmpty::NoWebDynos,
         protocol: Default::default(),
         upstreams: dynos

@@ -19,6 +19,7 @@ async fn reports_go_on_by_app() {
     let routes = routes(dir.path());
     let stats = AppStats {
         requests: 3,
+        classes: [0, 0, 3, 0, 0, 0],
         p95_ms: 40,
         ..AppStats::default()
     };
@@ -33,7 +34,9 @@ async fn reports_go_on_by_app() {
     routes.hear(1, ToServer::Stats { apps });
     let report = traffic.recv().await.unwrap();
     assert_eq!(*report, HashMap::from([(app, stats.clone())]));
-    assert_eq!(routes.stats(app), Some(stats));
+    let measured = routes.measured(app);
+    assert_eq!(measured.windows[0].app.classes, [0, 0, 6, 0, 0, 0]);
+    assert_eq!(measured.load, None, "no router is connected");
     assert!(traffic.is_empty());
 }
 

@@ -35,10 +35,15 @@ const RULES: &[(&str, &str)] = &[
     // How much and how long.
     (r"\b\d+(\.\d+)? ?(B|[KMG]B|[KMG]iB|[KMG])\b", "<size>"),
     (
-        r#""(repo_size|slug_size|size|latency_ms|requests_left|expires_in)": \d+"#,
+        r#""(repo_size|slug_size|size|latency_ms|requests_left|expires_in|measured_seconds|requests_per_second|p50|p95|p99|memory_bytes)": \d+(\.\d+)?"#,
         r#""$1": <number>"#,
     ),
     (r"\bin \d+ ms\b", "in <n> ms"),
+    (r"\(\d+ s measured\)", "(<n> s measured)"),
+    // Whole cells of a table.
+    (r"^\d+ ms$", "<n> ms"),
+    (r"^\d+\.\d\d$", "<n>"),
+    (r"\(\d+ %\)", "(<n> %)"),
     (r"Requests left: \d+", "Requests left: <number>"),
     (r#"Docker Engine \d[^"]*"#, "Docker Engine <version>"),
     (r"-----BEGIN CERTIFICATE[^\x22]*", "<certificate>"),

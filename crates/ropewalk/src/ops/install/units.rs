@@ -123,7 +123,7 @@ mod tests {
         ));
         assert!(router.contains(
             " --cert /etc/ropewalk/cert.pem --key /etc/ropewalk/key.pem \
-             --proxy-protocol-from=10.0.0.0/8,fd00::1/128\n"
+             --proxy-protocol-from=10.0.0.0/8,fd00::1\n"
         ));
         let https = text(&units, "ropewalk-https.socket");
         assert!(https.contains("ListenStream=443\nFileDescriptorName=https\n"));

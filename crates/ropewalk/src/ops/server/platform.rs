@@ -1,5 +1,6 @@
 //! The ports of API and builder, filled by the parts that do the work.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use ropewalk_engine::Engine;
 use ropewalk_log_drains::LogDrains;
 use ropewalk_logs::{Logs, OutputWriter, Outputs};
 use ropewalk_model::log_line::LogSource;
-use ropewalk_model::{AppId, BuildId, DynoState};
+use ropewalk_model::{AppId, BuildId, DynoId, DynoState, Traffic};
 use ropewalk_scheduler::{NewInside, NewRun, Routes, Scheduler, SchedulerError};
 use ropewalk_store::Store;
 use ropewalk_telemetry::{Tasks, rss_bytes};
@@ -113,6 +114,14 @@ impl Platform for Ports {
 
     fn status(&self) -> BoxFuture<'_, Status> {
         self.look().boxed()
+    }
+
+    fn traffic(&self, app: AppId) -> Traffic {
+        self.routes.measured(app)
+    }
+
+    fn memory(&self, dynos: Vec<DynoId>) -> BoxFuture<'_, BTreeMap<DynoId, u64>> {
+        async move { self.scheduler.memory_of(&dynos).await }.boxed()
     }
 
     fn app_deleted(&self, app: AppId) {

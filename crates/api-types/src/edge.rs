@@ -1,0 +1,46 @@
+//! `/ropewalk/apps/:app/edge`: what an app asks of the router before a request reaches it. Not in Heroku's API.
+
+use serde::{Deserialize, Serialize};
+
+use crate::present::present;
+use crate::reference::Named;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edge {
+    pub app: Named,
+    /// Requests over plain HTTP are sent to HTTPS.
+    pub https_redirect: bool,
+    /// Seconds for which browsers keep to HTTPS.
+    pub hsts_max_age: Option<u64>,
+    /// Addresses and ranges that alone reach the app; empty for everybody.
+    pub trusted_ips: Vec<String>,
+}
+
+/// `PATCH …/edge`: what is not named stays, `null` ends it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EdgeUpdate {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub https_redirect: Option<bool>,
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub hsts_max_age: Option<Option<u64>>,
+    /// An empty list is `null`.
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub trusted_ips: Option<Option<Vec<String>>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn null_is_told_from_nothing() {
+        let read = |text| serde_json::from_str::<EdgeUpdate>(text).unwrap();
+        assert_eq!(read("{}"), EdgeUpdate::default());
+        let update = read(r#"{"hsts_max_age": null, "https_redirect": true}"#);
+        assert_eq!(update.hsts_max_age, Some(None));
+        let text = serde_json::to_string(&update).unwrap();
+        assert_eq!(text, r#"{"https_redirect":true,"hsts_max_age":null}"#);
+        assert_eq!(read(r#"{"hsts_max_age": 5}"#).hsts_max_age, Some(Some(5)));
+    }
+}

@@ -1,0 +1,119 @@
+//! `/ropewalk/apps/:app/edge`: what an app asks of the router before a request reaches it.
+//!
+//! Answers once the router asks it.
+
+use axum::extract::State as Shared;
+use jiff::Timestamp;
+use ropewalk_api_types::Edge;
+use ropewalk_api_types::edge::EdgeUpdate;
+use ropewalk_model::edge::{EdgeError, Hsts, Name, Policy, TrustedIps};
+use ropewalk_store as store;
+use ropewalk_store::StoreError;
+
+use crate::authorise::{Actor, Verb};
+use crate::resource::app;
+use crate::resource::path::Path;
+use crate::state::State;
+use crate::transport::body::{Json, ok};
+use crate::transport::error::{ApiError, ApiResult};
+
+pub(crate) async fn info(
+    Shared(state): Shared<State>,
+    actor: Actor,
+    Path(app): Path<String>,
+) -> ApiResult {
+    let app = app::find(&state, &actor, &app, Verb::Read).await?;
+    let id = app.id;
+    let policy = state
+        .ctx
+        .store
+        .read(move |view| view.edge_policy(id))
+        .await?;
+    Ok(ok(&wire(&app, &policy)))
+}
+
+pub(crate) async fn update(
+    Shared(state): Shared<State>,
+    actor: Actor,
+    Path(app): Path<String>,
+    Json(asked): Json<EdgeUpdate>,
+) -> ApiResult {
+    let app = app::find(&state, &actor, &app, Verb::Write).await?;
+    let change = Change::read(&state, asked)?;
+    let id = app.id;
+    let (policy, changed) = state
+        .ctx
+        .store
+        .write(move |tx| {
+            // It may have been destroyed meanwhile.
+            tx.app(id)?;
+            let mut policy = tx.edge_policy(id)?;
+            change
+                .apply(&mut policy)
+                .map_err(|error| StoreError::Refused(error.to_string()))?;
+            let changed = tx.set_edge_policy(id, &policy, Timestamp::now())?;
+            Ok((policy, changed))
+        })
+        .await?;
+    if !changed.is_empty() {
+        let names: Vec<&str> = changed.into_iter().map(Name::as_str).collect();
+        let text = format!("Edge settings changed: {}", names.join(", "));
+        state.ctx.say_who(app.id, &actor.user, &text);
+        state.ctx.platform.settled().await;
+    }
+    Ok(ok(&wire(&app, &policy)))
+}
+
+/// What a request changes: the settings and their texts, `None` for those that end. Checked.
+struct Change(Vec<(Name, Option<String>)>);
+
+impl Change {
+    fn read(state: &State, asked: EdgeUpdate) -> ApiResult<Self> {
+        let mut change = Self(Vec::new());
+        if let Some(on) = asked.https_redirect {
+            change.add(Name::HttpsRedirect, on.then(|| "on".to_owned()));
+        }
+        if let Some(hsts) = asked.hsts_max_age {
+            change.add(Name::Hsts, hsts.map(|seconds| seconds.to_string()));
+        }
+        if let Some(trusted) = asked.trusted_ips {
+            let trusted = trusted.filter(|list| !list.is_empty());
+            change.add(Name::TrustedIps, trusted.map(|list| list.join(",")));
+        }
+        let mut wanted = Policy::default();
+        change
+            .apply(&mut wanted)
+            .map_err(|error| ApiError::invalid(error.to_string()))?;
+        if (wanted.https_redirect || wanted.hsts.is_some()) && !state.ctx.urls.speaks_https() {
+            return Err(ApiError::invalid(
+                "This server speaks no HTTPS, so clients could not reach the app. Its administrator gives it a \
+                 certificate first: ropewalk install --cert FILE --key FILE.",
+            ));
+        }
+        Ok(change)
+    }
+
+    fn add(&mut self, name: Name, text: Option<String>) {
+        self.0.push((name, text));
+    }
+
+    fn apply(&self, policy: &mut Policy) -> Result<(), EdgeError> {
+        for (name, text) in &self.0 {
+            match text {
+                Some(text) => policy.set(*name, text)?,
+                None => policy.unset(*name),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn wire(app: &store::App, policy: &Policy) -> Edge {
+    let trusted = policy.trusted_ips.iter().flat_map(TrustedIps::ranges);
+    Edge {
+        app: app::named(app),
+        https_redirect: policy.https_redirect,
+        hsts_max_age: policy.hsts.map(Hsts::seconds),
+        trusted_ips: trusted.map(ToString::to_string).collect(),
+    }
+}

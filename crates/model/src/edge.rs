@@ -1,0 +1,200 @@
+//! What an app asks of the router before a request reaches it: its edge policy.
+//!
+//! Each part has a name by which people set it (`hsts=1y`), a text, and limits. Who keeps a policy keeps these texts.
+
+mod hsts;
+mod trusted_ips;
+
+pub use hsts::Hsts;
+pub use trusted_ips::TrustedIps;
+
+use thiserror::Error;
+
+/// Longest text of one setting.
+pub const MAX_TEXT: usize = 8 << 10;
+
+/// Everything that is asked for; the default asks for nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// Requests over plain HTTP are sent to HTTPS.
+    pub https_redirect: bool,
+    /// Browsers that came over HTTPS once stay with it.
+    pub hsts: Option<Hsts>,
+    /// Nobody else reaches the app.
+    pub trusted_ips: Option<TrustedIps>,
+}
+
+/// A part of a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Name {
+    HttpsRedirect,
+    Hsts,
+    TrustedIps,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum EdgeError {
+    #[error("There is no edge setting {0}. There are: {names}.", names = Name::all())]
+    Unknown(String),
+    #[error("{name} must be {must}, not {text:?}. For example: {name}={example}.", name = .0.as_str(), must = .0.must(), example = .0.example(), text = .1)]
+    Text(Name, String),
+}
+
+impl Name {
+    pub const ALL: [Name; 3] = [Name::HttpsRedirect, Name::Hsts, Name::TrustedIps];
+
+    /// `https-redirect`
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Name::HttpsRedirect => "https-redirect",
+            Name::Hsts => "hsts",
+            Name::TrustedIps => "trusted-ips",
+        }
+    }
+
+    pub fn parse(text: &str) -> Result<Name, EdgeError> {
+        Name::ALL
+            .into_iter()
+            .find(|name| name.as_str() == text)
+            .ok_or_else(|| EdgeError::Unknown(clip(text)))
+    }
+
+    /// A text that may be its value.
+    pub fn example(self) -> &'static str {
+        match self {
+            Name::HttpsRedirect => "on",
+            Name::Hsts => "1y",
+            Name::TrustedIps => "192.0.2.0/24,2001:db8::/32",
+        }
+    }
+
+    /// What its value has to be, for error texts.
+    fn must(self) -> &'static str {
+        match self {
+            Name::HttpsRedirect => "on or off",
+            Name::Hsts => "a time of at most 10 years",
+            Name::TrustedIps => "1 to 100 addresses or ranges of them with commas between",
+        }
+    }
+
+    fn all() -> String {
+        Name::ALL.map(Name::as_str).join(", ")
+    }
+
+    /// The refusal of a text.
+    fn refuse(self, text: &str) -> EdgeError {
+        EdgeError::Text(self, clip(text))
+    }
+}
+
+impl Policy {
+    /// Whether it asks for nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Policy::default()
+    }
+
+    /// What a part is set to, for people; `None` when it is not set.
+    pub fn text(&self, name: Name) -> Option<String> {
+        match name {
+            Name::HttpsRedirect => self.https_redirect.then(|| "on".to_owned()),
+            Name::Hsts => self.hsts.map(|hsts| hsts.to_string()),
+            Name::TrustedIps => self.trusted_ips.as_ref().map(TrustedIps::to_string),
+        }
+    }
+
+    /// Sets a part as people type it.
+    ///
+    /// # Errors
+    /// A text that says no such thing; the error says what would.
+    pub fn set(&mut self, name: Name, text: &str) -> Result<(), EdgeError> {
+        if text.len() > MAX_TEXT {
+            return Err(name.refuse(text));
+        }
+        match name {
+            Name::HttpsRedirect => {
+                self.https_redirect = switch(text).ok_or_else(|| name.refuse(text))?;
+            }
+            Name::Hsts => self.hsts = Some(text.parse()?),
+            Name::TrustedIps => self.trusted_ips = Some(text.parse()?),
+        }
+        Ok(())
+    }
+
+    /// What is kept of a part, to be given to [`Policy::restore`]; `None` when it is not set.
+    pub fn kept(&self, name: Name) -> Option<String> {
+        self.text(name)
+    }
+
+    /// Sets a part to what was kept of it.
+    ///
+    /// # Errors
+    /// A text that was never given by [`Policy::kept`].
+    pub fn restore(&mut self, name: Name, text: &str) -> Result<(), EdgeError> {
+        self.set(name, text)
+    }
+
+    /// Asks for a part no more.
+    pub fn unset(&mut self, name: Name) {
+        match name {
+            Name::HttpsRedirect => self.https_redirect = false,
+            Name::Hsts => self.hsts = None,
+            Name::TrustedIps => self.trusted_ips = None,
+        }
+    }
+}
+
+fn switch(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "on" | "true" => Some(true),
+        "off" | "false" => Some(false),
+        _ => None,
+    }
+}
+
+/// Enough of a text to know it by.
+fn clip(text: &str) -> String {
+    text.chars().take(40).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_is_set_told_and_unset_by_its_name() {
+        for name in Name::ALL {
+            assert_eq!(Name::parse(name.as_str()), Ok(name));
+            let mut policy = Policy::default();
+            assert_eq!(policy.text(name), None);
+            policy.set(name, name.example()).unwrap();
+            assert!(!policy.is_empty());
+            let text = policy.text(name).unwrap();
+            let mut again = Policy::default();
+            again.set(name, &text).unwrap();
+            assert_eq!(again, policy, "{text}");
+            policy.unset(name);
+            assert!(policy.is_empty());
+            let error = policy.set(name, "?").unwrap_err().to_string();
+            let example = format!("{}={}", name.as_str(), name.example());
+            assert!(error.contains(&example), "{error}");
+            assert!(policy.set(name, &"1".repeat(MAX_TEXT + 1)).is_err());
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_none_is_answered_with_those_that_are() {
+        let error = Name::parse("https_redirect").unwrap_err().to_string();
+        assert!(error.starts_with(
+            "There is no edge setting https_redirect. There are: https-redirect, hsts"
+        ));
+    }
+
+    #[test]
+    fn off_is_not_set() {
+        let mut policy = Policy::default();
+        policy.set(Name::HttpsRedirect, "On").unwrap();
+        assert!(policy.https_redirect);
+        policy.set(Name::HttpsRedirect, "off").unwrap();
+        assert!(policy.is_empty());
+    }
+}

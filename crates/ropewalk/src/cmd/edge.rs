@@ -1,0 +1,194 @@
+//! `edge`, `edge:set`, `edge:unset`: what an app asks of the router before a request reaches it.
+
+use std::process::ExitCode;
+
+use ropewalk_client::types::Edge;
+use ropewalk_client::types::edge::EdgeUpdate;
+use ropewalk_model::edge::{EdgeError, Hsts, Name, Policy, TrustedIps};
+
+use crate::cmd::context::{AppArgs, AppJsonArgs, Context, JsonArgs};
+use crate::ui::table::object;
+use crate::ui::{Failure, json};
+
+/// What there is to set, for the help of `edge:set`.
+pub(crate) const SETTINGS: &str = "\
+Settings:
+  https-redirect=on  Requests over plain HTTP are sent to HTTPS
+  hsts=1y            Browsers that came over HTTPS keep to it for so long: 1y, 180d, 12h; 0 makes them forget
+  trusted-ips=LIST   Only these addresses and ranges reach the app: 192.0.2.7,198.51.100.0/24,2001:db8::/32";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SetArgs {
+    /// Settings; they are listed below
+    #[arg(value_name = "NAME=VALUE", required = true)]
+    settings: Vec<String>,
+    #[command(flatten)]
+    app: AppArgs,
+    #[command(flatten)]
+    json: JsonArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct UnsetArgs {
+    /// Names of the settings
+    #[arg(value_name = "NAME", required = true)]
+    names: Vec<String>,
+    #[command(flatten)]
+    app: AppArgs,
+    #[command(flatten)]
+    json: JsonArgs,
+}
+
+pub(crate) async fn show(cx: &Context, args: AppJsonArgs) -> anyhow::Result<ExitCode> {
+    let app = cx.app(&args.app).await?;
+    let edge = cx.client()?.edge(&app).await?;
+    if args.json.json {
+        json::print(&cx.out, &edge)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let paint = cx.out.paint();
+    let set = told(cx, &edge, &Name::ALL)?;
+    if set.is_empty() {
+        let name = paint.app(&edge.app.name);
+        cx.out.line(&format!("{name} has no edge settings."))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    cx.out
+        .heading(&format!("{} edge settings", paint.app(&edge.app.name)))?;
+    cx.out.line(&object(&set))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) async fn set(cx: &Context, args: SetArgs) -> anyhow::Result<ExitCode> {
+    let (update, names) = parse(&args.settings)?;
+    let edge = change(cx, &args.app, "Setting", &update, &names).await?;
+    if args.json.json {
+        json::print(&cx.out, &edge)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let set = told(cx, &edge, &names)?;
+    if !set.is_empty() {
+        cx.out.line(&object(&set))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) async fn unset(cx: &Context, args: UnsetArgs) -> anyhow::Result<ExitCode> {
+    let mut update = EdgeUpdate::default();
+    let mut names = Vec::new();
+    for text in &args.names {
+        let name = name(text)?;
+        match name {
+            Name::HttpsRedirect => update.https_redirect = Some(false),
+            Name::Hsts => update.hsts_max_age = Some(None),
+            Name::TrustedIps => update.trusted_ips = Some(None),
+        }
+        names.push(name);
+    }
+    let edge = change(cx, &args.app, "Unsetting", &update, &names).await?;
+    args.json.print(cx, &edge)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn change(
+    cx: &Context,
+    app: &AppArgs,
+    verb: &str,
+    update: &EdgeUpdate,
+    names: &[Name],
+) -> anyhow::Result<Edge> {
+    let app = cx.app(app).await?;
+    let client = cx.client()?;
+    let paint = cx.out.paint_err();
+    let names: Vec<String> = names.iter().map(|name| paint.key(name.as_str())).collect();
+    let action = cx.out.action(&format!(
+        "{verb} {} on {}",
+        names.join(", "),
+        paint.app(&app)
+    ));
+    let edge = client.update_edge(&app, update).await?;
+    action.done()?;
+    Ok(edge)
+}
+
+/// `NAME=VALUE` pairs as the API takes them, and the names in their order.
+fn parse(settings: &[String]) -> anyhow::Result<(EdgeUpdate, Vec<Name>)> {
+    let mut update = EdgeUpdate::default();
+    let mut names = Vec::new();
+    for setting in settings {
+        let Some((text, value)) = setting.split_once('=') else {
+            let name = name(setting)?;
+            return Err(Failure::usage(format!("{setting} lacks a value."))
+                .hint(format!(
+                    "For example: ropewalk edge:set {setting}={}.",
+                    name.example()
+                ))
+                .into());
+        };
+        let name = name(text)?;
+        let mut policy = Policy::default();
+        policy.set(name, value).map_err(mistake)?;
+        match name {
+            Name::HttpsRedirect => update.https_redirect = Some(policy.https_redirect),
+            Name::Hsts => update.hsts_max_age = Some(policy.hsts.map(Hsts::seconds)),
+            Name::TrustedIps => {
+                let trusted = policy.trusted_ips.iter().flat_map(TrustedIps::ranges);
+                update.trusted_ips = Some(Some(trusted.map(ToString::to_string).collect()));
+            }
+        }
+        names.push(name);
+    }
+    Ok((update, names))
+}
+
+fn name(text: &str) -> anyhow::Result<Name> {
+    Ok(Name::parse(text).map_err(mistake)?)
+}
+
+fn mistake(error: EdgeError) -> Failure {
+    Failure::usage(error.to_string()).hint("What each of them does: ropewalk edge:set --help.")
+}
+
+/// What of `names` is set, with its value as people type it.
+fn told(cx: &Context, edge: &Edge, names: &[Name]) -> anyhow::Result<Vec<(String, String)>> {
+    let policy = policy(edge)?;
+    let paint = cx.out.paint();
+    Ok(names
+        .iter()
+        .filter_map(|name| Some((paint.key(name.as_str()), policy.text(*name)?)))
+        .collect())
+}
+
+fn policy(edge: &Edge) -> Result<Policy, EdgeError> {
+    Ok(Policy {
+        https_redirect: edge.https_redirect,
+        hsts: edge.hsts_max_age.map(Hsts::new).transpose()?,
+        trusted_ips: match edge.trusted_ips.is_empty() {
+            true => None,
+            false => Some(edge.trusted_ips.join(",").parse()?),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_become_what_the_api_takes() {
+        let read = |text: &str| {
+            let settings: Vec<String> = text.split(' ').map(str::to_owned).collect();
+            parse(&settings)
+        };
+        let (update, names) = read("https-redirect=on hsts=1y").unwrap();
+        assert_eq!(names, [Name::HttpsRedirect, Name::Hsts]);
+        assert_eq!(update.https_redirect, Some(true));
+        assert_eq!(update.hsts_max_age, Some(Some(31_536_000)));
+        let (update, _) = read("trusted-ips=192.0.2.0/24,2001:db8::1").unwrap();
+        let trusted = update.trusted_ips.flatten().unwrap();
+        assert_eq!(trusted, ["192.0.2.0/24", "2001:db8::1"]);
+        for bad in ["hsts", "hsts=", "hsts=soon", "=on", "nothing=1"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+}

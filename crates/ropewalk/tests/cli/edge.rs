@@ -1,0 +1,124 @@
+//! `edge`, `edge:set`, `edge:unset`.
+
+use serde_json::{Value, json};
+
+use crate::fake::{Fake, ID, failed, ok};
+
+const GET: &str = "GET /ropewalk/apps/demo/edge";
+const PATCH: &str = "PATCH /ropewalk/apps/demo/edge";
+
+/// Settings as the API shows them, nothing but `other` set.
+fn edge(other: Value) -> Value {
+    let mut edge = json!({"app": {"id": ID, "name": "demo"}, "https_redirect": false,
+        "hsts_max_age": null, "trusted_ips": []});
+    for (key, value) in other.as_object().unwrap() {
+        edge[key] = value.clone();
+    }
+    edge
+}
+
+#[test]
+fn what_is_set_is_shown_as_it_is_typed() {
+    let all = edge(json!({"https_redirect": true, "hsts_max_age": 31_536_000,
+        "trusted_ips": ["192.0.2.0/24", "::1"]}));
+    let fake = Fake::new().on(GET, 200, all.clone());
+    assert_eq!(
+        fake.run(&["edge", "-a", "demo"]),
+        ok(
+            "=== \u{2b22} demo edge settings\n\nhttps-redirect: on\nhsts:           1y\ntrusted-ips:    192.0.2.0/24,::1\n",
+            ""
+        )
+    );
+    let ran = fake.run(&["edge", "-a", "demo", "--json"]);
+    let shown: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((ran.code, shown), (0, all));
+    let fake = Fake::new().on(GET, 200, edge(json!({})));
+    assert_eq!(
+        fake.run(&["edge", "-a", "demo"]),
+        ok("\u{2b22} demo has no edge settings.\n", "")
+    );
+}
+
+#[test]
+fn settings_are_sent_as_the_api_takes_them() {
+    let set = edge(json!({"https_redirect": true, "hsts_max_age": 15_552_000}));
+    let fake = Fake::new().on(PATCH, 200, set.clone());
+    assert_eq!(
+        fake.run(&["edge:set", "https-redirect=on", "hsts=180d", "-a", "demo"]),
+        ok(
+            "https-redirect: on\nhsts:           180d\n",
+            "Setting https-redirect, hsts on \u{2b22} demo... done\n"
+        )
+    );
+    assert_eq!(
+        fake.requests(),
+        [format!(
+            "{PATCH} {{\"https_redirect\":true,\"hsts_max_age\":15552000}}"
+        )]
+    );
+    let ran = fake.run(&["edge:set", "https-redirect=on", "--json", "-a", "demo"]);
+    let shown: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((ran.code, shown), (0, set));
+}
+
+#[test]
+fn settings_are_ended_by_name() {
+    let fake = Fake::new().on(PATCH, 200, edge(json!({})));
+    assert_eq!(
+        fake.run(&["edge:unset", "hsts", "https-redirect", "-a", "demo"]),
+        ok(
+            "",
+            "Unsetting hsts, https-redirect on \u{2b22} demo... done\n"
+        )
+    );
+    assert_eq!(
+        fake.requests(),
+        [format!(
+            "{PATCH} {{\"https_redirect\":false,\"hsts_max_age\":null}}"
+        )]
+    );
+}
+
+#[test]
+fn mistakes_say_what_to_type() {
+    let fake = Fake::new();
+    let hint = " \u{25b8}    What each of them does: ropewalk edge:set --help.\n";
+    for (args, says) in [
+        (
+            &["edge:set", "hsts=soon"][..],
+            " \u{25b8}    hsts must be a time of at most 10 years, not \"soon\". For example: hsts=1y.\n",
+        ),
+        (
+            &["edge:set", "https-redirect=perhaps"],
+            " \u{25b8}    https-redirect must be on or off, not \"perhaps\". For example: https-redirect=on.\n",
+        ),
+    ] {
+        let args: Vec<&str> = args.iter().chain(&["-a", "demo"]).copied().collect();
+        assert_eq!(fake.run(&args), failed(2, &format!("{says}{hint}")));
+    }
+    for args in [&["edge:set", "nothing=1"][..], &["edge:unset", "nothing"]] {
+        let args: Vec<&str> = args.iter().chain(&["-a", "demo"]).copied().collect();
+        let ran = fake.run(&args);
+        assert_eq!(ran.code, 2);
+        assert!(
+            ran.stderr.starts_with(
+                " \u{25b8}    There is no edge setting nothing. There are: https-redirect, hsts"
+            ),
+            "{}",
+            ran.stderr
+        );
+    }
+    assert_eq!(
+        fake.run(&["edge:set", "hsts", "-a", "demo"]),
+        failed(
+            2,
+            " \u{25b8}    hsts lacks a value.\n \u{25b8}    For example: ropewalk edge:set hsts=1y.\n"
+        )
+    );
+    assert!(fake.requests().is_empty());
+    let help = fake.run(&["edge:set", "--help"]).stdout;
+    assert!(
+        help.contains("https-redirect=on  Requests over plain HTTP"),
+        "{help}"
+    );
+}

@@ -1,0 +1,228 @@
+//! What an app asks of a request before it goes on to a dyno: pass, or be answered here.
+//!
+//! [`decide`] is a function of the request, the policy and the time. It believes what our own listener saw and no header
+//! that says otherwise. Sends nothing and counts nothing.
+
+use std::net::IpAddr;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{Method, Response, StatusCode};
+use ropewalk_api_types::router::EdgePolicy;
+use ropewalk_model::egress::Cidr;
+
+use crate::access::Subject;
+use crate::request::Peer;
+
+/// Where certificate authorities look, over plain HTTP, for what proves a domain (RFC 8555, 8.3).
+const ACME: &str = "/.well-known/acme-challenge/";
+
+/// An app's policy, ready for use.
+#[derive(Debug)]
+pub(crate) struct Policy {
+    https_redirect: bool,
+    hsts: Option<HeaderValue>,
+    trusted: Option<Box<[Cidr]>>,
+}
+
+/// What of a policy kept a request from its dyno.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gate {
+    TrustedIps,
+    HttpsRedirect,
+}
+
+/// Where this router speaks TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HttpsAt {
+    /// If anybody does, it is who stands before it: where that leads is not known.
+    Nowhere,
+    /// On the ports where it speaks HTTP, too.
+    SamePort,
+    Port(u16),
+}
+
+/// What is known of a request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Facts<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) path: &'a PathAndQuery,
+    /// Lower case, without the port.
+    pub(crate) host: &'a str,
+    /// That the client named behind the host.
+    pub(crate) port: Option<u16>,
+    /// Who connected.
+    pub(crate) ip: IpAddr,
+    /// It came over TLS.
+    pub(crate) https: bool,
+    pub(crate) https_at: HttpsAt,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Decision {
+    Pass,
+    Answer(Reply),
+}
+
+/// What is answered instead of a dyno.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Reply {
+    pub(crate) gate: Gate,
+    pub(crate) status: u16,
+    pub(crate) header: Option<(HeaderName, HeaderValue)>,
+}
+
+impl Gate {
+    /// Every gate, in the order in which a request meets them.
+    pub(crate) const ALL: [Gate; 2] = [Gate::TrustedIps, Gate::HttpsRedirect];
+
+    /// By which people set it, and find it in log lines.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Gate::TrustedIps => "trusted-ips",
+            Gate::HttpsRedirect => "https-redirect",
+        }
+    }
+
+    /// The `desc` of the log line.
+    pub(crate) fn desc(self) -> &'static str {
+        match self {
+            Gate::TrustedIps => "Address not trusted",
+            Gate::HttpsRedirect => "Sent to HTTPS",
+        }
+    }
+
+    /// The `at` of the log line.
+    pub(crate) fn at(self) -> &'static str {
+        match self {
+            Gate::HttpsRedirect => "info",
+            Gate::TrustedIps => "warning",
+        }
+    }
+
+    /// Title and text of the page.
+    pub(crate) fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Gate::TrustedIps => (
+                "Not from your address",
+                "This application answers certain addresses only, and yours is none of them. If it is yours: \
+                 ropewalk edge.",
+            ),
+            Gate::HttpsRedirect => (
+                "This address has moved to HTTPS",
+                "Your browser should have taken you there. If not, put https:// in front of the address.",
+            ),
+        }
+    }
+}
+
+impl Policy {
+    /// From what the server sent.
+    pub(crate) fn compile(wire: &EdgePolicy) -> Policy {
+        let hsts = wire
+            .hsts
+            .and_then(|seconds| HeaderValue::try_from(format!("max-age={seconds}")).ok());
+        // What is no range trusts nobody, rather than everybody.
+        let ranges = wire.trusted_ips.iter();
+        let ranges = ranges.filter_map(|text| text.parse().ok());
+        Policy {
+            https_redirect: wire.https_redirect,
+            hsts,
+            trusted: (!wire.trusted_ips.is_empty()).then(|| ranges.collect()),
+        }
+    }
+
+    /// What answers to this client say of HTTPS; over plain HTTP nothing may be said (RFC 6797, 7.2).
+    pub(crate) fn hsts(&self, https: bool) -> Option<HeaderValue> {
+        self.hsts.clone().filter(|_| https)
+    }
+}
+
+/// Puts it on an answer, unless the app says something of its own.
+pub(crate) fn keep_to_https<B>(response: &mut Response<B>, hsts: Option<HeaderValue>) {
+    if let Some(value) = hsts {
+        response
+            .headers_mut()
+            .entry(header::STRICT_TRANSPORT_SECURITY)
+            .or_insert(value);
+    }
+}
+
+impl<'a> Facts<'a> {
+    pub(crate) fn new(
+        parts: &'a Parts,
+        subject: &'a Subject,
+        peer: &Peer,
+        https_at: HttpsAt,
+    ) -> Facts<'a> {
+        let port = match parts.uri.authority() {
+            Some(authority) => authority.port_u16(),
+            None => named_port(&parts.headers),
+        };
+        Facts {
+            method: &subject.method,
+            path: &subject.path,
+            host: &subject.host,
+            port,
+            ip: peer.ip,
+            https: peer.https,
+            https_at,
+        }
+    }
+}
+
+fn named_port(headers: &HeaderMap) -> Option<u16> {
+    let host = headers.get(header::HOST)?.to_str().ok()?;
+    host.rsplit_once(':')?.1.parse().ok()
+}
+
+/// Whether a request goes on.
+pub(crate) fn decide(facts: &Facts<'_>, policy: &Policy) -> Decision {
+    if let Some(trusted) = &policy.trusted
+        && !trusted.iter().any(|range| range.contains(facts.ip))
+    {
+        return Decision::Answer(Reply {
+            gate: Gate::TrustedIps,
+            status: StatusCode::FORBIDDEN.as_u16(),
+            header: None,
+        });
+    }
+    if policy.https_redirect
+        && let Some(reply) = to_https(facts)
+    {
+        return Decision::Answer(reply);
+    }
+    Decision::Pass
+}
+
+fn to_https(facts: &Facts<'_>) -> Option<Reply> {
+    if facts.https || facts.path.path().starts_with(ACME) {
+        return None;
+    }
+    let port = match facts.https_at {
+        HttpsAt::Nowhere => return None,
+        HttpsAt::SamePort => facts.port.filter(|port| *port != 443),
+        HttpsAt::Port(port) => Some(port).filter(|port| *port != 443),
+    };
+    let port = port.map_or_else(String::new, |port| format!(":{port}"));
+    let path = match facts.path.as_str() {
+        path if path.starts_with('/') => path,
+        // `OPTIONS *`
+        _ => "/",
+    };
+    let target = format!("https://{}{port}{path}", facts.host);
+    // A client repeats a 301 as a GET, which would lose a body.
+    let status = match *facts.method {
+        Method::GET | Method::HEAD => StatusCode::MOVED_PERMANENTLY,
+        _ => StatusCode::PERMANENT_REDIRECT,
+    };
+    Some(Reply {
+        gate: Gate::HttpsRedirect,
+        status: status.as_u16(),
+        header: Some((header::LOCATION, HeaderValue::try_from(target).ok()?)),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+//! Requests by policies.
+
+use super::*;
+
+fn facts<'a>(method: &'a Method, path: &'a PathAndQuery) -> Facts<'a> {
+    Facts {
+        method,
+        path,
+        host: "shop.example.com",
+        port: None,
+        ip: IpAddr::from([192, 0, 2, 7]),
+        https: false,
+        https_at: HttpsAt::Port(443),
+    }
+}
+
+fn path(text: &'static str) -> PathAndQuery {
+    PathAndQuery::from_static(text)
+}
+
+fn location(decision: Decision) -> Option<(u16, String)> {
+    match decision {
+        Decision::Pass => None,
+        Decision::Answer(reply) => {
+            let (name, value) = reply.header?;
+            assert_eq!(name, header::LOCATION);
+            Some((reply.status, value.to_str().ok()?.to_owned()))
+        }
+    }
+}
+
+#[test]
+fn plain_http_is_sent_to_https_where_it_is_spoken() {
+    let policy = Policy::compile(&EdgePolicy {
+        https_redirect: true,
+        ..EdgePolicy::default()
+    });
+    let path = path("/a%20b?c=d");
+    for (method, port, https_at, wanted) in [
+        (Method::GET, None, HttpsAt::Port(443), Some((301, ""))),
+        (Method::HEAD, Some(80), HttpsAt::Port(443), Some((301, ""))),
+        (Method::POST, None, HttpsAt::Port(443), Some((308, ""))),
+        (Method::OPTIONS, None, HttpsAt::Port(443), Some((308, ""))),
+        (
+            Method::GET,
+            Some(8080),
+            HttpsAt::Port(8443),
+            Some((301, ":8443")),
+        ),
+        (
+            Method::GET,
+            Some(8080),
+            HttpsAt::SamePort,
+            Some((301, ":8080")),
+        ),
+        (Method::GET, Some(443), HttpsAt::SamePort, Some((301, ""))),
+        (Method::GET, None, HttpsAt::SamePort, Some((301, ""))),
+        (Method::GET, Some(80), HttpsAt::Nowhere, None),
+    ] {
+        let facts = Facts {
+            port,
+            https_at,
+            ..facts(&method, &path)
+        };
+        let wanted = wanted
+            .map(|(status, port)| (status, format!("https://shop.example.com{port}/a%20b?c=d")));
+        assert_eq!(location(decide(&facts, &policy)), wanted, "{facts:?}");
+        let secure = Facts {
+            https: true,
+            ..facts
+        };
+        assert_eq!(decide(&secure, &policy), Decision::Pass);
+    }
+}
+
+#[test]
+fn proofs_of_a_domain_are_fetched_over_plain_http() {
+    let policy = Policy::compile(&EdgePolicy {
+        https_redirect: true,
+        ..EdgePolicy::default()
+    });
+    for (text, passes) in [
+        ("/.well-known/acme-challenge/token", true),
+        ("/.well-known/acme-challenge", false),
+        ("/x/.well-known/acme-challenge/token", false),
+        ("/.well-known/security.txt", false),
+    ] {
+        let (method, path) = (Method::GET, path(text));
+        let passed = decide(&facts(&method, &path), &policy) == Decision::Pass;
+        assert_eq!(passed, passes, "{text}");
+    }
+}
+
+#[test]
+fn a_target_that_is_no_path_is_the_root() {
+    let policy = Policy::compile(&EdgePolicy {
+        https_redirect: true,
+        ..EdgePolicy::default()
+    });
+    let (method, path) = (Method::OPTIONS, path("*"));
+    assert_eq!(
+        location(decide(&facts(&method, &path), &policy)),
+        Some((308, "https://shop.example.com/".to_owned()))
+    );
+}
+
+#[test]
+fn hsts_is_said_over_https_only_and_the_apps_own_stays() {
+    let policy = Policy::compile(&EdgePolicy {
+        hsts: Some(60),
+        ..EdgePolicy::default()
+    });
+    assert_eq!(policy.hsts(false), None);
+    let mut response = Response::new(());
+    keep_to_https(&mut response, policy.hsts(true));
+    let said =
+        |response: &Response<()>| response.headers()[header::STRICT_TRANSPORT_SECURITY].clone();
+    assert_eq!(said(&response), "max-age=60");
+    response.headers_mut().insert(
+        header::STRICT_TRANSPORT_SECURITY,
+        HeaderValue::from_static("max-age=1; includeSubDomains"),
+    );
+    keep_to_https(&mut response, policy.hsts(true));
+    assert_eq!(said(&response), "max-age=1; includeSubDomains");
+}
+
+#[test]
+fn only_trusted_addresses_pass_where_some_are() {
+    let (method, path) = (Method::GET, path("/.well-known/acme-challenge/x"));
+    for (trusted, ip, passes) in [
+        (&[][..], "203.0.113.1", true),
+        (&["192.0.2.0/24"], "192.0.2.7", true),
+        (&["192.0.2.0/24"], "192.0.3.7", false),
+        (&["192.0.2.0/24", "2001:db8::/32"], "2001:db8::1", true),
+        (&["192.0.2.0/24"], "2001:db8::1", false),
+        // Understood by nobody, so nobody is trusted.
+        (&["everywhere"], "192.0.2.7", false),
+    ] {
+        let policy = Policy::compile(&EdgePolicy {
+            trusted_ips: trusted.iter().map(|text| (*text).to_owned()).collect(),
+            https_redirect: true,
+            ..EdgePolicy::default()
+        });
+        let facts = Facts {
+            ip: ip.parse().unwrap(),
+            ..facts(&method, &path)
+        };
+        let wanted = match passes {
+            true => Decision::Pass,
+            false => Decision::Answer(Reply {
+                gate: Gate::TrustedIps,
+                status: 403,
+                header: None,
+            }),
+        };
+        assert_eq!(decide(&facts, &policy), wanted, "{trusted:?} {ip}");
+    }
+}

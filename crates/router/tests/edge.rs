@@ -1,0 +1,147 @@
+//! What apps ask of requests before they reach a dyno, over sockets.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod rig;
+
+use std::sync::Arc;
+
+use rig::*;
+use ropewalk_api_types::router::{AppRoute, EdgePolicy, Table, ToRouter};
+use ropewalk_router::{AUTHORITY_CERTIFICATE, Limits};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, ServerName};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+/// A table of one app with a policy, found at `app.test` and `shop.localhost`.
+fn asks(policy: EdgePolicy, dyno: &Dyno) -> Table {
+    let route = AppRoute {
+        edge: Some(Box::new(policy)),
+        ..app(&[dyno.addr])
+    };
+    let mut table = table(1, route);
+    let target = table.hosts.values().next().unwrap().clone();
+    table.hosts.insert("shop.localhost".to_owned(), target);
+    table
+}
+
+/// The answer to a request over TLS.
+async fn securely(rig: &Rig, server: &Server, request: &str) -> String {
+    let authority = server.dir.path().join("tls").join(AUTHORITY_CERTIFICATE);
+    let mut roots = rustls::RootCertStore::empty();
+    for root in CertificateDer::pem_file_iter(authority).unwrap() {
+        roots.add(root.unwrap()).unwrap();
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(rig.addr).await.unwrap();
+    let name = ServerName::try_from("shop.localhost").unwrap();
+    let mut client = tokio_rustls::TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await
+        .unwrap();
+    client.write_all(request.as_bytes()).await.unwrap();
+    read_all(&mut client).await
+}
+
+#[tokio::test]
+async fn plain_http_is_sent_to_https_and_browsers_are_kept_there() {
+    let server = Server::new();
+    let rig = Rig::local(&server, Limits::default());
+    let mut link = server.rise().await;
+    let dyno = Dyno::hello("safe").await;
+    let policy = EdgePolicy {
+        https_redirect: true,
+        hsts: Some(31_536_000),
+        ..EdgePolicy::default()
+    };
+    link.send(&ToRouter::Table(asks(policy, &dyno))).await;
+    link.ack().await;
+
+    let port = rig.addr.port();
+    let host = format!("shop.localhost:{port}");
+    // Nobody else is believed about how a client came.
+    let request = format!(
+        "GET /a?b HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-Proto: https\r\nConnection: close\r\n\r\n"
+    );
+    let answer = rig.send(&request).await;
+    assert_eq!(status(&answer), 301, "{answer}");
+    let target = format!("https://shop.localhost:{port}/a?b");
+    assert_eq!(header(&answer, "location"), Some(target.as_str()));
+    assert_eq!(header(&answer, "strict-transport-security"), None);
+    assert!(body(&answer).contains("moved to HTTPS"), "{answer}");
+    let post = format!(
+        "POST /a HTTP/1.1\r\nHost: {host}\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi"
+    );
+    assert_eq!(status(&rig.send(&post).await), 308);
+    assert_eq!(dyno.count(), 0);
+    let proof = rig.get(&host, "/.well-known/acme-challenge/x").await;
+    assert_eq!((status(&proof), body(&proof)), (200, "safe"));
+
+    let answer = securely(&rig, &server, &get(&host, "/")).await;
+    assert_eq!((status(&answer), body(&answer)), (200, "safe"));
+    assert_eq!(
+        header(&answer, "strict-transport-security"),
+        Some("max-age=31536000")
+    );
+    let lines = link.log(4).await;
+    let line = &lines[0].text;
+    assert!(
+        line.starts_with(
+            "at=info edge=https-redirect desc=\"Sent to HTTPS\" method=GET path=\"/a?b\" host=shop.localhost "
+        ) && line.ends_with(" dyno= connect= service= status=301 bytes= protocol=http"),
+        "{line}"
+    );
+    while link.stats.iter().all(|stats| stats.codes.is_empty()) {
+        if let ropewalk_api_types::router::ToServer::Stats { apps } = link.next().await {
+            link.stats.extend(apps.into_values());
+        }
+    }
+}
+
+#[tokio::test]
+async fn where_no_https_is_spoken_nothing_is_sent_there() {
+    let dyno = Dyno::hello("plain").await;
+    let policy = EdgePolicy {
+        https_redirect: true,
+        hsts: Some(60),
+        ..EdgePolicy::default()
+    };
+    let rig = Rig::fixed(asks(policy, &dyno), Limits::default()).await;
+    let answer = rig.get("app.test", "/").await;
+    assert_eq!((status(&answer), body(&answer)), (200, "plain"));
+    assert_eq!(header(&answer, "strict-transport-security"), None);
+}
+
+#[tokio::test]
+async fn addresses_that_are_not_trusted_get_a_page() {
+    let dyno = Dyno::hello("inside").await;
+    let trusts = |range: &str| EdgePolicy {
+        trusted_ips: vec![range.to_owned()],
+        ..EdgePolicy::default()
+    };
+    let rig = Rig::fixed(asks(trusts("127.0.0.0/8"), &dyno), Limits::default()).await;
+    assert_eq!(body(&rig.get("app.test", "/").await), "inside");
+    let rig = Rig::fixed(asks(trusts("192.0.2.0/24"), &dyno), Limits::default()).await;
+    // A header makes nobody trusted.
+    let request = "GET / HTTP/1.1\r\nHost: app.test\r\nX-Forwarded-For: 192.0.2.7\r\nAccept: application/json\r\n\
+                   Connection: close\r\n\r\n";
+    let answer = rig.send(request).await;
+    assert_eq!(status(&answer), 403, "{answer}");
+    assert!(
+        body(&answer).starts_with("{\"id\":\"trusted-ips\",\"message\":\""),
+        "{answer}"
+    );
+    assert_eq!(dyno.count(), 1);
+    let line = rig.log.with("status=403").await;
+    let start = "at=warning edge=trusted-ips desc=\"Address not trusted\" method=GET path=\"/\" host=app.test ";
+    assert!(line.starts_with(start), "{line}");
+    assert!(
+        line.contains("fwd=\"192.0.2.7,127.0.0.1\" dyno= "),
+        "{line}"
+    );
+}

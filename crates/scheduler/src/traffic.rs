@@ -1,0 +1,268 @@
+//! What routers reported in the last minutes, kept in memory; gathered anew after a start.
+//!
+//! Bounded: a fixed number of steps for each app that had traffic in the last ten minutes, and in each step the buckets
+//! that something fell into. Reads no clock.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use ropewalk_api_types::router::{AppStats, DynoStats};
+use ropewalk_model::traffic::{Load, Requests, Traffic, Window};
+use ropewalk_model::{AppId, DynoId};
+
+/// Seconds of a step, and how many steps: the last minute, and the last ten.
+const WINDOWS: [(u64, u64); 2] = [(5, 12), (60, 10)];
+
+/// Seconds after which what a router said of the moment is no longer true: it says so every second.
+const FRESH: u64 = 3;
+
+/// Apps' traffic. Times are whole seconds of a clock that nobody sets, since it began.
+#[derive(Debug, Default)]
+pub(crate) struct Recorder {
+    apps: HashMap<AppId, History>,
+    swept: u64,
+}
+
+#[derive(Debug, Default)]
+struct History {
+    windows: [VecDeque<Step>; WINDOWS.len()],
+    /// By the router's connection, with the second in which it was said.
+    loads: HashMap<u64, (u64, Load)>,
+}
+
+/// A few seconds.
+#[derive(Debug, Default)]
+struct Step {
+    number: u64,
+    app: Requests,
+    dynos: BTreeMap<DynoId, Requests>,
+}
+
+impl Recorder {
+    /// Takes a router's report of one app.
+    pub(crate) fn hear(&mut self, app: AppId, router: u64, stats: &AppStats, now: u64) {
+        self.sweep(now);
+        self.apps.entry(app).or_default().hear(router, stats, now);
+    }
+
+    /// What is known of an app. Without a router nothing is known of the moment.
+    pub(crate) fn read(&self, app: AppId, routers: &[u64], now: u64) -> Traffic {
+        let nothing = History::default();
+        let history = self.apps.get(&app).unwrap_or(&nothing);
+        let windows = WINDOWS
+            .into_iter()
+            .zip(&history.windows)
+            .map(|(shape, steps)| window(shape, steps, now));
+        Traffic {
+            windows: windows.collect(),
+            load: (!routers.is_empty()).then(|| history.load(routers, now)),
+        }
+    }
+
+    /// Forgets apps whose last step is over, once a minute.
+    fn sweep(&mut self, now: u64) {
+        if now >= self.swept + 60 {
+            self.swept = now;
+            self.apps.retain(|_, history| history.is_current(now));
+        }
+    }
+}
+
+impl History {
+    fn hear(&mut self, router: u64, stats: &AppStats, now: u64) {
+        let app = Requests {
+            classes: stats.classes,
+            codes: stats.codes.clone(),
+            times: stats.times.iter().copied().collect(),
+        };
+        for ((width, count), steps) in WINDOWS.into_iter().zip(&mut self.windows) {
+            let step = step(steps, now / width, count);
+            step.app.add(&app);
+            for (id, stats) in dynos(stats) {
+                let requests = Requests {
+                    classes: stats.classes,
+                    codes: BTreeMap::new(),
+                    times: stats.times.iter().copied().collect(),
+                };
+                step.dynos.entry(id).or_default().add(&requests);
+            }
+        }
+        self.loads
+            .retain(|_, (at, _)| at.saturating_add(FRESH) > now);
+        let load = Load {
+            in_flight: stats.in_flight,
+            waiting: stats.waiting,
+            dynos: dynos(stats)
+                .map(|(id, stats)| (id, stats.in_flight))
+                .collect(),
+        };
+        self.loads.insert(router, (now, load));
+    }
+
+    fn load(&self, routers: &[u64], now: u64) -> Load {
+        let mut sum = Load::default();
+        for router in routers {
+            if let Some((at, load)) = self.loads.get(router)
+                && at.saturating_add(FRESH) > now
+            {
+                sum.add(load);
+            }
+        }
+        sum
+    }
+
+    fn is_current(&self, now: u64) -> bool {
+        WINDOWS
+            .into_iter()
+            .zip(&self.windows)
+            .any(|((width, count), steps)| {
+                steps
+                    .back()
+                    .is_some_and(|step| step.number + count > now / width)
+            })
+    }
+}
+
+fn dynos(stats: &AppStats) -> impl Iterator<Item = (DynoId, &DynoStats)> {
+    stats
+        .dynos
+        .iter()
+        .filter_map(|(id, stats)| Some((id.parse().ok()?, stats)))
+}
+
+/// The step that is filled now; older ones go.
+fn step(steps: &mut VecDeque<Step>, number: u64, count: u64) -> &mut Step {
+    while steps
+        .front()
+        .is_some_and(|step| step.number + count <= number)
+    {
+        steps.pop_front();
+    }
+    // Time may seem to stand still between two readers of the clock, and no more.
+    if steps.back().is_none_or(|last| last.number < number) {
+        steps.push_back(Step {
+            number,
+            ..Step::default()
+        });
+    }
+    let last = steps.len() - 1;
+    &mut steps[last]
+}
+
+fn window((width, count): (u64, u64), steps: &VecDeque<Step>, now: u64) -> Window {
+    // The step that is filled now is not over.
+    let first = (now / width + 1).saturating_sub(count);
+    let mut window = Window {
+        seconds: width * count,
+        measured: now - first * width,
+        ..Window::default()
+    };
+    for step in steps.iter().filter(|step| step.number >= first) {
+        window.app.add(&step.app);
+        for (id, requests) in &step.dynos {
+            window.dynos.entry(*id).or_default().add(requests);
+        }
+    }
+    window
+}
+
+#[cfg(test)]
+mod tests {
+    use ropewalk_model::ResponseTimes;
+    use uuid::Uuid;
+
+    use super::*;
+
+    const APP: AppId = AppId(Uuid::from_u128(1));
+    const DYNO: DynoId = DynoId(Uuid::from_u128(2));
+
+    /// One answer by [`DYNO`], one H12, one request in flight that waits.
+    fn stats() -> AppStats {
+        let dyno = DynoStats {
+            classes: [1, 0, 1, 0, 0, 0],
+            in_flight: 0,
+            times: vec![(5, 2)],
+        };
+        AppStats {
+            requests: 3,
+            classes: dyno.classes,
+            in_flight: 1,
+            waiting: 1,
+            codes: BTreeMap::from([("H12".to_owned(), 1)]),
+            times: dyno.times.clone(),
+            dynos: BTreeMap::from([
+                (DYNO.to_string(), dyno),
+                ("no id".to_owned(), DynoStats::default()),
+            ]),
+            ..AppStats::default()
+        }
+    }
+
+    #[test]
+    fn a_minute_and_ten_are_kept_and_no_more() {
+        let mut recorder = Recorder::default();
+        let totals = |recorder: &Recorder, now| {
+            let windows = recorder.read(APP, &[1], now).windows;
+            windows
+                .iter()
+                .map(|window| (window.measured, window.app.total()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(totals(&recorder, 0), [(0, 0), (0, 0)]);
+        for now in 0..100 {
+            recorder.hear(APP, 1, &stats(), now);
+        }
+        assert_eq!(totals(&recorder, 100), [(55, 110), (100, 200)]);
+        assert_eq!(totals(&recorder, 104), [(59, 110), (104, 200)]);
+        assert_eq!(totals(&recorder, 200), [(55, 0), (200, 200)]);
+        assert_eq!(totals(&recorder, 659), [(59, 0), (599, 80)]);
+        assert_eq!(totals(&recorder, 720), [(55, 0), (540, 0)]);
+        let kept = &recorder.apps[&APP].windows;
+        assert_eq!([kept[0].len(), kept[1].len()], [12, 2]);
+    }
+
+    #[test]
+    fn dynos_codes_and_times_are_told_apart() {
+        let mut recorder = Recorder::default();
+        recorder.hear(APP, 1, &stats(), 7);
+        recorder.hear(APP, 1, &stats(), 20);
+        let read = recorder.read(APP, &[1], 21);
+        for window in &read.windows {
+            assert_eq!(window.measured, 21);
+            assert_eq!(window.app.codes, BTreeMap::from([("H12".to_owned(), 2)]));
+            assert_eq!(window.app.times, ResponseTimes::from_iter([(5, 4)]));
+            assert_eq!(window.dynos.len(), 1);
+            assert_eq!(window.dynos[&DYNO].classes, [2, 0, 2, 0, 0, 0]);
+        }
+        let other = AppId(Uuid::from_u128(9));
+        let unknown = recorder.read(other, &[1], 21);
+        assert!(unknown.windows.iter().all(|window| window.app.total() == 0));
+        assert_eq!(unknown.load, Some(Load::default()));
+    }
+
+    #[test]
+    fn what_is_under_way_is_the_sum_of_the_routers_that_are_there() {
+        let mut recorder = Recorder::default();
+        for router in [1, 2] {
+            recorder.hear(APP, router, &stats(), 10);
+        }
+        let waiting = |routers: &[u64], now| {
+            let load = recorder.read(APP, routers, now).load;
+            load.map(|load| (load.in_flight, load.waiting, load.dynos.len()))
+        };
+        assert_eq!(waiting(&[1, 2], 10), Some((2, 2, 1)));
+        assert_eq!(waiting(&[2, 3], 12), Some((1, 1, 1)));
+        assert_eq!(waiting(&[1, 2], 13), Some((0, 0, 0)));
+        assert_eq!(waiting(&[], 10), None);
+    }
+
+    #[test]
+    fn an_app_without_traffic_is_forgotten() {
+        let mut recorder = Recorder::default();
+        recorder.hear(APP, 1, &stats(), 5);
+        let other = AppId(Uuid::from_u128(9));
+        recorder.hear(other, 1, &stats(), 599);
+        assert_eq!(recorder.apps.len(), 2);
+        recorder.hear(other, 1, &stats(), 660);
+        assert_eq!(recorder.apps.len(), 1);
+    }
+}

@@ -1,0 +1,68 @@
+//! Edge policies in the ledger: by app, sealed, and gone with their app.
+
+#![allow(clippy::unwrap_used)] // support code of tests
+
+use jiff::Timestamp;
+use ropewalk_model::edge::{Name, Policy};
+use ropewalk_model::{AppId, AppName, ReleaseId, UserId};
+use ropewalk_store::{Key, NewApp, Store};
+use uuid::Uuid;
+
+async fn app(store: &Store, name: &'static str) -> AppId {
+    store
+        .write(move |tx| {
+            let user = UserId(Uuid::new_v4());
+            tx.create_user(user, &format!("{name}@example.com"), true, Timestamp::now())?;
+            let id = AppId(Uuid::new_v4());
+            let new = NewApp {
+                id,
+                name: AppName::parse(name).unwrap(),
+                owner: user,
+                stack: "debian-13".into(),
+                release: ReleaseId(Uuid::new_v4()),
+            };
+            tx.create_app(&new, Timestamp::now())?;
+            Ok(id)
+        })
+        .await
+        .unwrap()
+}
+
+async fn set(store: &Store, app: AppId, policy: &Policy) -> Vec<Name> {
+    let policy = policy.clone();
+    store
+        .write(move |tx| tx.set_edge_policy(app, &policy, Timestamp::now()))
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn policies_are_kept_by_app_and_go_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    let key = dir.path().join("key");
+    let store = Store::open(&path, Key::open(&key).unwrap()).unwrap();
+    let (one, two) = (app(&store, "one").await, app(&store, "two").await);
+    let mut policy = Policy::default();
+    for name in Name::ALL {
+        policy.set(name, name.example()).unwrap();
+    }
+    assert_eq!(set(&store, one, &policy).await, Name::ALL);
+    assert_eq!(set(&store, one, &policy).await, []);
+    let read = store.read(move |view| view.edge_policy(one)).await;
+    assert_eq!(read.unwrap(), policy);
+    let others = store.read(move |view| view.edge_policy(two)).await;
+    assert!(others.unwrap().is_empty());
+
+    policy.unset(Name::Hsts);
+    assert_eq!(set(&store, one, &policy).await, [Name::Hsts]);
+    drop(store);
+    let store = Store::open(&path, Key::open(&key).unwrap()).unwrap();
+    let all = store.read(|view| view.edge_policies()).await.unwrap();
+    assert_eq!(all.len(), 1);
+    assert_eq!(all[&one], policy);
+
+    store.write(move |tx| tx.delete_app(one)).await.unwrap();
+    let all = store.read(|view| view.edge_policies()).await.unwrap();
+    assert!(all.is_empty());
+}
