@@ -195,6 +195,10 @@ where
         .max_headers(limits.headers)
         .max_header_size(limits.head)
         .max_buf_size(limits.head)
+        // Names are passed on as they came, and ours are written as people write them: not everybody reads them
+        // regardless of case, as RFC 9110, 5.1 wants it.
+        .preserve_header_case(true)
+        .title_case_headers(true)
         .serve_connection(stream, service)
         .with_upgrades();
     let mut connection = pin!(connection);

@@ -195,6 +195,8 @@ where
     let (requests, connection) = http1::Builder::new()
         .max_buf_size(BUFFER)
         .max_header_size(BUFFER)
+        .preserve_header_case(true)
+        .title_case_headers(true)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(io::Error::other)?;

@@ -441,7 +441,6 @@ fn respond(
         parts.version = Version::HTTP_11;
     }
     let switched = parts.extensions.remove::<OnUpgrade>();
-    parts.extensions = http::Extensions::new();
     if parts.status == StatusCode::SWITCHING_PROTOCOLS
         && let (Some(upgrade), Some(upstream)) = (upgrade, switched)
     {

@@ -12,6 +12,7 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Request, Uri, Version};
 use http_body::Body;
 use hyper::ext::Protocol;
+use hyper::upgrade::OnUpgrade;
 
 use crate::access::Subject;
 use crate::code::Code;
@@ -229,8 +230,9 @@ pub(crate) fn rewrite(parts: &mut Parts, subject: &Subject, peer: &Peer, upgrade
 
     parts.uri = Uri::from(subject.path.clone());
     parts.version = Version::HTTP_11;
-    // Left by the server side for itself; the client side must not see it.
-    parts.extensions = http::Extensions::new();
+    // Left by the server side for itself. The names of headers as they came stay: they are for the client side.
+    parts.extensions.remove::<OnUpgrade>();
+    parts.extensions.remove::<Protocol>();
 }
 
 /// Whether the client takes trailers.

@@ -52,6 +52,39 @@ async fn a_request_finds_its_dyno_and_leaves_a_line() {
 }
 
 #[tokio::test]
+async fn names_of_headers_keep_their_case_both_ways() {
+    let reply = "HTTP/1.1 200 Fine\r\nETag: x\r\nx-LOWER-and-upper: y\r\nSet-Cookie: a\r\nset-cookie: b\r\n\
+                 Content-Length: 0\r\n\r\n";
+    let dyno = Dyno::start(reply.to_owned(), None).await;
+    let rig = Rig::fixed(table(1, app(&[dyno.addr])), Limits::default()).await;
+    let answer = rig
+        .send("GET / HTTP/1.1\r\nHOST: app.test\r\nDNT: 1\r\nx-oDD: 2\r\nConnection: close\r\n\r\n")
+        .await;
+    for line in [
+        "ETag: x",
+        "x-LOWER-and-upper: y",
+        "Set-Cookie: a",
+        "set-cookie: b",
+        "Via: 1.1 ropewalk",
+    ] {
+        assert!(
+            answer.contains(&format!("\r\n{line}\r\n")),
+            "{line}: {answer}"
+        );
+    }
+    assert!(answer.starts_with("HTTP/1.1 200 Fine\r\n"), "{answer}");
+    let head = dyno.last_head();
+    for line in [
+        "HOST: app.test",
+        "DNT: 1",
+        "x-oDD: 2",
+        "X-Forwarded-Proto: http",
+    ] {
+        assert!(head.contains(&format!("\r\n{line}\r\n")), "{line}: {head}");
+    }
+}
+
+#[tokio::test]
 async fn an_id_that_is_too_short_is_replaced() {
     let dyno = Dyno::hello("x").await;
     let rig = Rig::fixed(table(1, app(&[dyno.addr])), Limits::default()).await;
