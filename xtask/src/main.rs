@@ -3,6 +3,7 @@
 //! Nothing here is part of the product: what a server needs when it runs is in `crates/ropewalk`.
 
 mod bench;
+mod conformance;
 mod down;
 mod engine;
 mod layers;
@@ -42,6 +43,8 @@ enum Command {
     Tidy,
     /// Measure, beside a peer in the same run
     Bench(bench::Bench),
+    /// Run a public conformance suite against the router
+    Conformance(conformance::Conformance),
     /// Run the product's decisions under a clock of their own
     Sim(sim::Sim),
 }
@@ -53,6 +56,7 @@ fn main() -> Result<()> {
         Command::Test(test) => test.run(),
         Command::Tidy => tidy::run(),
         Command::Bench(bench) => bench.run(),
+        Command::Conformance(conformance) => conformance.run(),
         Command::Sim(sim) => sim.run(),
     }
 }

@@ -119,13 +119,15 @@ async fn greet(
                 (first == Some(HANDSHAKE)).then_some(tls)
             }
         };
-        let peer = Arc::new(Peer {
+        let peer = Peer {
             ip,
             port,
             https: tls.is_some(),
+            server_name: None,
             stall: Arc::new(stall::Limit::new(router.limits.idle)),
-        });
+        };
         let Some(tls) = tls else {
+            let peer = Arc::new(peer);
             let sniffed = sniff::opening(stream);
             let (opening, stream) = patiently(&stopping, router.limits.header, sniffed).await?;
             match opening {
@@ -145,7 +147,7 @@ async fn greet(
 
 async fn greet_tls(
     router: Arc<Router>,
-    peer: Arc<Peer>,
+    mut peer: Peer,
     tls: TlsAcceptor,
     stream: TcpStream,
 ) -> io::Result<()> {
@@ -153,7 +155,10 @@ async fn greet_tls(
     let stream = patiently(&stopping, router.limits.handshake, tls.accept(stream)).await?;
     // Who agreed on HTTP/2 has to begin with its preface, for which hyper would wait for ever; and who agreed on
     // nothing may have come for a terminal.
-    let agreed = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+    let session = stream.get_ref().1;
+    let agreed = session.alpn_protocol().map(<[u8]>::to_vec);
+    peer.server_name = session.server_name().map(Box::from);
+    let peer = Arc::new(peer);
     match agreed.as_deref() {
         Some(b"http/1.1") => serve_http1(router, peer, stream).await,
         agreed => {

@@ -73,7 +73,10 @@ pub(crate) async fn serve(
             Route::Platform(_) => PLATFORM_STALL,
         });
     }
-    let refusal = request::check(&parts, router.limits.request_line).err();
+    let refusal = match is_misdirected(&router, &peer, &host) {
+        true => Some(Refusal::MISDIRECTED),
+        false => request::check(&parts, router.limits.request_line).err(),
+    };
     let subject = request::subject(&parts, &peer, host);
     Ok(match route {
         Route::App(app) => {
@@ -105,6 +108,16 @@ pub(crate) async fn serve(
             let outgoing = Outgoing::new(parts, body, handshake, &visit, &peer);
             to_platform(&router, &socket, visit, outgoing, reader).await
         }
+    })
+}
+
+/// Whether a request came over a connection whose certificate is another app's: a client that reuses a connection for
+/// each host that its certificate names is told to open one of its own.
+fn is_misdirected(router: &Router, peer: &Peer, host: &str) -> bool {
+    peer.server_name.as_deref().is_some_and(|name| {
+        name != host
+            && !router.certificates.is_same(name, host)
+            && !router.tables.load().is_same(name, host)
     })
 }
 

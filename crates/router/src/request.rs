@@ -25,6 +25,8 @@ pub(crate) struct Peer {
     /// The port the client connected to.
     pub(crate) port: u16,
     pub(crate) https: bool,
+    /// The host that it named for TLS.
+    pub(crate) server_name: Option<Box<str>>,
     /// How long it may read nothing.
     pub(crate) stall: Arc<stall::Limit>,
 }
@@ -58,6 +60,10 @@ impl Refusal {
     const PROTOCOL: Refusal = Refusal {
         status: 501,
         cause: "unsupported protocol",
+    };
+    pub(crate) const MISDIRECTED: Refusal = Refusal {
+        status: 421,
+        cause: "misdirected request",
     };
     const TARGET: Refusal = Refusal {
         status: 414,

@@ -53,6 +53,17 @@ pub(crate) enum Route {
     Platform(Arc<Upstream>),
 }
 
+impl Route {
+    /// Whether both lead to the same app, or both to the platform.
+    fn is_same(&self, other: &Route) -> bool {
+        match (self, other) {
+            (Route::App(one), Route::App(other)) => one.id == other.id,
+            (Route::Platform(one), Route::Platform(other)) => one.id == other.id,
+            _ => false,
+        }
+    }
+}
+
 /// One app's part of a table.
 #[derive(Debug)]
 pub(crate) struct App {
@@ -189,6 +200,14 @@ impl RouteTable {
             rest = zone;
         }
         self.wildcard.get("")
+    }
+
+    /// Whether two hosts lead to the same.
+    pub(crate) fn is_same(&self, one: &str, other: &str) -> bool {
+        match (self.route(one), self.route(other)) {
+            (Some(one), Some(other)) => one.is_same(other),
+            _ => false,
+        }
     }
 
     pub(crate) fn app(&self, id: &str) -> Option<&Arc<App>> {

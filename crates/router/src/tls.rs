@@ -74,16 +74,30 @@ impl Certificates {
         self.named.store(Arc::new(named));
     }
 
+    /// Whether two host names have the same certificate, where people brought one for either.
+    pub(crate) fn is_same(&self, one: &str, other: &str) -> bool {
+        match (self.brought(one), self.brought(other)) {
+            (Some(one), Some(other)) => Arc::ptr_eq(&one, &other),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+
+    fn brought(&self, name: &str) -> Option<Arc<CertifiedKey>> {
+        let named = self.named.load();
+        if named.is_empty() {
+            return None;
+        }
+        let zone = name.split_once('.').map(|(_, zone)| format!("*.{zone}"));
+        named
+            .get(name)
+            .or_else(|| named.get(zone.as_deref().unwrap_or_default()))
+            .cloned()
+    }
+
     fn find(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
-        if let Some(name) = name {
-            let named = self.named.load();
-            let zone = name.split_once('.').map(|(_, zone)| format!("*.{zone}"));
-            let found = named
-                .get(name)
-                .or_else(|| named.get(zone.as_deref().unwrap_or_default()));
-            if let Some(certified) = found {
-                return Some(Arc::clone(certified));
-            }
+        if let Some(certified) = name.and_then(|name| self.brought(name)) {
+            return Some(certified);
         }
         let is_local = name.is_none_or(|name| name == "localhost" || name.ends_with(".localhost"));
         match &self.authority {

@@ -174,3 +174,76 @@ async fn a_terminal_goes_to_the_servers_socket() {
     drop(dyno);
     assert_eq!(read_all(&mut client).await, "out");
 }
+
+#[tokio::test]
+async fn a_host_of_another_certificate_is_told_to_come_by_its_own() {
+    let server = Server::new();
+    let rig = Rig::local(&server, Limits::default());
+    let mut link = server.rise().await;
+    let dyno = Dyno::hello("safe").await;
+    let mut table = table(1, app(&[dyno.addr]));
+    let target = |app: &str| Target::App {
+        app: app.to_owned(),
+    };
+    table.apps.insert("other-id".to_owned(), app(&[dyno.addr]));
+    for (host, app) in [
+        ("www.app.test", "app-id"),
+        ("localhost", "other-id"),
+        ("plain.test", "other-id"),
+        ("plain-too.test", "app-id"),
+    ] {
+        table.hosts.insert(host.to_owned(), target(app));
+    }
+    link.send(&ToRouter::Table(table)).await;
+    link.ack().await;
+    let certificate = |host: &str| Certificate {
+        hosts: vec![host.to_owned()],
+        chain: CHAIN.to_owned(),
+        key: Secret(KEY.to_owned()),
+    };
+    let all = Certificates {
+        generation: 1,
+        endpoints: ["app.test", "localhost"].map(certificate).into(),
+    };
+    link.send(&ToRouter::Certificates(all)).await;
+    link.certified().await;
+    let chain = server.dir.path().join("chain.pem");
+    std::fs::write(&chain, CHAIN).unwrap();
+    for (name, host, status) in [
+        ("app.test", "app.test", 200),
+        ("app.test", "APP.test:443", 200),
+        // Another certificate, or none, of the same app.
+        ("app.test", "www.app.test", 200),
+        ("app.test", "plain-too.test", 200),
+        ("app.test", "localhost", 421),
+        ("app.test", "plain.test", 421),
+        ("localhost", "plain.test", 200),
+        ("localhost", "www.app.test", 421),
+        ("app.test", "nobody.test", 404),
+    ] {
+        let mut client = handshake(&rig, &chain, name, true).await.unwrap();
+        client.write_all(get(host, "/").as_bytes()).await.unwrap();
+        let answer = read_all(&mut client).await;
+        assert_eq!(rig::status(&answer), status, "{name} asked for {host}");
+    }
+    // Without a name, and without TLS, nothing is promised.
+    let line = link.log(6).await;
+    assert!(
+        line.iter()
+            .any(|line| line.text.contains("cause=\"misdirected request\"")),
+        "{line:?}"
+    );
+    for host in ["localhost", "plain.test"] {
+        assert!(rig.get(host, "/").await.starts_with("HTTP/1.1 200"));
+    }
+    // Neither of two hosts has a certificate of its own: that of the authority is for both.
+    let authority = server.dir.path().join("tls").join(AUTHORITY_CERTIFICATE);
+    let mut client = handshake(&rig, &authority, "127.0.0.1", false)
+        .await
+        .unwrap();
+    client
+        .write_all(get("plain.test", "/").as_bytes())
+        .await
+        .unwrap();
+    assert_eq!(rig::status(&read_all(&mut client).await), 200);
+}

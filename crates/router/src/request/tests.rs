@@ -17,6 +17,7 @@ fn peer() -> Peer {
         ip: IpAddr::from([10, 1, 2, 3]),
         port: 443,
         https: true,
+        server_name: None,
         stall: Arc::new(stall::Limit::new(Duration::from_secs(55))),
     }
 }
