@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::present::present;
 use crate::reference::Named;
+use crate::secret::Secret;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Edge {
@@ -14,6 +15,19 @@ pub struct Edge {
     pub hsts_max_age: Option<u64>,
     /// Addresses and ranges that alone reach the app; empty for everybody.
     pub trusted_ips: Vec<String>,
+    /// Who comes in, by a password that is not told.
+    pub basic_auth: Option<BasicAuthUser>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BasicAuthUser {
+    pub user: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BasicAuthUpdate {
+    pub user: String,
+    pub password: Secret,
 }
 
 /// `PATCH …/edge`: what is not named stays, `null` ends it.
@@ -27,6 +41,8 @@ pub struct EdgeUpdate {
     /// An empty list is `null`.
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub trusted_ips: Option<Option<Vec<String>>>,
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub basic_auth: Option<Option<BasicAuthUpdate>>,
 }
 
 #[cfg(test)]

@@ -105,6 +105,8 @@ pub struct EdgePolicy {
     pub hsts: Option<u64>,
     /// Ranges of addresses that alone get through; empty for everybody.
     pub trusted_ips: Vec<String>,
+    /// By what user and password are known, as `model::edge` keeps it.
+    pub basic_auth: Option<Secret>,
 }
 
 /// Why an app has no upstream.

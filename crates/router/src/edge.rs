@@ -5,11 +5,14 @@
 
 use std::net::IpAddr;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Response, StatusCode};
 use ropewalk_api_types::router::EdgePolicy;
+use ropewalk_model::edge::BasicAuth;
 use ropewalk_model::egress::Cidr;
 
 use crate::access::Subject;
@@ -18,12 +21,27 @@ use crate::request::Peer;
 /// Where certificate authorities look, over plain HTTP, for what proves a domain (RFC 8555, 8.3).
 const ACME: &str = "/.well-known/acme-challenge/";
 
+/// How a browser is told to ask for a user and a password (RFC 7617, 2).
+const ASK: &str = "Basic realm=\"This application\", charset=\"UTF-8\"";
+
+/// Longest header that can hold a user and a password, in bytes.
+const MAX_AUTHORIZATION: usize = 512;
+
 /// An app's policy, ready for use.
 #[derive(Debug)]
 pub(crate) struct Policy {
     https_redirect: bool,
     hsts: Option<HeaderValue>,
     trusted: Option<Box<[Cidr]>>,
+    auth: Option<Auth>,
+}
+
+/// Who comes in.
+#[derive(Debug)]
+enum Auth {
+    By(BasicAuth),
+    /// Not understood, so nobody.
+    Nobody,
 }
 
 /// What of a policy kept a request from its dyno.
@@ -31,6 +49,7 @@ pub(crate) struct Policy {
 pub(crate) enum Gate {
     TrustedIps,
     HttpsRedirect,
+    BasicAuth,
 }
 
 /// Where this router speaks TLS.
@@ -57,6 +76,8 @@ pub(crate) struct Facts<'a> {
     /// It came over TLS.
     pub(crate) https: bool,
     pub(crate) https_at: HttpsAt,
+    /// The header of this name.
+    pub(crate) authorization: Option<&'a [u8]>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -75,13 +96,14 @@ pub(crate) struct Reply {
 
 impl Gate {
     /// Every gate, in the order in which a request meets them.
-    pub(crate) const ALL: [Gate; 2] = [Gate::TrustedIps, Gate::HttpsRedirect];
+    pub(crate) const ALL: [Gate; 3] = [Gate::TrustedIps, Gate::HttpsRedirect, Gate::BasicAuth];
 
     /// By which people set it, and find it in log lines.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Gate::TrustedIps => "trusted-ips",
             Gate::HttpsRedirect => "https-redirect",
+            Gate::BasicAuth => "basic-auth",
         }
     }
 
@@ -90,13 +112,14 @@ impl Gate {
         match self {
             Gate::TrustedIps => "Address not trusted",
             Gate::HttpsRedirect => "Sent to HTTPS",
+            Gate::BasicAuth => "User and password asked for",
         }
     }
 
     /// The `at` of the log line.
     pub(crate) fn at(self) -> &'static str {
         match self {
-            Gate::HttpsRedirect => "info",
+            Gate::HttpsRedirect | Gate::BasicAuth => "info",
             Gate::TrustedIps => "warning",
         }
     }
@@ -112,6 +135,10 @@ impl Gate {
             Gate::HttpsRedirect => (
                 "This address has moved to HTTPS",
                 "Your browser should have taken you there. If not, put https:// in front of the address.",
+            ),
+            Gate::BasicAuth => (
+                "Who are you?",
+                "This application asks for a user and a password.",
             ),
         }
     }
@@ -130,6 +157,17 @@ impl Policy {
             https_redirect: wire.https_redirect,
             hsts,
             trusted: (!wire.trusted_ips.is_empty()).then(|| ranges.collect()),
+            auth: wire
+                .basic_auth
+                .as_ref()
+                .map(|kept| BasicAuth::restore(&kept.0).map_or(Auth::Nobody, Auth::By)),
+        }
+    }
+
+    /// Takes out of a request that passed what was meant for the edge alone.
+    pub(crate) fn strip(&self, headers: &mut HeaderMap) {
+        if self.auth.is_some() {
+            headers.remove(header::AUTHORIZATION);
         }
     }
 
@@ -168,6 +206,10 @@ impl<'a> Facts<'a> {
             ip: peer.ip,
             https: peer.https,
             https_at,
+            authorization: parts
+                .headers
+                .get(header::AUTHORIZATION)
+                .map(HeaderValue::as_bytes),
         }
     }
 }
@@ -193,7 +235,32 @@ pub(crate) fn decide(facts: &Facts<'_>, policy: &Policy) -> Decision {
     {
         return Decision::Answer(reply);
     }
+    if let Some(auth) = &policy.auth
+        && !admits(auth, facts.authorization)
+    {
+        let scheme = HeaderValue::from_static(ASK);
+        return Decision::Answer(Reply {
+            gate: Gate::BasicAuth,
+            status: StatusCode::UNAUTHORIZED.as_u16(),
+            header: Some((header::WWW_AUTHENTICATE, scheme)),
+        });
+    }
     Decision::Pass
+}
+
+fn admits(auth: &Auth, header: Option<&[u8]>) -> bool {
+    let (Auth::By(auth), Some(header)) = (auth, header) else {
+        return false;
+    };
+    let Some((scheme, encoded)) = header.split_at_checked(6) else {
+        return false;
+    };
+    if !scheme.eq_ignore_ascii_case(b"basic ") || encoded.len() > MAX_AUTHORIZATION {
+        return false;
+    }
+    BASE64_STANDARD
+        .decode(encoded.trim_ascii())
+        .is_ok_and(|credentials| auth.admits(&credentials))
 }
 
 fn to_https(facts: &Facts<'_>) -> Option<Reply> {

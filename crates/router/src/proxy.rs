@@ -51,7 +51,7 @@ pub(crate) async fn serve(
     peer: Arc<Peer>,
     request: Request<Incoming>,
 ) -> Result<Response<Answer>, Infallible> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let reader = Reader::of(&parts.headers);
     let host = match request::host(&parts) {
         Ok(host) => host,
@@ -87,6 +87,7 @@ pub(crate) async fn serve(
                     edge::keep_to_https(&mut response, hsts);
                     return Ok(response);
                 }
+                policy.strip(&mut parts.headers);
             }
             let outgoing = Outgoing::new(parts, body, &visit, &peer);
             let mut response = to_app(&router, app, visit, outgoing, reader).await;

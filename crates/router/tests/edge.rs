@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rig::*;
 use ropewalk_api_types::router::{AppRoute, EdgePolicy, Table, ToRouter};
+use ropewalk_model::edge::BasicAuth;
 use ropewalk_router::{AUTHORITY_CERTIFICATE, Limits};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
@@ -144,4 +145,32 @@ async fn addresses_that_are_not_trusted_get_a_page() {
         line.contains("fwd=\"192.0.2.7,127.0.0.1\" dyno= "),
         "{line}"
     );
+}
+
+#[tokio::test]
+async fn a_password_is_asked_for_and_goes_no_further() {
+    let dyno = Dyno::hello("secret").await;
+    let auth = BasicAuth::new("dev", "hunter2hunter2", [5; 16]).unwrap();
+    let policy = EdgePolicy {
+        basic_auth: Some(auth.kept().into()),
+        ..EdgePolicy::default()
+    };
+    let rig = Rig::fixed(asks(policy, &dyno), Limits::default()).await;
+    let answer = rig.get("app.test", "/").await;
+    assert_eq!(status(&answer), 401, "{answer}");
+    assert_eq!(
+        header(&answer, "www-authenticate"),
+        Some("Basic realm=\"This application\", charset=\"UTF-8\"")
+    );
+    // dev:hunter2hunter2
+    let request = "GET / HTTP/1.1\r\nHost: app.test\r\nAuthorization: Basic ZGV2Omh1bnRlcjJodW50ZXIy\r\n\
+                   Connection: close\r\n\r\n";
+    let answer = rig.send(request).await;
+    assert_eq!((status(&answer), body(&answer)), (200, "secret"));
+    assert_eq!(header(&dyno.last_head(), "authorization"), None);
+    rig.log.with("status=200").await;
+    let lines = rig.log.lines().join("\n");
+    let asked = "at=info edge=basic-auth desc=\"User and password asked for\"";
+    assert!(lines.contains(asked), "{lines}");
+    assert!(!lines.contains("ZGV2"), "{lines}");
 }

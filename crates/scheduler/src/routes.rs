@@ -439,16 +439,14 @@ fn route(app: &AppWorld, world: &World) -> AppRoute {
 
 /// A policy as the router is told it; nothing for one that asks for nothing.
 fn edge(policy: &edge::Policy) -> Option<Box<EdgePolicy>> {
+    let trusted = policy.trusted_ips.iter();
+    let trusted = trusted.flat_map(edge::TrustedIps::ranges);
     (!policy.is_empty()).then(|| {
         Box::new(EdgePolicy {
             https_redirect: policy.https_redirect,
-            hsts: policy.hsts.map(|hsts| hsts.seconds()),
-            trusted_ips: policy
-                .trusted_ips
-                .as_ref()
-                .map_or_else(Vec::new, |trusted| {
-                    trusted.ranges().iter().map(ToString::to_string).collect()
-                }),
+            hsts: policy.hsts.map(edge::Hsts::seconds),
+            trusted_ips: trusted.map(ToString::to_string).collect(),
+            basic_auth: policy.basic_auth.as_ref().map(|auth| auth.kept().into()),
         })
     })
 }

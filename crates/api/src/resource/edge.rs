@@ -5,8 +5,8 @@
 use axum::extract::State as Shared;
 use jiff::Timestamp;
 use ropewalk_api_types::Edge;
-use ropewalk_api_types::edge::EdgeUpdate;
-use ropewalk_model::edge::{EdgeError, Hsts, Name, Policy, TrustedIps};
+use ropewalk_api_types::edge::{BasicAuthUser, EdgeUpdate};
+use ropewalk_model::edge::{BasicAuth, EdgeError, Hsts, Name, Policy, TrustedIps};
 use ropewalk_store as store;
 use ropewalk_store::StoreError;
 
@@ -65,11 +65,16 @@ pub(crate) async fn update(
 }
 
 /// What a request changes: the settings and their texts, `None` for those that end. Checked.
-struct Change(Vec<(Name, Option<String>)>);
+#[derive(Default)]
+struct Change {
+    texts: Vec<(Name, Option<String>)>,
+    basic_auth: Option<BasicAuth>,
+}
 
 impl Change {
     fn read(state: &State, asked: EdgeUpdate) -> ApiResult<Self> {
-        let mut change = Self(Vec::new());
+        let mut change = Self::default();
+        let refuse = |error: EdgeError| ApiError::invalid(error.to_string());
         if let Some(on) = asked.https_redirect {
             change.add(Name::HttpsRedirect, on.then(|| "on".to_owned()));
         }
@@ -80,10 +85,16 @@ impl Change {
             let trusted = trusted.filter(|list| !list.is_empty());
             change.add(Name::TrustedIps, trusted.map(|list| list.join(",")));
         }
+        match asked.basic_auth {
+            Some(Some(asked)) => {
+                let auth = BasicAuth::new(&asked.user, &asked.password.0, rand::random());
+                change.basic_auth = Some(auth.map_err(refuse)?);
+            }
+            Some(None) => change.add(Name::BasicAuth, None),
+            None => {}
+        }
         let mut wanted = Policy::default();
-        change
-            .apply(&mut wanted)
-            .map_err(|error| ApiError::invalid(error.to_string()))?;
+        change.apply(&mut wanted).map_err(refuse)?;
         if (wanted.https_redirect || wanted.hsts.is_some()) && !state.ctx.urls.speaks_https() {
             return Err(ApiError::invalid(
                 "This server speaks no HTTPS, so clients could not reach the app. Its administrator gives it a \
@@ -94,15 +105,18 @@ impl Change {
     }
 
     fn add(&mut self, name: Name, text: Option<String>) {
-        self.0.push((name, text));
+        self.texts.push((name, text));
     }
 
     fn apply(&self, policy: &mut Policy) -> Result<(), EdgeError> {
-        for (name, text) in &self.0 {
+        for (name, text) in &self.texts {
             match text {
                 Some(text) => policy.set(*name, text)?,
                 None => policy.unset(*name),
             }
+        }
+        if let Some(auth) = &self.basic_auth {
+            policy.basic_auth = Some(auth.clone());
         }
         Ok(())
     }
@@ -115,5 +129,8 @@ fn wire(app: &store::App, policy: &Policy) -> Edge {
         https_redirect: policy.https_redirect,
         hsts_max_age: policy.hsts.map(Hsts::seconds),
         trusted_ips: trusted.map(ToString::to_string).collect(),
+        basic_auth: policy.basic_auth.as_ref().map(|auth| BasicAuthUser {
+            user: auth.user().to_owned(),
+        }),
     }
 }

@@ -16,7 +16,7 @@ fn settings(mut shown: Value) -> Value {
 
 /// What an app that asks for nothing shows, but for `other`.
 fn nothing_but(other: Value) -> Value {
-    let mut nothing = json!({"https_redirect": false, "hsts_max_age": null, "trusted_ips": []});
+    let mut nothing = json!({"https_redirect": false, "hsts_max_age": null, "trusted_ips": [], "basic_auth": null});
     for (key, value) in other.as_object().unwrap() {
         nothing[key] = value.clone();
     }
@@ -133,4 +133,45 @@ async fn trusted_addresses_are_a_list() {
             .expect(200);
         assert_eq!(settings(ended), nothing_but(json!({})));
     }
+}
+
+#[tokio::test]
+async fn a_password_is_taken_and_never_told() {
+    let rig = Rig::new().await;
+    let app = rig.app("demo").await;
+    let body = json!({"basic_auth": {"user": "dev", "password": "hunter2hunter2"}});
+    let set = rig.call("PATCH", PATH, body).await.expect(200);
+    assert!(!set.to_string().contains("hunter2"), "{set}");
+    assert_eq!(
+        settings(set),
+        nothing_but(json!({"basic_auth": {"user": "dev"}}))
+    );
+    let policy = rig.ctx.store.read(move |view| view.edge_policy(app)).await;
+    let auth = policy.unwrap().basic_auth.unwrap();
+    assert!(auth.admits(b"dev:hunter2hunter2") && !auth.admits(b"dev:hunter2hunter3"));
+    for (auth, says) in [
+        (
+            json!({"user": "dev", "password": "hunter2"}),
+            "must have 8 to 128 characters",
+        ),
+        (
+            json!({"user": "a:b", "password": "hunter2hunter2"}),
+            "basic-auth must be a user's name",
+        ),
+        (json!({"user": "dev"}), "password"),
+    ] {
+        let message = rig
+            .call("PATCH", PATH, json!({"basic_auth": auth}))
+            .await
+            .refused(422, "invalid_params");
+        assert!(
+            message.contains(says) && !message.contains("hunter2"),
+            "{message}"
+        );
+    }
+    let ended = rig
+        .call("PATCH", PATH, json!({"basic_auth": null}))
+        .await
+        .expect(200);
+    assert_eq!(settings(ended), nothing_but(json!({})));
 }

@@ -11,6 +11,7 @@ fn facts<'a>(method: &'a Method, path: &'a PathAndQuery) -> Facts<'a> {
         ip: IpAddr::from([192, 0, 2, 7]),
         https: false,
         https_at: HttpsAt::Port(443),
+        authorization: None,
     }
 }
 
@@ -155,4 +156,73 @@ fn only_trusted_addresses_pass_where_some_are() {
         };
         assert_eq!(decide(&facts, &policy), wanted, "{trusted:?} {ip}");
     }
+}
+
+#[test]
+fn who_is_asked_for_a_password_passes_with_it_alone() {
+    let (method, path) = (Method::GET, path("/"));
+    let auth = BasicAuth::new("dev", "hunter2hunter2", [3; 16]).unwrap();
+    let policy = |kept: &str| {
+        Policy::compile(&EdgePolicy {
+            basic_auth: Some(kept.to_owned().into()),
+            ..EdgePolicy::default()
+        })
+    };
+    let right = format!("Basic {}", BASE64_STANDARD.encode("dev:hunter2hunter2"));
+    let wrong = format!("Basic {}", BASE64_STANDARD.encode("dev:hunter2hunter3"));
+    let long = format!("Basic {}", BASE64_STANDARD.encode([b'x'; 600]));
+    let other_case = right.replace("Basic", "bAsIc");
+    let kept = auth.kept();
+    for (kept, header, passes) in [
+        (kept.as_str(), None, false),
+        (&kept, Some(right.as_str()), true),
+        (&kept, Some(&other_case), true),
+        (&kept, Some(&wrong), false),
+        (&kept, Some(&long), false),
+        (&kept, Some("Basic"), false),
+        (&kept, Some("Basic ???"), false),
+        (&kept, Some("Bearer dev:hunter2hunter2"), false),
+        // Not understood, so nobody comes in.
+        ("", Some(&right), false),
+    ] {
+        let facts = Facts {
+            authorization: header.map(str::as_bytes),
+            ..facts(&method, &path)
+        };
+        match decide(&facts, &policy(kept)) {
+            Decision::Pass => assert!(passes, "{header:?}"),
+            Decision::Answer(reply) => {
+                assert!(!passes, "{header:?}");
+                assert_eq!((reply.gate, reply.status), (Gate::BasicAuth, 401));
+                assert_eq!(reply.header.unwrap().0, header::WWW_AUTHENTICATE);
+            }
+        }
+    }
+    let value = HeaderValue::from_static("x");
+    let mut headers = HeaderMap::from_iter([(header::AUTHORIZATION, value)]);
+    Policy::compile(&EdgePolicy::default()).strip(&mut headers);
+    assert_eq!(headers.len(), 1);
+    policy(&kept).strip(&mut headers);
+    assert!(headers.is_empty());
+}
+
+#[test]
+fn no_password_is_asked_for_over_plain_http_where_that_is_left() {
+    let (method, path) = (Method::GET, path("/"));
+    let policy = Policy::compile(&EdgePolicy {
+        https_redirect: true,
+        basic_auth: Some(String::new().into()),
+        ..EdgePolicy::default()
+    });
+    let gate = |facts: &Facts<'_>| match decide(facts, &policy) {
+        Decision::Answer(reply) => Some(reply.gate),
+        Decision::Pass => None,
+    };
+    let facts = facts(&method, &path);
+    assert_eq!(gate(&facts), Some(Gate::HttpsRedirect));
+    let secure = Facts {
+        https: true,
+        ..facts
+    };
+    assert_eq!(gate(&secure), Some(Gate::BasicAuth));
 }
