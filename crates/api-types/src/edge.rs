@@ -17,6 +17,17 @@ pub struct Edge {
     pub trusted_ips: Vec<String>,
     /// Who comes in, by a password that is not told.
     pub basic_auth: Option<BasicAuthUser>,
+    /// How many requests one client address may make.
+    pub rate_limit: Option<RateLimit>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RateLimit {
+    pub requests: u32,
+    /// In so many seconds: 1, 60 or 3600.
+    pub seconds: u32,
+    /// At once; in a request `None` is as many as `requests`.
+    pub burst: Option<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +54,8 @@ pub struct EdgeUpdate {
     pub trusted_ips: Option<Option<Vec<String>>>,
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub basic_auth: Option<Option<BasicAuthUpdate>>,
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<Option<RateLimit>>,
 }
 
 #[cfg(test)]

@@ -107,6 +107,16 @@ pub struct EdgePolicy {
     pub trusted_ips: Vec<String>,
     /// By what user and password are known, as `model::edge` keeps it.
     pub basic_auth: Option<Secret>,
+    /// How many requests one client address may make.
+    pub rate_limit: Option<RateLimit>,
+}
+
+/// So many requests in so many seconds on the whole, and so many at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RateLimit {
+    pub requests: u32,
+    pub seconds: u32,
+    pub burst: u32,
 }
 
 /// Why an app has no upstream.

@@ -4,10 +4,12 @@
 
 mod basic_auth;
 mod hsts;
+mod rate_limit;
 mod trusted_ips;
 
 pub use basic_auth::{BasicAuth, Salt};
 pub use hsts::Hsts;
+pub use rate_limit::RateLimit;
 pub use trusted_ips::TrustedIps;
 
 use thiserror::Error;
@@ -26,6 +28,8 @@ pub struct Policy {
     pub trusted_ips: Option<TrustedIps>,
     /// Who comes in, by a password.
     pub basic_auth: Option<BasicAuth>,
+    /// How many requests one client address may make.
+    pub rate_limit: Option<RateLimit>,
 }
 
 /// A part of a policy.
@@ -35,6 +39,7 @@ pub enum Name {
     Hsts,
     TrustedIps,
     BasicAuth,
+    RateLimit,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -52,11 +57,12 @@ pub enum EdgeError {
 }
 
 impl Name {
-    pub const ALL: [Name; 4] = [
+    pub const ALL: [Name; 5] = [
         Name::HttpsRedirect,
         Name::Hsts,
         Name::TrustedIps,
         Name::BasicAuth,
+        Name::RateLimit,
     ];
 
     /// `https-redirect`
@@ -66,6 +72,7 @@ impl Name {
             Name::Hsts => "hsts",
             Name::TrustedIps => "trusted-ips",
             Name::BasicAuth => "basic-auth",
+            Name::RateLimit => "rate-limit",
         }
     }
 
@@ -83,6 +90,7 @@ impl Name {
             Name::Hsts => "1y",
             Name::TrustedIps => "192.0.2.0/24,2001:db8::/32",
             Name::BasicAuth => "dev",
+            Name::RateLimit => "10/s,burst=50",
         }
     }
 
@@ -93,6 +101,9 @@ impl Name {
             Name::Hsts => "a time of at most 10 years",
             Name::TrustedIps => "1 to 100 addresses or ranges of them with commas between",
             Name::BasicAuth => "a user's name without a colon, of at most 64 characters",
+            Name::RateLimit => {
+                "1 to 10000 requests a second (/s), minute (/m) or hour (/h), and a burst of at most 100000"
+            }
         }
     }
 
@@ -119,6 +130,7 @@ impl Policy {
             Name::Hsts => self.hsts.map(|hsts| hsts.to_string()),
             Name::TrustedIps => self.trusted_ips.as_ref().map(TrustedIps::to_string),
             Name::BasicAuth => self.basic_auth.as_ref().map(|auth| auth.user().to_owned()),
+            Name::RateLimit => self.rate_limit.map(|limit| limit.to_string()),
         }
     }
 
@@ -138,6 +150,7 @@ impl Policy {
             Name::Hsts => self.hsts = Some(text.parse()?),
             Name::TrustedIps => self.trusted_ips = Some(text.parse()?),
             Name::BasicAuth => return Err(EdgeError::NoPassword),
+            Name::RateLimit => self.rate_limit = Some(text.parse()?),
         }
         Ok(())
     }
@@ -172,6 +185,7 @@ impl Policy {
             Name::Hsts => self.hsts = None,
             Name::TrustedIps => self.trusted_ips = None,
             Name::BasicAuth => self.basic_auth = None,
+            Name::RateLimit => self.rate_limit = None,
         }
     }
 }

@@ -3,7 +3,12 @@
 //! [`decide`] is a function of the request, the policy and the time. It believes what our own listener saw and no header
 //! that says otherwise. Sends nothing and counts nothing.
 
+mod buckets;
+
+pub(crate) use buckets::{Buckets, Rate};
+
 use std::net::IpAddr;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -34,6 +39,7 @@ pub(crate) struct Policy {
     hsts: Option<HeaderValue>,
     trusted: Option<Box<[Cidr]>>,
     auth: Option<Auth>,
+    rate: Option<Rate>,
 }
 
 /// Who comes in.
@@ -49,6 +55,7 @@ enum Auth {
 pub(crate) enum Gate {
     TrustedIps,
     HttpsRedirect,
+    RateLimit,
     BasicAuth,
 }
 
@@ -96,13 +103,19 @@ pub(crate) struct Reply {
 
 impl Gate {
     /// Every gate, in the order in which a request meets them.
-    pub(crate) const ALL: [Gate; 3] = [Gate::TrustedIps, Gate::HttpsRedirect, Gate::BasicAuth];
+    pub(crate) const ALL: [Gate; 4] = [
+        Gate::TrustedIps,
+        Gate::HttpsRedirect,
+        Gate::RateLimit,
+        Gate::BasicAuth,
+    ];
 
     /// By which people set it, and find it in log lines.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Gate::TrustedIps => "trusted-ips",
             Gate::HttpsRedirect => "https-redirect",
+            Gate::RateLimit => "rate-limit",
             Gate::BasicAuth => "basic-auth",
         }
     }
@@ -112,6 +125,7 @@ impl Gate {
         match self {
             Gate::TrustedIps => "Address not trusted",
             Gate::HttpsRedirect => "Sent to HTTPS",
+            Gate::RateLimit => "Too many requests from this address",
             Gate::BasicAuth => "User and password asked for",
         }
     }
@@ -120,7 +134,7 @@ impl Gate {
     pub(crate) fn at(self) -> &'static str {
         match self {
             Gate::HttpsRedirect | Gate::BasicAuth => "info",
-            Gate::TrustedIps => "warning",
+            Gate::TrustedIps | Gate::RateLimit => "warning",
         }
     }
 
@@ -135,6 +149,10 @@ impl Gate {
             Gate::HttpsRedirect => (
                 "This address has moved to HTTPS",
                 "Your browser should have taken you there. If not, put https:// in front of the address.",
+            ),
+            Gate::RateLimit => (
+                "Too many requests",
+                "Your address has sent more requests than this application takes. Wait a moment, and try again.",
             ),
             Gate::BasicAuth => (
                 "Who are you?",
@@ -161,6 +179,11 @@ impl Policy {
                 .basic_auth
                 .as_ref()
                 .map(|kept| BasicAuth::restore(&kept.0).map_or(Auth::Nobody, Auth::By)),
+            rate: wire.rate_limit.map(|limit| Rate {
+                interval: (u64::from(limit.seconds) * 1_000_000 / u64::from(limit.requests.max(1)))
+                    .max(1),
+                burst: u64::from(limit.burst.max(1)),
+            }),
         }
     }
 
@@ -219,8 +242,13 @@ fn named_port(headers: &HeaderMap) -> Option<u16> {
     host.rsplit_once(':')?.1.parse().ok()
 }
 
-/// Whether a request goes on.
-pub(crate) fn decide(facts: &Facts<'_>, policy: &Policy) -> Decision {
+/// Whether a request goes on. `spend` takes it off what its address may do, or says how long that has to wait; it is
+/// asked only of requests that came so far.
+pub(crate) fn decide(
+    facts: &Facts<'_>,
+    policy: &Policy,
+    spend: impl FnOnce(Rate) -> Result<(), Duration>,
+) -> Decision {
     if let Some(trusted) = &policy.trusted
         && !trusted.iter().any(|range| range.contains(facts.ip))
     {
@@ -234,6 +262,16 @@ pub(crate) fn decide(facts: &Facts<'_>, policy: &Policy) -> Decision {
         && let Some(reply) = to_https(facts)
     {
         return Decision::Answer(reply);
+    }
+    if let Some(rate) = policy.rate
+        && let Err(wait) = spend(rate)
+    {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        return Decision::Answer(Reply {
+            gate: Gate::RateLimit,
+            status: StatusCode::TOO_MANY_REQUESTS.as_u16(),
+            header: Some((header::RETRY_AFTER, HeaderValue::from(seconds))),
+        });
     }
     if let Some(auth) = &policy.auth
         && !admits(auth, facts.authorization)

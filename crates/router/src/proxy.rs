@@ -82,7 +82,9 @@ pub(crate) async fn serve(
             if let Some(policy) = &app.edge {
                 hsts = policy.hsts(peer.https);
                 let facts = Facts::new(&parts, visit.subject(), &peer, router.https_at);
-                if let Decision::Answer(reply) = edge::decide(&facts, policy) {
+                if let Decision::Answer(reply) =
+                    edge::decide(&facts, policy, |rate| app.spend(peer.ip, rate))
+                {
                     let mut response = turn_away(visit, reply, reader);
                     edge::keep_to_https(&mut response, hsts);
                     return Ok(response);

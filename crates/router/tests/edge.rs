@@ -6,7 +6,7 @@ mod rig;
 use std::sync::Arc;
 
 use rig::*;
-use ropewalk_api_types::router::{AppRoute, EdgePolicy, Table, ToRouter};
+use ropewalk_api_types::router::{AppRoute, EdgePolicy, RateLimit, Table, ToRouter};
 use ropewalk_model::edge::BasicAuth;
 use ropewalk_router::{AUTHORITY_CERTIFICATE, Limits};
 use rustls_pki_types::pem::PemObject;
@@ -173,4 +173,38 @@ async fn a_password_is_asked_for_and_goes_no_further() {
     let asked = "at=info edge=basic-auth desc=\"User and password asked for\"";
     assert!(lines.contains(asked), "{lines}");
     assert!(!lines.contains("ZGV2"), "{lines}");
+}
+
+#[tokio::test]
+async fn an_address_that_comes_too_often_is_told_to_wait() {
+    let server = Server::new();
+    let rig = Rig::linked(&server, Limits::default());
+    let mut link = server.rise().await;
+    let dyno = Dyno::hello("busy").await;
+    let policy = EdgePolicy {
+        rate_limit: Some(RateLimit {
+            requests: 1,
+            seconds: 3_600,
+            burst: 2,
+        }),
+        ..EdgePolicy::default()
+    };
+    link.apply(asks(policy.clone(), &dyno)).await;
+    for _ in 0..2 {
+        assert_eq!(status(&rig.get("app.test", "/").await), 200);
+    }
+    let answer = rig.get("app.test", "/").await;
+    assert_eq!(status(&answer), 429, "{answer}");
+    let wait: u64 = header(&answer, "retry-after").unwrap().parse().unwrap();
+    assert!((3_590..=3_600).contains(&wait), "{wait}");
+    // What was spent is remembered when the table changes.
+    let mut table = asks(policy, &dyno);
+    table.generation = 2;
+    link.apply(table).await;
+    assert_eq!(status(&rig.get("app.test", "/").await), 429);
+    assert_eq!(dyno.count(), 2);
+    let lines = link.log(4).await;
+    let start =
+        "at=warning edge=rate-limit desc=\"Too many requests from this address\" method=GET ";
+    assert!(lines[2].text.starts_with(start), "{:?}", lines[2]);
 }

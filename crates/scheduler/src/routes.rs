@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use futures_util::{SinkExt, StreamExt};
 use jiff::Timestamp;
 use ropewalk_api_types::router::{
-    AppRoute, AppStats, Certificate, Certificates, EdgePolicy, MAX_LINE, Table, Target, ToRouter,
-    ToServer, Upstream, WhenEmpty,
+    AppRoute, AppStats, Certificate, Certificates, EdgePolicy, MAX_LINE, RateLimit, Table, Target,
+    ToRouter, ToServer, Upstream, WhenEmpty,
 };
 use ropewalk_logs::Logs;
 use ropewalk_model::dyno::PORT;
@@ -447,6 +447,11 @@ fn edge(policy: &edge::Policy) -> Option<Box<EdgePolicy>> {
             hsts: policy.hsts.map(edge::Hsts::seconds),
             trusted_ips: trusted.map(ToString::to_string).collect(),
             basic_auth: policy.basic_auth.as_ref().map(|auth| auth.kept().into()),
+            rate_limit: policy.rate_limit.map(|limit| RateLimit {
+                requests: limit.requests(),
+                seconds: limit.seconds(),
+                burst: limit.burst(),
+            }),
         })
     })
 }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use futures_util::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 use ropewalk_api_types::attach::{FromDyno, ToDyno};
-use ropewalk_api_types::router::EdgePolicy;
+use ropewalk_api_types::router::{EdgePolicy, RateLimit};
 use ropewalk_engine::fake::{Behaviour, Fault};
 use ropewalk_engine::{ContainerId, ContainerSpec, Engine, Exit, OutputStream, Stats, Status};
 use ropewalk_model::edge::{BasicAuth, Name, Policy};
@@ -90,6 +90,11 @@ async fn routers_are_told_what_apps_ask_of_the_edge() {
         hsts: Some(31_536_000),
         trusted_ips: vec!["192.0.2.0/24".into(), "2001:db8::/32".into()],
         basic_auth: Some(auth.kept().into()),
+        rate_limit: Some(RateLimit {
+            requests: 10,
+            seconds: 1,
+            burst: 50,
+        }),
     };
     assert_eq!(*told, wanted);
     let unset = rig

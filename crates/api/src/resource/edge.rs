@@ -5,8 +5,8 @@
 use axum::extract::State as Shared;
 use jiff::Timestamp;
 use ropewalk_api_types::Edge;
-use ropewalk_api_types::edge::{BasicAuthUser, EdgeUpdate};
-use ropewalk_model::edge::{BasicAuth, EdgeError, Hsts, Name, Policy, TrustedIps};
+use ropewalk_api_types::edge::{self as wire, BasicAuthUser, EdgeUpdate};
+use ropewalk_model::edge::{BasicAuth, EdgeError, Hsts, Name, Policy, RateLimit, TrustedIps};
 use ropewalk_store as store;
 use ropewalk_store::StoreError;
 
@@ -29,7 +29,7 @@ pub(crate) async fn info(
         .store
         .read(move |view| view.edge_policy(id))
         .await?;
-    Ok(ok(&wire(&app, &policy)))
+    Ok(ok(&shown(&app, &policy)))
 }
 
 pub(crate) async fn update(
@@ -61,7 +61,7 @@ pub(crate) async fn update(
         state.ctx.say_who(app.id, &actor.user, &text);
         state.ctx.platform.settled().await;
     }
-    Ok(ok(&wire(&app, &policy)))
+    Ok(ok(&shown(&app, &policy)))
 }
 
 /// What a request changes: the settings and their texts, `None` for those that end. Checked.
@@ -84,6 +84,13 @@ impl Change {
         if let Some(trusted) = asked.trusted_ips {
             let trusted = trusted.filter(|list| !list.is_empty());
             change.add(Name::TrustedIps, trusted.map(|list| list.join(",")));
+        }
+        if let Some(limit) = asked.rate_limit {
+            let limit = limit
+                .map(|limit| RateLimit::new(limit.requests, limit.seconds, limit.burst))
+                .transpose()
+                .map_err(refuse)?;
+            change.add(Name::RateLimit, limit.map(|limit| limit.to_string()));
         }
         match asked.basic_auth {
             Some(Some(asked)) => {
@@ -122,7 +129,7 @@ impl Change {
     }
 }
 
-fn wire(app: &store::App, policy: &Policy) -> Edge {
+fn shown(app: &store::App, policy: &Policy) -> Edge {
     let trusted = policy.trusted_ips.iter().flat_map(TrustedIps::ranges);
     Edge {
         app: app::named(app),
@@ -131,6 +138,11 @@ fn wire(app: &store::App, policy: &Policy) -> Edge {
         trusted_ips: trusted.map(ToString::to_string).collect(),
         basic_auth: policy.basic_auth.as_ref().map(|auth| BasicAuthUser {
             user: auth.user().to_owned(),
+        }),
+        rate_limit: policy.rate_limit.map(|limit| wire::RateLimit {
+            requests: limit.requests(),
+            seconds: limit.seconds(),
+            burst: Some(limit.burst()),
         }),
     }
 }

@@ -16,7 +16,7 @@ fn settings(mut shown: Value) -> Value {
 
 /// What an app that asks for nothing shows, but for `other`.
 fn nothing_but(other: Value) -> Value {
-    let mut nothing = json!({"https_redirect": false, "hsts_max_age": null, "trusted_ips": [], "basic_auth": null});
+    let mut nothing = json!({"https_redirect": false, "hsts_max_age": null, "trusted_ips": [], "basic_auth": null, "rate_limit": null});
     for (key, value) in other.as_object().unwrap() {
         nothing[key] = value.clone();
     }
@@ -173,5 +173,37 @@ async fn a_password_is_taken_and_never_told() {
         .call("PATCH", PATH, json!({"basic_auth": null}))
         .await
         .expect(200);
+    assert_eq!(settings(ended), nothing_but(json!({})));
+}
+
+#[tokio::test]
+async fn a_rate_has_limits() {
+    let rig = Rig::new().await;
+    rig.app("demo").await;
+    let call = async |limit: Value| rig.call("PATCH", PATH, json!({"rate_limit": limit})).await;
+    let set = call(json!({"requests": 30, "seconds": 60}))
+        .await
+        .expect(200);
+    let wanted = json!({"requests": 30, "seconds": 60, "burst": 30});
+    assert_eq!(settings(set), nothing_but(json!({"rate_limit": wanted})));
+    let wanted = json!({"requests": 5, "seconds": 1, "burst": 100});
+    let set = call(wanted.clone()).await.expect(200);
+    assert_eq!(settings(set), nothing_but(json!({"rate_limit": wanted})));
+    for bad in [
+        json!({"requests": 0, "seconds": 1}),
+        json!({"requests": 10_001, "seconds": 1}),
+        json!({"requests": 1, "seconds": 2}),
+        json!({"requests": 1, "seconds": 1, "burst": 0}),
+    ] {
+        let message = call(bad).await.refused(422, "invalid_params");
+        assert!(
+            message.contains("For example: rate-limit=10/s,burst=50."),
+            "{message}"
+        );
+    }
+    call(json!({"requests": -1, "seconds": 1}))
+        .await
+        .refused(422, "invalid_params");
+    let ended = call(Value::Null).await.expect(200);
     assert_eq!(settings(ended), nothing_but(json!({})));
 }

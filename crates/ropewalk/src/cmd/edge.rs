@@ -3,9 +3,9 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use ropewalk_client::types::edge::{BasicAuthUpdate, EdgeUpdate};
+use ropewalk_client::types::edge::{self as wire, BasicAuthUpdate, EdgeUpdate};
 use ropewalk_client::types::{Edge, Secret};
-use ropewalk_model::edge::{BasicAuth, EdgeError, Hsts, Name, Policy, TrustedIps};
+use ropewalk_model::edge::{BasicAuth, EdgeError, Hsts, Name, Policy, RateLimit, TrustedIps};
 
 use crate::cmd::context::{AppArgs, AppJsonArgs, Context, JsonArgs};
 use crate::ui::table::object;
@@ -17,7 +17,9 @@ Settings:
   https-redirect=on  Requests over plain HTTP are sent to HTTPS
   hsts=1y            Browsers that came over HTTPS keep to it for so long: 1y, 180d, 12h; 0 makes them forget
   trusted-ips=LIST   Only these addresses and ranges reach the app: 192.0.2.7,198.51.100.0/24,2001:db8::/32
-  basic-auth=USER    Asks for this user and a password, which is asked for or read from standard input";
+  basic-auth=USER    Asks for this user and a password, which is asked for or read from standard input
+  rate-limit=10/s    One client address may make so many requests a second (/s), minute (/m) or hour (/h);
+                     rate-limit=10/s,burst=50 lets 50 come at once";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct SetArgs {
@@ -88,6 +90,7 @@ pub(crate) async fn unset(cx: &Context, args: UnsetArgs) -> anyhow::Result<ExitC
             Name::Hsts => update.hsts_max_age = Some(None),
             Name::TrustedIps => update.trusted_ips = Some(None),
             Name::BasicAuth => update.basic_auth = Some(None),
+            Name::RateLimit => update.rate_limit = Some(None),
         }
         names.push(name);
     }
@@ -151,6 +154,13 @@ fn parse(settings: &[String]) -> anyhow::Result<(EdgeUpdate, Vec<Name>)> {
                 update.trusted_ips = Some(Some(trusted.map(ToString::to_string).collect()));
             }
             Name::BasicAuth => {}
+            Name::RateLimit => {
+                update.rate_limit = Some(policy.rate_limit.map(|limit| wire::RateLimit {
+                    requests: limit.requests(),
+                    seconds: limit.seconds(),
+                    burst: Some(limit.burst()),
+                }));
+            }
         }
     }
     Ok((update, names))
@@ -210,6 +220,10 @@ fn policy(edge: &Edge) -> Result<Policy, EdgeError> {
             false => Some(edge.trusted_ips.join(",").parse()?),
         },
         basic_auth: None,
+        rate_limit: edge
+            .rate_limit
+            .map(|limit| RateLimit::new(limit.requests, limit.seconds, limit.burst))
+            .transpose()?,
     })
 }
 
@@ -231,6 +245,12 @@ mod tests {
         let trusted = update.trusted_ips.flatten().unwrap();
         assert_eq!(trusted, ["192.0.2.0/24", "2001:db8::1"]);
         assert!(read("basic-auth=dev").is_ok());
+        let (update, _) = read("rate-limit=30/m,burst=5").unwrap();
+        let limit = update.rate_limit.flatten().unwrap();
+        assert_eq!(
+            (limit.requests, limit.seconds, limit.burst),
+            (30, 60, Some(5))
+        );
         for bad in [
             "basic-auth=dev:hunter2hunter2",
             "basic-auth=",

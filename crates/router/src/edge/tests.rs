@@ -15,6 +15,11 @@ fn facts<'a>(method: &'a Method, path: &'a PathAndQuery) -> Facts<'a> {
     }
 }
 
+/// Of an address that may do everything.
+fn judge(facts: &Facts<'_>, policy: &Policy) -> Decision {
+    decide(facts, policy, |_| Ok(()))
+}
+
 fn path(text: &'static str) -> PathAndQuery {
     PathAndQuery::from_static(text)
 }
@@ -65,12 +70,12 @@ fn plain_http_is_sent_to_https_where_it_is_spoken() {
         };
         let wanted = wanted
             .map(|(status, port)| (status, format!("https://shop.example.com{port}/a%20b?c=d")));
-        assert_eq!(location(decide(&facts, &policy)), wanted, "{facts:?}");
+        assert_eq!(location(judge(&facts, &policy)), wanted, "{facts:?}");
         let secure = Facts {
             https: true,
             ..facts
         };
-        assert_eq!(decide(&secure, &policy), Decision::Pass);
+        assert_eq!(judge(&secure, &policy), Decision::Pass);
     }
 }
 
@@ -87,7 +92,7 @@ fn proofs_of_a_domain_are_fetched_over_plain_http() {
         ("/.well-known/security.txt", false),
     ] {
         let (method, path) = (Method::GET, path(text));
-        let passed = decide(&facts(&method, &path), &policy) == Decision::Pass;
+        let passed = judge(&facts(&method, &path), &policy) == Decision::Pass;
         assert_eq!(passed, passes, "{text}");
     }
 }
@@ -100,7 +105,7 @@ fn a_target_that_is_no_path_is_the_root() {
     });
     let (method, path) = (Method::OPTIONS, path("*"));
     assert_eq!(
-        location(decide(&facts(&method, &path), &policy)),
+        location(judge(&facts(&method, &path), &policy)),
         Some((308, "https://shop.example.com/".to_owned()))
     );
 }
@@ -154,7 +159,7 @@ fn only_trusted_addresses_pass_where_some_are() {
                 header: None,
             }),
         };
-        assert_eq!(decide(&facts, &policy), wanted, "{trusted:?} {ip}");
+        assert_eq!(judge(&facts, &policy), wanted, "{trusted:?} {ip}");
     }
 }
 
@@ -189,7 +194,7 @@ fn who_is_asked_for_a_password_passes_with_it_alone() {
             authorization: header.map(str::as_bytes),
             ..facts(&method, &path)
         };
-        match decide(&facts, &policy(kept)) {
+        match judge(&facts, &policy(kept)) {
             Decision::Pass => assert!(passes, "{header:?}"),
             Decision::Answer(reply) => {
                 assert!(!passes, "{header:?}");
@@ -214,7 +219,7 @@ fn no_password_is_asked_for_over_plain_http_where_that_is_left() {
         basic_auth: Some(String::new().into()),
         ..EdgePolicy::default()
     });
-    let gate = |facts: &Facts<'_>| match decide(facts, &policy) {
+    let gate = |facts: &Facts<'_>| match judge(facts, &policy) {
         Decision::Answer(reply) => Some(reply.gate),
         Decision::Pass => None,
     };
@@ -225,4 +230,53 @@ fn no_password_is_asked_for_over_plain_http_where_that_is_left() {
         ..facts
     };
     assert_eq!(gate(&secure), Some(Gate::BasicAuth));
+}
+
+#[test]
+fn who_came_too_often_is_told_when_to_come_again() {
+    let (method, path) = (Method::GET, path("/"));
+    let policy = Policy::compile(&EdgePolicy {
+        rate_limit: Some(ropewalk_api_types::router::RateLimit {
+            requests: 30,
+            seconds: 60,
+            burst: 5,
+        }),
+        // Guesses are limited before they are answered.
+        basic_auth: Some(String::new().into()),
+        ..EdgePolicy::default()
+    });
+    for (wait, seconds) in [(1, "1"), (1_000, "1"), (1_001, "2"), (120_000, "120")] {
+        let decision = decide(&facts(&method, &path), &policy, |rate| {
+            assert_eq!((rate.interval, rate.burst), (2_000_000, 5));
+            Err(Duration::from_millis(wait))
+        });
+        let wanted = Decision::Answer(Reply {
+            gate: Gate::RateLimit,
+            status: 429,
+            header: Some((header::RETRY_AFTER, HeaderValue::from_static(seconds))),
+        });
+        assert_eq!(decision, wanted);
+    }
+    let others = Policy::compile(&EdgePolicy {
+        trusted_ips: vec!["203.0.113.0/24".to_owned()],
+        rate_limit: Some(ropewalk_api_types::router::RateLimit {
+            requests: 0,
+            seconds: 0,
+            burst: 0,
+        }),
+        ..EdgePolicy::default()
+    });
+    let decision = decide(&facts(&method, &path), &others, |_| {
+        panic!("who is not trusted spends nothing")
+    });
+    assert!(matches!(decision, Decision::Answer(reply) if reply.gate == Gate::TrustedIps));
+    let trusted = Facts {
+        ip: IpAddr::from([203, 0, 113, 1]),
+        ..facts(&method, &path)
+    };
+    let decision = decide(&trusted, &others, |rate| {
+        assert_eq!((rate.interval, rate.burst), (1, 1));
+        Ok(())
+    });
+    assert_eq!(decision, Decision::Pass);
 }
