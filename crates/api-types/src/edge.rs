@@ -19,6 +19,8 @@ pub struct Edge {
     pub basic_auth: Option<BasicAuthUser>,
     /// How many requests one client address may make.
     pub rate_limit: Option<RateLimit>,
+    /// How large a request may be, without its head.
+    pub max_body_bytes: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +58,8 @@ pub struct EdgeUpdate {
     pub basic_auth: Option<Option<BasicAuthUpdate>>,
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<Option<RateLimit>>,
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub max_body_bytes: Option<Option<u64>>,
 }
 
 #[cfg(test)]

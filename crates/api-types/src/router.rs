@@ -109,6 +109,8 @@ pub struct EdgePolicy {
     pub basic_auth: Option<Secret>,
     /// How many requests one client address may make.
     pub rate_limit: Option<RateLimit>,
+    /// Bytes of a request's body.
+    pub max_body: Option<u64>,
 }
 
 /// So many requests in so many seconds on the whole, and so many at once.

@@ -4,11 +4,13 @@
 
 mod basic_auth;
 mod hsts;
+mod max_body;
 mod rate_limit;
 mod trusted_ips;
 
 pub use basic_auth::{BasicAuth, Salt};
 pub use hsts::Hsts;
+pub use max_body::MaxBody;
 pub use rate_limit::RateLimit;
 pub use trusted_ips::TrustedIps;
 
@@ -30,6 +32,8 @@ pub struct Policy {
     pub basic_auth: Option<BasicAuth>,
     /// How many requests one client address may make.
     pub rate_limit: Option<RateLimit>,
+    /// How large a request may be.
+    pub max_body: Option<MaxBody>,
 }
 
 /// A part of a policy.
@@ -40,6 +44,7 @@ pub enum Name {
     TrustedIps,
     BasicAuth,
     RateLimit,
+    MaxBody,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -57,12 +62,13 @@ pub enum EdgeError {
 }
 
 impl Name {
-    pub const ALL: [Name; 5] = [
+    pub const ALL: [Name; 6] = [
         Name::HttpsRedirect,
         Name::Hsts,
         Name::TrustedIps,
         Name::BasicAuth,
         Name::RateLimit,
+        Name::MaxBody,
     ];
 
     /// `https-redirect`
@@ -73,6 +79,7 @@ impl Name {
             Name::TrustedIps => "trusted-ips",
             Name::BasicAuth => "basic-auth",
             Name::RateLimit => "rate-limit",
+            Name::MaxBody => "max-body",
         }
     }
 
@@ -91,6 +98,7 @@ impl Name {
             Name::TrustedIps => "192.0.2.0/24,2001:db8::/32",
             Name::BasicAuth => "dev",
             Name::RateLimit => "10/s,burst=50",
+            Name::MaxBody => "10MB",
         }
     }
 
@@ -104,6 +112,7 @@ impl Name {
             Name::RateLimit => {
                 "1 to 10000 requests a second (/s), minute (/m) or hour (/h), and a burst of at most 100000"
             }
+            Name::MaxBody => "a size of at most 1000GB, such as 10MB or 512KiB",
         }
     }
 
@@ -131,6 +140,7 @@ impl Policy {
             Name::TrustedIps => self.trusted_ips.as_ref().map(TrustedIps::to_string),
             Name::BasicAuth => self.basic_auth.as_ref().map(|auth| auth.user().to_owned()),
             Name::RateLimit => self.rate_limit.map(|limit| limit.to_string()),
+            Name::MaxBody => self.max_body.map(|size| size.to_string()),
         }
     }
 
@@ -151,6 +161,7 @@ impl Policy {
             Name::TrustedIps => self.trusted_ips = Some(text.parse()?),
             Name::BasicAuth => return Err(EdgeError::NoPassword),
             Name::RateLimit => self.rate_limit = Some(text.parse()?),
+            Name::MaxBody => self.max_body = Some(text.parse()?),
         }
         Ok(())
     }
@@ -186,6 +197,7 @@ impl Policy {
             Name::TrustedIps => self.trusted_ips = None,
             Name::BasicAuth => self.basic_auth = None,
             Name::RateLimit => self.rate_limit = None,
+            Name::MaxBody => self.max_body = None,
         }
     }
 }

@@ -5,8 +5,6 @@
 
 mod buckets;
 
-pub(crate) use buckets::{Buckets, Rate};
-
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -19,6 +17,8 @@ use http::{Method, Response, StatusCode};
 use ropewalk_api_types::router::EdgePolicy;
 use ropewalk_model::edge::BasicAuth;
 use ropewalk_model::egress::Cidr;
+
+pub(crate) use buckets::{Buckets, Rate};
 
 use crate::access::Subject;
 use crate::request::Peer;
@@ -40,6 +40,7 @@ pub(crate) struct Policy {
     trusted: Option<Box<[Cidr]>>,
     auth: Option<Auth>,
     rate: Option<Rate>,
+    max_body: Option<u64>,
 }
 
 /// Who comes in.
@@ -57,6 +58,7 @@ pub(crate) enum Gate {
     HttpsRedirect,
     RateLimit,
     BasicAuth,
+    MaxBody,
 }
 
 /// Where this router speaks TLS.
@@ -85,6 +87,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) https_at: HttpsAt,
     /// The header of this name.
     pub(crate) authorization: Option<&'a [u8]>,
+    /// Bytes of the body, if the client said so beforehand.
+    pub(crate) length: Option<u64>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -101,13 +105,23 @@ pub(crate) struct Reply {
     pub(crate) header: Option<(HeaderName, HeaderValue)>,
 }
 
+impl Reply {
+    /// To a body that is, or turned out to be, too large.
+    pub(crate) const TOO_LARGE: Reply = Reply {
+        gate: Gate::MaxBody,
+        status: 413,
+        header: None,
+    };
+}
+
 impl Gate {
     /// Every gate, in the order in which a request meets them.
-    pub(crate) const ALL: [Gate; 4] = [
+    pub(crate) const ALL: [Gate; 5] = [
         Gate::TrustedIps,
         Gate::HttpsRedirect,
         Gate::RateLimit,
         Gate::BasicAuth,
+        Gate::MaxBody,
     ];
 
     /// By which people set it, and find it in log lines.
@@ -117,6 +131,7 @@ impl Gate {
             Gate::HttpsRedirect => "https-redirect",
             Gate::RateLimit => "rate-limit",
             Gate::BasicAuth => "basic-auth",
+            Gate::MaxBody => "max-body",
         }
     }
 
@@ -127,6 +142,7 @@ impl Gate {
             Gate::HttpsRedirect => "Sent to HTTPS",
             Gate::RateLimit => "Too many requests from this address",
             Gate::BasicAuth => "User and password asked for",
+            Gate::MaxBody => "Request too large",
         }
     }
 
@@ -134,7 +150,7 @@ impl Gate {
     pub(crate) fn at(self) -> &'static str {
         match self {
             Gate::HttpsRedirect | Gate::BasicAuth => "info",
-            Gate::TrustedIps | Gate::RateLimit => "warning",
+            Gate::TrustedIps | Gate::RateLimit | Gate::MaxBody => "warning",
         }
     }
 
@@ -157,6 +173,10 @@ impl Gate {
             Gate::BasicAuth => (
                 "Who are you?",
                 "This application asks for a user and a password.",
+            ),
+            Gate::MaxBody => (
+                "Too large",
+                "What was sent is larger than this application takes.",
             ),
         }
     }
@@ -184,7 +204,13 @@ impl Policy {
                     .max(1),
                 burst: u64::from(limit.burst.max(1)),
             }),
+            max_body: wire.max_body,
         }
+    }
+
+    /// What a body that is sent without its length may have, in bytes.
+    pub(crate) fn max_body(&self) -> Option<u64> {
+        self.max_body
     }
 
     /// Takes out of a request that passed what was meant for the edge alone.
@@ -216,6 +242,7 @@ impl<'a> Facts<'a> {
         subject: &'a Subject,
         peer: &Peer,
         https_at: HttpsAt,
+        length: Option<u64>,
     ) -> Facts<'a> {
         let port = match parts.uri.authority() {
             Some(authority) => authority.port_u16(),
@@ -233,6 +260,7 @@ impl<'a> Facts<'a> {
                 .headers
                 .get(header::AUTHORIZATION)
                 .map(HeaderValue::as_bytes),
+            length,
         }
     }
 }
@@ -282,6 +310,10 @@ pub(crate) fn decide(
             status: StatusCode::UNAUTHORIZED.as_u16(),
             header: Some((header::WWW_AUTHENTICATE, scheme)),
         });
+    }
+    let most = policy.max_body.unwrap_or(u64::MAX);
+    if facts.length.is_some_and(|length| length > most) {
+        return Decision::Answer(Reply::TOO_LARGE);
     }
     Decision::Pass
 }

@@ -78,10 +78,11 @@ pub(crate) async fn serve(
             if let Some(refusal) = refusal {
                 return Ok(refuse(visit, refusal, reader));
             }
-            let mut hsts = None;
+            let (mut hsts, mut max_body) = (None, None);
             if let Some(policy) = &app.edge {
-                hsts = policy.hsts(peer.https);
-                let facts = Facts::new(&parts, visit.subject(), &peer, router.https_at);
+                (hsts, max_body) = (policy.hsts(peer.https), policy.max_body());
+                let length = body.size_hint().exact();
+                let facts = Facts::new(&parts, visit.subject(), &peer, router.https_at, length);
                 if let Decision::Answer(reply) =
                     edge::decide(&facts, policy, |rate| app.spend(peer.ip, rate))
                 {
@@ -91,7 +92,8 @@ pub(crate) async fn serve(
                 }
                 policy.strip(&mut parts.headers);
             }
-            let outgoing = Outgoing::new(parts, body, &visit, &peer);
+            let upload = Upload::new(body, max_body);
+            let outgoing = Outgoing::new(parts, upload, &visit, &peer);
             let mut response = to_app(&router, app, visit, outgoing, reader).await;
             edge::keep_to_https(&mut response, hsts);
             response
@@ -101,7 +103,7 @@ pub(crate) async fn serve(
             if let Some(refusal) = refusal {
                 return Ok(refuse(visit, refusal, reader));
             }
-            let outgoing = Outgoing::new(parts, body, &visit, &peer);
+            let outgoing = Outgoing::new(parts, Upload::new(body, None), &visit, &peer);
             to_platform(&router, &socket, visit, outgoing, reader).await
         }
     })
@@ -131,14 +133,13 @@ struct Outgoing {
 }
 
 impl Outgoing {
-    fn new(mut parts: Parts, body: Incoming, visit: &Visit, peer: &Peer) -> Outgoing {
+    fn new(mut parts: Parts, body: Upload, visit: &Visit, peer: &Peer) -> Outgoing {
         let wants_upgrade = request::wants_upgrade(&parts);
         let upgrade = parts
             .extensions
             .remove::<OnUpgrade>()
             .filter(|_| wants_upgrade);
         request::rewrite(&mut parts, visit.subject(), peer, upgrade.is_some());
-        let body = Upload::new(body);
         if body.size_hint().exact().is_none() {
             // Left to itself, hyper sends a GET or HEAD of unknown length without its body.
             let chunked = HeaderValue::from_static("chunked");
@@ -259,6 +260,7 @@ async fn to_app(
                 let code = if cut { Code::H18 } else { Code::H13 };
                 return fail(visit, code, &app, reader);
             }
+            Err(Fault::TooLarge) => return turn_away(visit, Reply::TOO_LARGE, reader),
             Err(Fault::Final(code)) => {
                 if code.is_of_the_dyno() {
                     app.observe(&upstream, Event::Failed);

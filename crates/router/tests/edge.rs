@@ -4,6 +4,7 @@
 mod rig;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use rig::*;
 use ropewalk_api_types::router::{AppRoute, EdgePolicy, RateLimit, Table, ToRouter};
@@ -11,7 +12,7 @@ use ropewalk_model::edge::BasicAuth;
 use ropewalk_router::{AUTHORITY_CERTIFICATE, Limits};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// A table of one app with a policy, found at `app.test` and `shop.localhost`.
@@ -207,4 +208,58 @@ async fn an_address_that_comes_too_often_is_told_to_wait() {
     let start =
         "at=warning edge=rate-limit desc=\"Too many requests from this address\" method=GET ";
     assert!(lines[2].text.starts_with(start), "{:?}", lines[2]);
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_refused_by_its_length_or_on_its_way() {
+    // Reads requests whose body comes in chunks; one that is not whole is not answered.
+    let whole = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&whole);
+    let addr = raw_dyno(move |mut stream| {
+        let counted = Arc::clone(&counted);
+        async move {
+            let mut text = String::new();
+            let mut chunk = [0; 4096];
+            while !text.ends_with("0\r\n\r\n") {
+                match stream.read(&mut chunk).await {
+                    Ok(0) | Err(_) => return,
+                    Ok(count) => text.push_str(&String::from_utf8_lossy(&chunk[..count])),
+                }
+            }
+            counted.fetch_add(1, SeqCst);
+            let answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwhole";
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    })
+    .await;
+    let policy = EdgePolicy {
+        max_body: Some(10),
+        ..EdgePolicy::default()
+    };
+    let route = AppRoute {
+        edge: Some(Box::new(policy)),
+        ..app(&[addr])
+    };
+    let rig = Rig::fixed(table(1, route), Limits::default()).await;
+    let head = "POST / HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n";
+    let answer = rig
+        .send(&format!("{head}Content-Length: 11\r\n\r\nhello hello"))
+        .await;
+    assert_eq!(status(&answer), 413, "{answer}");
+    let line = rig.log.with("edge=max-body").await;
+    let start = "at=warning edge=max-body desc=\"Request too large\" method=POST ";
+    assert!(line.starts_with(start), "{line}");
+    assert!(
+        line.contains("dyno= connect= service= status=413"),
+        "{line}"
+    );
+
+    let chunked =
+        |chunks: &str| format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n");
+    let answer = rig.send(&chunked("5\r\nhello\r\n5\r\nhello\r\n")).await;
+    assert_eq!((status(&answer), body(&answer)), (200, "whole"));
+    let answer = rig.send(&chunked("5\r\nhello\r\n6\r\n hello\r\n")).await;
+    assert_eq!(status(&answer), 413, "{answer}");
+    assert_eq!(whole.load(SeqCst), 1);
+    rig.log.with("dyno=web.1 connect=0ms service=").await;
 }

@@ -452,6 +452,7 @@ fn edge(policy: &edge::Policy) -> Option<Box<EdgePolicy>> {
                 seconds: limit.seconds(),
                 burst: limit.burst(),
             }),
+            max_body: policy.max_body.map(edge::MaxBody::bytes),
         })
     })
 }

@@ -95,6 +95,7 @@ async fn routers_are_told_what_apps_ask_of_the_edge() {
             seconds: 1,
             burst: 50,
         }),
+        max_body: Some(10_000_000),
     };
     assert_eq!(*told, wanted);
     let unset = rig

@@ -6,7 +6,9 @@ use axum::extract::State as Shared;
 use jiff::Timestamp;
 use ropewalk_api_types::Edge;
 use ropewalk_api_types::edge::{self as wire, BasicAuthUser, EdgeUpdate};
-use ropewalk_model::edge::{BasicAuth, EdgeError, Hsts, Name, Policy, RateLimit, TrustedIps};
+use ropewalk_model::edge::{
+    BasicAuth, EdgeError, Hsts, MaxBody, Name, Policy, RateLimit, TrustedIps,
+};
 use ropewalk_store as store;
 use ropewalk_store::StoreError;
 
@@ -92,6 +94,9 @@ impl Change {
                 .map_err(refuse)?;
             change.add(Name::RateLimit, limit.map(|limit| limit.to_string()));
         }
+        if let Some(size) = asked.max_body_bytes {
+            change.add(Name::MaxBody, size.map(|bytes| bytes.to_string()));
+        }
         match asked.basic_auth {
             Some(Some(asked)) => {
                 let auth = BasicAuth::new(&asked.user, &asked.password.0, rand::random());
@@ -144,5 +149,6 @@ fn shown(app: &store::App, policy: &Policy) -> Edge {
             seconds: limit.seconds(),
             burst: Some(limit.burst()),
         }),
+        max_body_bytes: policy.max_body.map(MaxBody::bytes),
     }
 }

@@ -16,7 +16,7 @@ fn settings(mut shown: Value) -> Value {
 
 /// What an app that asks for nothing shows, but for `other`.
 fn nothing_but(other: Value) -> Value {
-    let mut nothing = json!({"https_redirect": false, "hsts_max_age": null, "trusted_ips": [], "basic_auth": null, "rate_limit": null});
+    let mut nothing = json!({"https_redirect": false, "hsts_max_age": null, "trusted_ips": [], "basic_auth": null, "rate_limit": null, "max_body_bytes": null});
     for (key, value) in other.as_object().unwrap() {
         nothing[key] = value.clone();
     }
@@ -204,6 +204,26 @@ async fn a_rate_has_limits() {
     call(json!({"requests": -1, "seconds": 1}))
         .await
         .refused(422, "invalid_params");
+    let ended = call(Value::Null).await.expect(200);
+    assert_eq!(settings(ended), nothing_but(json!({})));
+}
+
+#[tokio::test]
+async fn a_size_is_in_bytes() {
+    let rig = Rig::new().await;
+    rig.app("demo").await;
+    let call = async |size: Value| {
+        rig.call("PATCH", PATH, json!({"max_body_bytes": size}))
+            .await
+    };
+    for size in [0, 10_000_000] {
+        let set = call(json!(size)).await.expect(200);
+        assert_eq!(settings(set), nothing_but(json!({"max_body_bytes": size})));
+    }
+    let message = call(json!(2_000_000_000_000u64))
+        .await
+        .refused(422, "invalid_params");
+    assert!(message.contains("For example: max-body=10MB."), "{message}");
     let ended = call(Value::Null).await.expect(200);
     assert_eq!(settings(ended), nothing_but(json!({})));
 }

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use ropewalk_client::types::edge::{self as wire, BasicAuthUpdate, EdgeUpdate};
 use ropewalk_client::types::{Edge, Secret};
-use ropewalk_model::edge::{BasicAuth, EdgeError, Hsts, Name, Policy, RateLimit, TrustedIps};
+use ropewalk_model::edge::{
+    BasicAuth, EdgeError, Hsts, MaxBody, Name, Policy, RateLimit, TrustedIps,
+};
 
 use crate::cmd::context::{AppArgs, AppJsonArgs, Context, JsonArgs};
 use crate::ui::table::object;
@@ -19,7 +21,8 @@ Settings:
   trusted-ips=LIST   Only these addresses and ranges reach the app: 192.0.2.7,198.51.100.0/24,2001:db8::/32
   basic-auth=USER    Asks for this user and a password, which is asked for or read from standard input
   rate-limit=10/s    One client address may make so many requests a second (/s), minute (/m) or hour (/h);
-                     rate-limit=10/s,burst=50 lets 50 come at once";
+                     rate-limit=10/s,burst=50 lets 50 come at once
+  max-body=10MB      Requests with a larger body are refused";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct SetArgs {
@@ -91,6 +94,7 @@ pub(crate) async fn unset(cx: &Context, args: UnsetArgs) -> anyhow::Result<ExitC
             Name::TrustedIps => update.trusted_ips = Some(None),
             Name::BasicAuth => update.basic_auth = Some(None),
             Name::RateLimit => update.rate_limit = Some(None),
+            Name::MaxBody => update.max_body_bytes = Some(None),
         }
         names.push(name);
     }
@@ -154,6 +158,7 @@ fn parse(settings: &[String]) -> anyhow::Result<(EdgeUpdate, Vec<Name>)> {
                 update.trusted_ips = Some(Some(trusted.map(ToString::to_string).collect()));
             }
             Name::BasicAuth => {}
+            Name::MaxBody => update.max_body_bytes = Some(policy.max_body.map(MaxBody::bytes)),
             Name::RateLimit => {
                 update.rate_limit = Some(policy.rate_limit.map(|limit| wire::RateLimit {
                     requests: limit.requests(),
@@ -224,6 +229,7 @@ fn policy(edge: &Edge) -> Result<Policy, EdgeError> {
             .rate_limit
             .map(|limit| RateLimit::new(limit.requests, limit.seconds, limit.burst))
             .transpose()?,
+        max_body: edge.max_body_bytes.map(MaxBody::new).transpose()?,
     })
 }
 
@@ -245,6 +251,8 @@ mod tests {
         let trusted = update.trusted_ips.flatten().unwrap();
         assert_eq!(trusted, ["192.0.2.0/24", "2001:db8::1"]);
         assert!(read("basic-auth=dev").is_ok());
+        let (update, _) = read("max-body=512KiB").unwrap();
+        assert_eq!(update.max_body_bytes, Some(Some(524_288)));
         let (update, _) = read("rate-limit=30/m,burst=5").unwrap();
         let limit = update.rate_limit.flatten().unwrap();
         assert_eq!(

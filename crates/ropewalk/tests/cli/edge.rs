@@ -10,7 +10,7 @@ const PATCH: &str = "PATCH /ropewalk/apps/demo/edge";
 /// Settings as the API shows them, nothing but `other` set.
 fn edge(other: Value) -> Value {
     let mut edge = json!({"app": {"id": ID, "name": "demo"}, "https_redirect": false,
-        "hsts_max_age": null, "trusted_ips": [], "basic_auth": null, "rate_limit": null});
+        "hsts_max_age": null, "trusted_ips": [], "basic_auth": null, "rate_limit": null, "max_body_bytes": null});
     for (key, value) in other.as_object().unwrap() {
         edge[key] = value.clone();
     }
@@ -21,12 +21,12 @@ fn edge(other: Value) -> Value {
 fn what_is_set_is_shown_as_it_is_typed() {
     let all = edge(json!({"https_redirect": true, "hsts_max_age": 31_536_000,
         "trusted_ips": ["192.0.2.0/24", "::1"], "basic_auth": {"user": "dev"},
-        "rate_limit": {"requests": 10, "seconds": 1, "burst": 50}}));
+        "rate_limit": {"requests": 10, "seconds": 1, "burst": 50}, "max_body_bytes": 10_000_000}));
     let fake = Fake::new().on(GET, 200, all.clone());
     assert_eq!(
         fake.run(&["edge", "-a", "demo"]),
         ok(
-            "=== \u{2b22} demo edge settings\n\nhttps-redirect: on\nhsts:           1y\ntrusted-ips:    192.0.2.0/24,::1\nbasic-auth:     dev\nrate-limit:     10/s,burst=50\n",
+            "=== \u{2b22} demo edge settings\n\nhttps-redirect: on\nhsts:           1y\ntrusted-ips:    192.0.2.0/24,::1\nbasic-auth:     dev\nrate-limit:     10/s,burst=50\nmax-body:       10MB\n",
             ""
         )
     );

@@ -12,6 +12,7 @@ fn facts<'a>(method: &'a Method, path: &'a PathAndQuery) -> Facts<'a> {
         https: false,
         https_at: HttpsAt::Port(443),
         authorization: None,
+        length: None,
     }
 }
 
@@ -279,4 +280,32 @@ fn who_came_too_often_is_told_when_to_come_again() {
         Ok(())
     });
     assert_eq!(decision, Decision::Pass);
+}
+
+#[test]
+fn a_body_that_says_it_is_too_large_goes_no_further() {
+    let (method, path) = (Method::POST, path("/"));
+    for (most, length, passes) in [
+        (None, Some(u64::MAX), true),
+        (Some(10), Some(10), true),
+        (Some(10), Some(11), false),
+        (Some(0), Some(0), true),
+        (Some(0), Some(1), false),
+        // It is counted on its way.
+        (Some(10), None, true),
+    ] {
+        let policy = Policy::compile(&EdgePolicy {
+            max_body: most,
+            ..EdgePolicy::default()
+        });
+        let facts = Facts {
+            length,
+            ..facts(&method, &path)
+        };
+        let wanted = match passes {
+            true => Decision::Pass,
+            false => Decision::Answer(Reply::TOO_LARGE),
+        };
+        assert_eq!(judge(&facts, &policy), wanted, "{most:?} {length:?}");
+    }
 }
