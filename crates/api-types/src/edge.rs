@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::present::present;
 use crate::reference::Named;
+use crate::secret::Secret;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Edge {
@@ -14,6 +15,32 @@ pub struct Edge {
     pub hsts_max_age: Option<u64>,
     /// Addresses and ranges that alone reach the app; empty for everybody.
     pub trusted_ips: Vec<String>,
+    /// Who comes in, by a password that is not told.
+    pub basic_auth: Option<BasicAuthUser>,
+    /// How many requests one client address may make.
+    pub rate_limit: Option<RateLimit>,
+    /// How large a request may be, without its head.
+    pub max_body_bytes: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RateLimit {
+    pub requests: u32,
+    /// In so many seconds: 1, 60 or 3600.
+    pub seconds: u32,
+    /// At once; in a request `None` is as many as `requests`.
+    pub burst: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BasicAuthUser {
+    pub user: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BasicAuthUpdate {
+    pub user: String,
+    pub password: Secret,
 }
 
 /// `PATCH …/edge`: what is not named stays, `null` ends it.
@@ -27,6 +54,12 @@ pub struct EdgeUpdate {
     /// An empty list is `null`.
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub trusted_ips: Option<Option<Vec<String>>>,
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub basic_auth: Option<Option<BasicAuthUpdate>>,
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<Option<RateLimit>>,
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub max_body_bytes: Option<Option<u64>>,
 }
 
 #[cfg(test)]

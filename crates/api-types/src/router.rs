@@ -117,6 +117,20 @@ pub struct EdgePolicy {
     pub hsts: Option<u64>,
     /// Ranges of addresses that alone get through; empty for everybody.
     pub trusted_ips: Vec<String>,
+    /// By what user and password are known, as `model::edge` keeps it.
+    pub basic_auth: Option<Secret>,
+    /// How many requests one client address may make.
+    pub rate_limit: Option<RateLimit>,
+    /// Bytes of a request's body.
+    pub max_body: Option<u64>,
+}
+
+/// So many requests in so many seconds on the whole, and so many at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RateLimit {
+    pub requests: u32,
+    pub seconds: u32,
+    pub burst: u32,
 }
 
 /// Why an app has no upstream.

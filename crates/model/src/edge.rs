@@ -2,10 +2,16 @@
 //!
 //! Each part has a name by which people set it (`hsts=1y`), a text, and limits. Who keeps a policy keeps these texts.
 
+mod basic_auth;
 mod hsts;
+mod max_body;
+mod rate_limit;
 mod trusted_ips;
 
+pub use basic_auth::{BasicAuth, Salt};
 pub use hsts::Hsts;
+pub use max_body::MaxBody;
+pub use rate_limit::RateLimit;
 pub use trusted_ips::TrustedIps;
 
 use thiserror::Error;
@@ -22,6 +28,12 @@ pub struct Policy {
     pub hsts: Option<Hsts>,
     /// Nobody else reaches the app.
     pub trusted_ips: Option<TrustedIps>,
+    /// Who comes in, by a password.
+    pub basic_auth: Option<BasicAuth>,
+    /// How many requests one client address may make.
+    pub rate_limit: Option<RateLimit>,
+    /// How large a request may be.
+    pub max_body: Option<MaxBody>,
 }
 
 /// A part of a policy.
@@ -30,6 +42,9 @@ pub enum Name {
     HttpsRedirect,
     Hsts,
     TrustedIps,
+    BasicAuth,
+    RateLimit,
+    MaxBody,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -38,10 +53,23 @@ pub enum EdgeError {
     Unknown(String),
     #[error("{name} must be {must}, not {text:?}. For example: {name}={example}.", name = .0.as_str(), must = .0.must(), example = .0.example(), text = .1)]
     Text(Name, String),
+    #[error(
+        "The password of basic-auth must have {0} to {1} characters, all of which can be typed."
+    )]
+    Password(usize, usize),
+    #[error("basic-auth needs a password beside the user.")]
+    NoPassword,
 }
 
 impl Name {
-    pub const ALL: [Name; 3] = [Name::HttpsRedirect, Name::Hsts, Name::TrustedIps];
+    pub const ALL: [Name; 6] = [
+        Name::HttpsRedirect,
+        Name::Hsts,
+        Name::TrustedIps,
+        Name::BasicAuth,
+        Name::RateLimit,
+        Name::MaxBody,
+    ];
 
     /// `https-redirect`
     pub fn as_str(self) -> &'static str {
@@ -49,6 +77,9 @@ impl Name {
             Name::HttpsRedirect => "https-redirect",
             Name::Hsts => "hsts",
             Name::TrustedIps => "trusted-ips",
+            Name::BasicAuth => "basic-auth",
+            Name::RateLimit => "rate-limit",
+            Name::MaxBody => "max-body",
         }
     }
 
@@ -65,6 +96,9 @@ impl Name {
             Name::HttpsRedirect => "on",
             Name::Hsts => "1y",
             Name::TrustedIps => "192.0.2.0/24,2001:db8::/32",
+            Name::BasicAuth => "dev",
+            Name::RateLimit => "10/s,burst=50",
+            Name::MaxBody => "10MB",
         }
     }
 
@@ -74,6 +108,11 @@ impl Name {
             Name::HttpsRedirect => "on or off",
             Name::Hsts => "a time of at most 10 years",
             Name::TrustedIps => "1 to 100 addresses or ranges of them with commas between",
+            Name::BasicAuth => "a user's name without a colon, of at most 64 characters",
+            Name::RateLimit => {
+                "1 to 10000 requests a second (/s), minute (/m) or hour (/h), and a burst of at most 100000"
+            }
+            Name::MaxBody => "a size of at most 1000GB, such as 10MB or 512KiB",
         }
     }
 
@@ -99,13 +138,17 @@ impl Policy {
             Name::HttpsRedirect => self.https_redirect.then(|| "on".to_owned()),
             Name::Hsts => self.hsts.map(|hsts| hsts.to_string()),
             Name::TrustedIps => self.trusted_ips.as_ref().map(TrustedIps::to_string),
+            Name::BasicAuth => self.basic_auth.as_ref().map(|auth| auth.user().to_owned()),
+            Name::RateLimit => self.rate_limit.map(|limit| limit.to_string()),
+            Name::MaxBody => self.max_body.map(|size| size.to_string()),
         }
     }
 
     /// Sets a part as people type it.
     ///
     /// # Errors
-    /// A text that says no such thing; the error says what would.
+    /// A text that says no such thing; the error says what would. None says who comes in by which password: that is set
+    /// by [`BasicAuth::new`].
     pub fn set(&mut self, name: Name, text: &str) -> Result<(), EdgeError> {
         if text.len() > MAX_TEXT {
             return Err(name.refuse(text));
@@ -116,13 +159,19 @@ impl Policy {
             }
             Name::Hsts => self.hsts = Some(text.parse()?),
             Name::TrustedIps => self.trusted_ips = Some(text.parse()?),
+            Name::BasicAuth => return Err(EdgeError::NoPassword),
+            Name::RateLimit => self.rate_limit = Some(text.parse()?),
+            Name::MaxBody => self.max_body = Some(text.parse()?),
         }
         Ok(())
     }
 
     /// What is kept of a part, to be given to [`Policy::restore`]; `None` when it is not set.
     pub fn kept(&self, name: Name) -> Option<String> {
-        self.text(name)
+        match name {
+            Name::BasicAuth => self.basic_auth.as_ref().map(BasicAuth::kept),
+            _ => self.text(name),
+        }
     }
 
     /// Sets a part to what was kept of it.
@@ -130,7 +179,14 @@ impl Policy {
     /// # Errors
     /// A text that was never given by [`Policy::kept`].
     pub fn restore(&mut self, name: Name, text: &str) -> Result<(), EdgeError> {
-        self.set(name, text)
+        match name {
+            Name::BasicAuth => {
+                let auth = BasicAuth::restore(text).ok_or(EdgeError::NoPassword)?;
+                self.basic_auth = Some(auth);
+                Ok(())
+            }
+            _ => self.set(name, text),
+        }
     }
 
     /// Asks for a part no more.
@@ -139,6 +195,9 @@ impl Policy {
             Name::HttpsRedirect => self.https_redirect = false,
             Name::Hsts => self.hsts = None,
             Name::TrustedIps => self.trusted_ips = None,
+            Name::BasicAuth => self.basic_auth = None,
+            Name::RateLimit => self.rate_limit = None,
+            Name::MaxBody => self.max_body = None,
         }
     }
 }
@@ -162,7 +221,10 @@ mod tests {
 
     #[test]
     fn every_part_is_set_told_and_unset_by_its_name() {
-        for name in Name::ALL {
+        for name in Name::ALL
+            .into_iter()
+            .filter(|name| *name != Name::BasicAuth)
+        {
             assert_eq!(Name::parse(name.as_str()), Ok(name));
             let mut policy = Policy::default();
             assert_eq!(policy.text(name), None);
@@ -187,6 +249,26 @@ mod tests {
         assert!(error.starts_with(
             "There is no edge setting https_redirect. There are: https-redirect, hsts"
         ));
+    }
+
+    #[test]
+    fn a_user_is_told_and_a_password_kept_as_a_digest() {
+        let name = Name::BasicAuth;
+        let mut policy = Policy::default();
+        assert_eq!(
+            policy.set(name, "dev:hunter2hunter2"),
+            Err(EdgeError::NoPassword)
+        );
+        policy.basic_auth = Some(BasicAuth::new("dev", "hunter2hunter2", [1; 16]).unwrap());
+        assert_eq!(policy.text(name).as_deref(), Some("dev"));
+        let kept = policy.kept(name).unwrap();
+        assert!(!kept.contains("hunter2"));
+        let mut again = Policy::default();
+        again.restore(name, &kept).unwrap();
+        assert_eq!(again, policy);
+        assert!(again.restore(name, "dev").is_err());
+        policy.unset(name);
+        assert!(policy.is_empty());
     }
 
     #[test]

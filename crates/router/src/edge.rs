@@ -3,14 +3,22 @@
 //! [`decide`] is a function of the request, the policy and the time. It believes what our own listener saw and no header
 //! that says otherwise. Sends nothing and counts nothing.
 
-use std::net::IpAddr;
+mod buckets;
 
+use std::net::IpAddr;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Response, StatusCode};
 use ropewalk_api_types::router::EdgePolicy;
+use ropewalk_model::edge::BasicAuth;
 use ropewalk_model::egress::Cidr;
+
+pub(crate) use buckets::{Buckets, Rate};
 
 use crate::access::Subject;
 use crate::request::Peer;
@@ -18,12 +26,29 @@ use crate::request::Peer;
 /// Where certificate authorities look, over plain HTTP, for what proves a domain (RFC 8555, 8.3).
 const ACME: &str = "/.well-known/acme-challenge/";
 
+/// How a browser is told to ask for a user and a password (RFC 7617, 2).
+const ASK: &str = "Basic realm=\"This application\", charset=\"UTF-8\"";
+
+/// Longest header that can hold a user and a password, in bytes.
+const MAX_AUTHORIZATION: usize = 512;
+
 /// An app's policy, ready for use.
 #[derive(Debug)]
 pub(crate) struct Policy {
     https_redirect: bool,
     hsts: Option<HeaderValue>,
     trusted: Option<Box<[Cidr]>>,
+    auth: Option<Auth>,
+    rate: Option<Rate>,
+    max_body: Option<u64>,
+}
+
+/// Who comes in.
+#[derive(Debug)]
+enum Auth {
+    By(BasicAuth),
+    /// Not understood, so nobody.
+    Nobody,
 }
 
 /// What of a policy kept a request from its dyno.
@@ -31,6 +56,9 @@ pub(crate) struct Policy {
 pub(crate) enum Gate {
     TrustedIps,
     HttpsRedirect,
+    RateLimit,
+    BasicAuth,
+    MaxBody,
 }
 
 /// Where this router speaks TLS.
@@ -57,6 +85,10 @@ pub(crate) struct Facts<'a> {
     /// It came over TLS.
     pub(crate) https: bool,
     pub(crate) https_at: HttpsAt,
+    /// The header of this name.
+    pub(crate) authorization: Option<&'a [u8]>,
+    /// Bytes of the body, if the client said so beforehand.
+    pub(crate) length: Option<u64>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -73,15 +105,33 @@ pub(crate) struct Reply {
     pub(crate) header: Option<(HeaderName, HeaderValue)>,
 }
 
+impl Reply {
+    /// To a body that is, or turned out to be, too large.
+    pub(crate) const TOO_LARGE: Reply = Reply {
+        gate: Gate::MaxBody,
+        status: 413,
+        header: None,
+    };
+}
+
 impl Gate {
     /// Every gate, in the order in which a request meets them.
-    pub(crate) const ALL: [Gate; 2] = [Gate::TrustedIps, Gate::HttpsRedirect];
+    pub(crate) const ALL: [Gate; 5] = [
+        Gate::TrustedIps,
+        Gate::HttpsRedirect,
+        Gate::RateLimit,
+        Gate::BasicAuth,
+        Gate::MaxBody,
+    ];
 
     /// By which people set it, and find it in log lines.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Gate::TrustedIps => "trusted-ips",
             Gate::HttpsRedirect => "https-redirect",
+            Gate::RateLimit => "rate-limit",
+            Gate::BasicAuth => "basic-auth",
+            Gate::MaxBody => "max-body",
         }
     }
 
@@ -90,14 +140,17 @@ impl Gate {
         match self {
             Gate::TrustedIps => "Address not trusted",
             Gate::HttpsRedirect => "Sent to HTTPS",
+            Gate::RateLimit => "Too many requests from this address",
+            Gate::BasicAuth => "User and password asked for",
+            Gate::MaxBody => "Request too large",
         }
     }
 
     /// The `at` of the log line.
     pub(crate) fn at(self) -> &'static str {
         match self {
-            Gate::HttpsRedirect => "info",
-            Gate::TrustedIps => "warning",
+            Gate::HttpsRedirect | Gate::BasicAuth => "info",
+            Gate::TrustedIps | Gate::RateLimit | Gate::MaxBody => "warning",
         }
     }
 
@@ -112,6 +165,18 @@ impl Gate {
             Gate::HttpsRedirect => (
                 "This address has moved to HTTPS",
                 "Your browser should have taken you there. If not, put https:// in front of the address.",
+            ),
+            Gate::RateLimit => (
+                "Too many requests",
+                "Your address has sent more requests than this application takes. Wait a moment, and try again.",
+            ),
+            Gate::BasicAuth => (
+                "Who are you?",
+                "This application asks for a user and a password.",
+            ),
+            Gate::MaxBody => (
+                "Too large",
+                "What was sent is larger than this application takes.",
             ),
         }
     }
@@ -130,6 +195,28 @@ impl Policy {
             https_redirect: wire.https_redirect,
             hsts,
             trusted: (!wire.trusted_ips.is_empty()).then(|| ranges.collect()),
+            auth: wire
+                .basic_auth
+                .as_ref()
+                .map(|kept| BasicAuth::restore(&kept.0).map_or(Auth::Nobody, Auth::By)),
+            rate: wire.rate_limit.map(|limit| Rate {
+                interval: (u64::from(limit.seconds) * 1_000_000 / u64::from(limit.requests.max(1)))
+                    .max(1),
+                burst: u64::from(limit.burst.max(1)),
+            }),
+            max_body: wire.max_body,
+        }
+    }
+
+    /// What a body that is sent without its length may have, in bytes.
+    pub(crate) fn max_body(&self) -> Option<u64> {
+        self.max_body
+    }
+
+    /// Takes out of a request that passed what was meant for the edge alone.
+    pub(crate) fn strip(&self, headers: &mut HeaderMap) {
+        if self.auth.is_some() {
+            headers.remove(header::AUTHORIZATION);
         }
     }
 
@@ -155,6 +242,7 @@ impl<'a> Facts<'a> {
         subject: &'a Subject,
         peer: &Peer,
         https_at: HttpsAt,
+        length: Option<u64>,
     ) -> Facts<'a> {
         let port = match parts.uri.authority() {
             Some(authority) => authority.port_u16(),
@@ -168,6 +256,11 @@ impl<'a> Facts<'a> {
             ip: peer.ip,
             https: peer.https,
             https_at,
+            authorization: parts
+                .headers
+                .get(header::AUTHORIZATION)
+                .map(HeaderValue::as_bytes),
+            length,
         }
     }
 }
@@ -177,8 +270,13 @@ fn named_port(headers: &HeaderMap) -> Option<u16> {
     host.rsplit_once(':')?.1.parse().ok()
 }
 
-/// Whether a request goes on.
-pub(crate) fn decide(facts: &Facts<'_>, policy: &Policy) -> Decision {
+/// Whether a request goes on. `spend` takes it off what its address may do, or says how long that has to wait; it is
+/// asked only of requests that came so far.
+pub(crate) fn decide(
+    facts: &Facts<'_>,
+    policy: &Policy,
+    spend: impl FnOnce(Rate) -> Result<(), Duration>,
+) -> Decision {
     if let Some(trusted) = &policy.trusted
         && !trusted.iter().any(|range| range.contains(facts.ip))
     {
@@ -193,7 +291,46 @@ pub(crate) fn decide(facts: &Facts<'_>, policy: &Policy) -> Decision {
     {
         return Decision::Answer(reply);
     }
+    if let Some(rate) = policy.rate
+        && let Err(wait) = spend(rate)
+    {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        return Decision::Answer(Reply {
+            gate: Gate::RateLimit,
+            status: StatusCode::TOO_MANY_REQUESTS.as_u16(),
+            header: Some((header::RETRY_AFTER, HeaderValue::from(seconds))),
+        });
+    }
+    if let Some(auth) = &policy.auth
+        && !admits(auth, facts.authorization)
+    {
+        let scheme = HeaderValue::from_static(ASK);
+        return Decision::Answer(Reply {
+            gate: Gate::BasicAuth,
+            status: StatusCode::UNAUTHORIZED.as_u16(),
+            header: Some((header::WWW_AUTHENTICATE, scheme)),
+        });
+    }
+    let most = policy.max_body.unwrap_or(u64::MAX);
+    if facts.length.is_some_and(|length| length > most) {
+        return Decision::Answer(Reply::TOO_LARGE);
+    }
     Decision::Pass
+}
+
+fn admits(auth: &Auth, header: Option<&[u8]>) -> bool {
+    let (Auth::By(auth), Some(header)) = (auth, header) else {
+        return false;
+    };
+    let Some((scheme, encoded)) = header.split_at_checked(6) else {
+        return false;
+    };
+    if !scheme.eq_ignore_ascii_case(b"basic ") || encoded.len() > MAX_AUTHORIZATION {
+        return false;
+    }
+    BASE64_STANDARD
+        .decode(encoded.trim_ascii())
+        .is_ok_and(|credentials| auth.admits(&credentials))
 }
 
 fn to_https(facts: &Facts<'_>) -> Option<Reply> {

@@ -33,6 +33,8 @@ pub(crate) enum Fault {
     NotSent(Box<Request<Upload>>),
     /// The connection ended after something was sent.
     Closed,
+    /// The client sent more than the app takes.
+    TooLarge,
     /// Nothing can make it better.
     Final(Code),
 }
@@ -117,6 +119,9 @@ fn after(from: u64, limit: Duration) -> u64 {
 fn fault(mut error: TrySendError<Request<Upload>>, progress: Option<&Arc<Progress>>) -> Fault {
     if let Some(request) = error.take_message() {
         return Fault::NotSent(Box::new(request));
+    }
+    if progress.is_some_and(|progress| progress.too_large()) {
+        return Fault::TooLarge;
     }
     if progress.is_some_and(|progress| progress.broken()) {
         return Fault::Final(Code::H27);

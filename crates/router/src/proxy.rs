@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use ropewalk_api_types::router::{DynoProtocol, WhenEmpty};
@@ -85,17 +86,22 @@ pub(crate) async fn serve(
             if let Some(refusal) = refusal {
                 return Ok(refuse(visit, refusal, reader));
             }
-            let mut hsts = None;
+            let (mut hsts, mut max_body) = (None, None);
             if let Some(policy) = &app.edge {
-                hsts = policy.hsts(peer.https);
-                let facts = Facts::new(&parts, visit.subject(), &peer, router.https_at);
-                if let Decision::Answer(reply) = edge::decide(&facts, policy) {
+                (hsts, max_body) = (policy.hsts(peer.https), policy.max_body());
+                let length = body.size_hint().exact();
+                let facts = Facts::new(&parts, visit.subject(), &peer, router.https_at, length);
+                if let Decision::Answer(reply) =
+                    edge::decide(&facts, policy, |rate| app.spend(peer.ip, rate))
+                {
                     let mut response = turn_away(visit, reply, reader);
                     edge::keep_to_https(&mut response, hsts);
                     return Ok(response);
                 }
+                policy.strip(&mut parts.headers);
             }
-            let outgoing = Outgoing::new(parts, body, handshake, &visit, &peer);
+            let upload = Upload::new(body, max_body);
+            let outgoing = Outgoing::new(parts, upload, handshake, &visit, &peer);
             let mut response = to_app(&router, app, visit, outgoing, reader).await;
             edge::keep_to_https(&mut response, hsts);
             response
@@ -105,7 +111,7 @@ pub(crate) async fn serve(
             if let Some(refusal) = refusal {
                 return Ok(refuse(visit, refusal, reader));
             }
-            let outgoing = Outgoing::new(parts, body, handshake, &visit, &peer);
+            let outgoing = Outgoing::new(parts, Upload::new(body, None), handshake, &visit, &peer);
             to_platform(&router, &socket, visit, outgoing, reader).await
         }
     })
@@ -149,7 +155,7 @@ struct Outgoing {
 impl Outgoing {
     fn new(
         mut parts: Parts,
-        body: Incoming,
+        body: Upload,
         handshake: Option<Handshake>,
         visit: &Visit,
         peer: &Peer,
@@ -162,7 +168,6 @@ impl Outgoing {
             .map(|client| Upgrade { client, handshake });
         let trailers = request::takes_trailers(&parts.headers);
         request::rewrite(&mut parts, visit.subject(), peer, upgrade.is_some());
-        let body = Upload::new(body);
         let mut request = Request::from_parts(parts, body);
         request::chunk(&mut request);
         Outgoing {
@@ -296,6 +301,7 @@ async fn to_app(
                 let code = if cut { Code::H18 } else { Code::H13 };
                 return fail(visit, code, &app, reader);
             }
+            Err(Fault::TooLarge) => return turn_away(visit, Reply::TOO_LARGE, reader),
             Err(Fault::Final(code)) => {
                 if code.is_of_the_dyno() {
                     app.observe(&upstream, Event::Failed);

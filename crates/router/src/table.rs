@@ -4,15 +4,18 @@
 //! reference, so a new table costs nothing to what it does not change. Knows no HTTP.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use ropewalk_api_types::router::{AppRoute, AppStats, DynoProtocol, Table, Target, WhenEmpty};
 use tokio::sync::{Notify, watch};
 
 use crate::balance::{self, Candidate, Choice};
+use crate::clock;
 use crate::edge;
 use crate::health::{Answers, Event};
 use crate::line::Line;
@@ -92,6 +95,8 @@ struct Shared {
     turn: AtomicUsize,
     answered: AtomicU64,
     failed: AtomicU64,
+    /// Made on the first request that is limited.
+    buckets: OnceLock<Box<edge::Buckets>>,
 }
 
 impl Tables {
@@ -341,6 +346,12 @@ impl App {
             line,
             shared: old.map_or_else(Arc::default, |old| Arc::clone(&old.shared)),
         }
+    }
+
+    /// Takes a request off what its address may do, or says how long that has to wait.
+    pub(crate) fn spend(&self, ip: IpAddr, rate: edge::Rate) -> Result<(), Duration> {
+        let buckets = self.shared.buckets.get_or_init(Box::default);
+        buckets.spend(ip, rate, clock::millis() * 1_000)
     }
 
     /// What happened since the last call, or `None` for an app without traffic.

@@ -23,7 +23,18 @@ pub(crate) enum Upload {
     Stream {
         inner: Incoming,
         progress: Arc<Progress>,
+        /// Bytes that may still come.
+        left: u64,
     },
+}
+
+/// Why a body ends early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UploadError {
+    #[error("the client ended its request early")]
+    Client(#[source] hyper::Error),
+    #[error("the client sent more than the app takes")]
+    TooLarge,
 }
 
 /// How far the client's body got; shared with whoever waits for the response.
@@ -32,6 +43,7 @@ pub(crate) struct Progress {
     started: AtomicBool,
     done: AtomicBool,
     broken: AtomicBool,
+    too_large: AtomicBool,
     /// The router wants more of the body and the client has not sent it.
     waiting: AtomicBool,
     /// When the last bytes came, [`clock::millis`].
@@ -39,13 +51,18 @@ pub(crate) struct Progress {
 }
 
 impl Upload {
-    pub(crate) fn new(inner: Incoming) -> Upload {
+    /// `most`: bytes that may come, if the client has not said how many do.
+    pub(crate) fn new(inner: Incoming, most: Option<u64>) -> Upload {
         if inner.is_end_stream() {
             return Upload::Empty;
         }
         let progress = Arc::new(Progress::default());
         progress.last.store(clock::millis(), Relaxed);
-        Upload::Stream { inner, progress }
+        Upload::Stream {
+            inner,
+            progress,
+            left: most.unwrap_or(u64::MAX),
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -76,6 +93,11 @@ impl Progress {
         self.broken.load(Relaxed)
     }
 
+    /// More came than the app takes.
+    pub(crate) fn too_large(&self) -> bool {
+        self.too_large.load(Relaxed)
+    }
+
     /// Whether it is the client that keeps everybody waiting.
     pub(crate) fn is_waiting(&self) -> bool {
         self.waiting.load(Relaxed)
@@ -89,13 +111,18 @@ impl Progress {
 
 impl Body for Upload {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = UploadError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Upload::Stream { inner, progress } = self.get_mut() else {
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        let Upload::Stream {
+            inner,
+            progress,
+            left,
+        } = self.get_mut()
+        else {
             return Poll::Ready(None);
         };
         progress.started.store(true, Relaxed);
@@ -103,10 +130,20 @@ impl Body for Upload {
         match &polled {
             Poll::Pending => {
                 progress.waiting.store(true, Relaxed);
-                return polled;
+                return Poll::Pending;
             }
             Poll::Ready(Some(Err(_))) => progress.broken.store(true, Relaxed),
-            Poll::Ready(Some(Ok(_))) | Poll::Ready(None) => {}
+            Poll::Ready(Some(Ok(frame))) => {
+                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                match left.checked_sub(length) {
+                    Some(rest) => *left = rest,
+                    None => {
+                        progress.too_large.store(true, Relaxed);
+                        return Poll::Ready(Some(Err(UploadError::TooLarge)));
+                    }
+                }
+            }
+            Poll::Ready(None) => {}
         }
         progress.waiting.store(false, Relaxed);
         progress.last.store(clock::millis(), Relaxed);
@@ -117,7 +154,7 @@ impl Body for Upload {
         if is_last || inner.is_end_stream() {
             progress.done.store(true, Relaxed);
         }
-        polled
+        polled.map_err(UploadError::Client)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -4,13 +4,15 @@
 mod rig;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use rig::*;
-use ropewalk_api_types::router::{AppRoute, EdgePolicy, Table, ToRouter};
+use ropewalk_api_types::router::{AppRoute, EdgePolicy, RateLimit, Table, ToRouter};
+use ropewalk_model::edge::BasicAuth;
 use ropewalk_router::{AUTHORITY_CERTIFICATE, Limits};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// A table of one app with a policy, found at `app.test` and `shop.localhost`.
@@ -144,4 +146,120 @@ async fn addresses_that_are_not_trusted_get_a_page() {
         line.contains("fwd=\"192.0.2.7,127.0.0.1\" dyno= "),
         "{line}"
     );
+}
+
+#[tokio::test]
+async fn a_password_is_asked_for_and_goes_no_further() {
+    let dyno = Dyno::hello("secret").await;
+    let auth = BasicAuth::new("dev", "hunter2hunter2", [5; 16]).unwrap();
+    let policy = EdgePolicy {
+        basic_auth: Some(auth.kept().into()),
+        ..EdgePolicy::default()
+    };
+    let rig = Rig::fixed(asks(policy, &dyno), Limits::default()).await;
+    let answer = rig.get("app.test", "/").await;
+    assert_eq!(status(&answer), 401, "{answer}");
+    assert_eq!(
+        header(&answer, "www-authenticate"),
+        Some("Basic realm=\"This application\", charset=\"UTF-8\"")
+    );
+    // dev:hunter2hunter2
+    let request = "GET / HTTP/1.1\r\nHost: app.test\r\nAuthorization: Basic ZGV2Omh1bnRlcjJodW50ZXIy\r\n\
+                   Connection: close\r\n\r\n";
+    let answer = rig.send(request).await;
+    assert_eq!((status(&answer), body(&answer)), (200, "secret"));
+    assert_eq!(header(&dyno.last_head(), "authorization"), None);
+    rig.log.with("status=200").await;
+    let lines = rig.log.lines().join("\n");
+    let asked = "at=info edge=basic-auth desc=\"User and password asked for\"";
+    assert!(lines.contains(asked), "{lines}");
+    assert!(!lines.contains("ZGV2"), "{lines}");
+}
+
+#[tokio::test]
+async fn an_address_that_comes_too_often_is_told_to_wait() {
+    let server = Server::new();
+    let rig = Rig::linked(&server, Limits::default());
+    let mut link = server.rise().await;
+    let dyno = Dyno::hello("busy").await;
+    let policy = EdgePolicy {
+        rate_limit: Some(RateLimit {
+            requests: 1,
+            seconds: 3_600,
+            burst: 2,
+        }),
+        ..EdgePolicy::default()
+    };
+    link.apply(asks(policy.clone(), &dyno)).await;
+    for _ in 0..2 {
+        assert_eq!(status(&rig.get("app.test", "/").await), 200);
+    }
+    let answer = rig.get("app.test", "/").await;
+    assert_eq!(status(&answer), 429, "{answer}");
+    let wait: u64 = header(&answer, "retry-after").unwrap().parse().unwrap();
+    assert!((3_590..=3_600).contains(&wait), "{wait}");
+    // What was spent is remembered when the table changes.
+    let mut table = asks(policy, &dyno);
+    table.generation = 2;
+    link.apply(table).await;
+    assert_eq!(status(&rig.get("app.test", "/").await), 429);
+    assert_eq!(dyno.count(), 2);
+    let lines = link.log(4).await;
+    let start =
+        "at=warning edge=rate-limit desc=\"Too many requests from this address\" method=GET ";
+    assert!(lines[2].text.starts_with(start), "{:?}", lines[2]);
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_refused_by_its_length_or_on_its_way() {
+    // Reads requests whose body comes in chunks; one that is not whole is not answered.
+    let whole = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&whole);
+    let addr = raw_dyno(move |mut stream| {
+        let counted = Arc::clone(&counted);
+        async move {
+            let mut text = String::new();
+            let mut chunk = [0; 4096];
+            while !text.ends_with("0\r\n\r\n") {
+                match stream.read(&mut chunk).await {
+                    Ok(0) | Err(_) => return,
+                    Ok(count) => text.push_str(&String::from_utf8_lossy(&chunk[..count])),
+                }
+            }
+            counted.fetch_add(1, SeqCst);
+            let answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwhole";
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    })
+    .await;
+    let policy = EdgePolicy {
+        max_body: Some(10),
+        ..EdgePolicy::default()
+    };
+    let route = AppRoute {
+        edge: Some(Box::new(policy)),
+        ..app(&[addr])
+    };
+    let rig = Rig::fixed(table(1, route), Limits::default()).await;
+    let head = "POST / HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n";
+    let answer = rig
+        .send(&format!("{head}Content-Length: 11\r\n\r\nhello hello"))
+        .await;
+    assert_eq!(status(&answer), 413, "{answer}");
+    let line = rig.log.with("edge=max-body").await;
+    let start = "at=warning edge=max-body desc=\"Request too large\" method=POST ";
+    assert!(line.starts_with(start), "{line}");
+    assert!(
+        line.contains("dyno= connect= service= status=413"),
+        "{line}"
+    );
+
+    let chunked =
+        |chunks: &str| format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n");
+    let answer = rig.send(&chunked("5\r\nhello\r\n5\r\nhello\r\n")).await;
+    assert_eq!((status(&answer), body(&answer)), (200, "whole"));
+    let answer = rig.send(&chunked("5\r\nhello\r\n6\r\n hello\r\n")).await;
+    assert_eq!(status(&answer), 413, "{answer}");
+    assert_eq!(whole.load(SeqCst), 1);
+    rig.log.with("dyno=web.1 connect=0ms service=").await;
 }

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use futures_util::{SinkExt, StreamExt};
 use jiff::Timestamp;
 use ropewalk_api_types::router::{
-    AppRoute, AppStats, Certificate, Certificates, EdgePolicy, MAX_LINE, Table, Target, ToRouter,
-    ToServer, Upstream, WhenEmpty,
+    AppRoute, AppStats, Certificate, Certificates, EdgePolicy, MAX_LINE, RateLimit, Table, Target,
+    ToRouter, ToServer, Upstream, WhenEmpty,
 };
 use ropewalk_logs::Logs;
 use ropewalk_model::dyno::PORT;
@@ -440,16 +440,20 @@ fn route(app: &AppWorld, world: &World) -> AppRoute {
 
 /// A policy as the router is told it; nothing for one that asks for nothing.
 fn edge(policy: &edge::Policy) -> Option<Box<EdgePolicy>> {
+    let trusted = policy.trusted_ips.iter();
+    let trusted = trusted.flat_map(edge::TrustedIps::ranges);
     (!policy.is_empty()).then(|| {
         Box::new(EdgePolicy {
             https_redirect: policy.https_redirect,
-            hsts: policy.hsts.map(|hsts| hsts.seconds()),
-            trusted_ips: policy
-                .trusted_ips
-                .as_ref()
-                .map_or_else(Vec::new, |trusted| {
-                    trusted.ranges().iter().map(ToString::to_string).collect()
-                }),
+            hsts: policy.hsts.map(edge::Hsts::seconds),
+            trusted_ips: trusted.map(ToString::to_string).collect(),
+            basic_auth: policy.basic_auth.as_ref().map(|auth| auth.kept().into()),
+            rate_limit: policy.rate_limit.map(|limit| RateLimit {
+                requests: limit.requests(),
+                seconds: limit.seconds(),
+                burst: limit.burst(),
+            }),
+            max_body: policy.max_body.map(edge::MaxBody::bytes),
         })
     })
 }

@@ -13,10 +13,10 @@ use std::collections::BTreeMap;
 use futures_util::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 use ropewalk_api_types::attach::{FromDyno, ToDyno};
-use ropewalk_api_types::router::EdgePolicy;
+use ropewalk_api_types::router::{EdgePolicy, RateLimit};
 use ropewalk_engine::fake::{Behaviour, Fault};
 use ropewalk_engine::{ContainerId, ContainerSpec, Engine, Exit, OutputStream, Stats, Status};
-use ropewalk_model::edge::{Name, Policy};
+use ropewalk_model::edge::{BasicAuth, Name, Policy};
 use ropewalk_model::release::ReleaseStatus;
 use ropewalk_model::{DynoSize, ProcessType};
 use ropewalk_scheduler::{Attachment, NewInside, NewRun, SchedulerError};
@@ -66,9 +66,13 @@ async fn routers_are_told_what_apps_ask_of_the_edge() {
     let app = rig.app("demo", &["web"], 0).await;
     let server = rig.serve();
     let mut router = support::Router::connect(&server).await;
+    let auth = BasicAuth::new("dev", "hunter2hunter2", [9; 16]).unwrap();
     let mut policy = Policy::default();
     for name in Name::ALL {
-        policy.set(name, name.example()).unwrap();
+        match name {
+            Name::BasicAuth => policy.basic_auth = Some(auth.clone()),
+            _ => policy.set(name, name.example()).unwrap(),
+        }
     }
     let set = rig
         .store
@@ -85,6 +89,13 @@ async fn routers_are_told_what_apps_ask_of_the_edge() {
         https_redirect: true,
         hsts: Some(31_536_000),
         trusted_ips: vec!["192.0.2.0/24".into(), "2001:db8::/32".into()],
+        basic_auth: Some(auth.kept().into()),
+        rate_limit: Some(RateLimit {
+            requests: 10,
+            seconds: 1,
+            burst: 50,
+        }),
+        max_body: Some(10_000_000),
     };
     assert_eq!(*told, wanted);
     let unset = rig

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)] // support code of tests
 
 use jiff::Timestamp;
-use ropewalk_model::edge::{Name, Policy};
+use ropewalk_model::edge::{BasicAuth, Name, Policy};
 use ropewalk_model::{AppId, AppName, ReleaseId, UserId};
 use ropewalk_store::{Key, NewApp, Store};
 use uuid::Uuid;
@@ -43,9 +43,13 @@ async fn policies_are_kept_by_app_and_go_with_it() {
     let key = dir.path().join("key");
     let store = Store::open(&path, Key::open(&key).unwrap()).unwrap();
     let (one, two) = (app(&store, "one").await, app(&store, "two").await);
+    let auth = BasicAuth::new("dev", "hunter2hunter2", [9; 16]).unwrap();
     let mut policy = Policy::default();
     for name in Name::ALL {
-        policy.set(name, name.example()).unwrap();
+        match name {
+            Name::BasicAuth => policy.basic_auth = Some(auth.clone()),
+            _ => policy.set(name, name.example()).unwrap(),
+        }
     }
     assert_eq!(set(&store, one, &policy).await, Name::ALL);
     assert_eq!(set(&store, one, &policy).await, []);
@@ -61,6 +65,14 @@ async fn policies_are_kept_by_app_and_go_with_it() {
     let all = store.read(|view| view.edge_policies()).await.unwrap();
     assert_eq!(all.len(), 1);
     assert_eq!(all[&one], policy);
+
+    // Not even the digest can be read off the disk.
+    let digest = auth.kept();
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(!text.contains(&digest[..32]) && !text.contains("192.0.2.0"));
+    }
 
     store.write(move |tx| tx.delete_app(one)).await.unwrap();
     let all = store.read(|view| view.edge_policies()).await.unwrap();

@@ -5,8 +5,10 @@
 use axum::extract::State as Shared;
 use jiff::Timestamp;
 use ropewalk_api_types::Edge;
-use ropewalk_api_types::edge::EdgeUpdate;
-use ropewalk_model::edge::{EdgeError, Hsts, Name, Policy, TrustedIps};
+use ropewalk_api_types::edge::{self as wire, BasicAuthUser, EdgeUpdate};
+use ropewalk_model::edge::{
+    BasicAuth, EdgeError, Hsts, MaxBody, Name, Policy, RateLimit, TrustedIps,
+};
 use ropewalk_store as store;
 use ropewalk_store::StoreError;
 
@@ -29,7 +31,7 @@ pub(crate) async fn info(
         .store
         .read(move |view| view.edge_policy(id))
         .await?;
-    Ok(ok(&wire(&app, &policy)))
+    Ok(ok(&shown(&app, &policy)))
 }
 
 pub(crate) async fn update(
@@ -61,15 +63,20 @@ pub(crate) async fn update(
         state.ctx.say_who(app.id, &actor.user, &text);
         state.ctx.platform.settled().await;
     }
-    Ok(ok(&wire(&app, &policy)))
+    Ok(ok(&shown(&app, &policy)))
 }
 
 /// What a request changes: the settings and their texts, `None` for those that end. Checked.
-struct Change(Vec<(Name, Option<String>)>);
+#[derive(Default)]
+struct Change {
+    texts: Vec<(Name, Option<String>)>,
+    basic_auth: Option<BasicAuth>,
+}
 
 impl Change {
     fn read(state: &State, asked: EdgeUpdate) -> ApiResult<Self> {
-        let mut change = Self(Vec::new());
+        let mut change = Self::default();
+        let refuse = |error: EdgeError| ApiError::invalid(error.to_string());
         if let Some(on) = asked.https_redirect {
             change.add(Name::HttpsRedirect, on.then(|| "on".to_owned()));
         }
@@ -80,10 +87,26 @@ impl Change {
             let trusted = trusted.filter(|list| !list.is_empty());
             change.add(Name::TrustedIps, trusted.map(|list| list.join(",")));
         }
+        if let Some(limit) = asked.rate_limit {
+            let limit = limit
+                .map(|limit| RateLimit::new(limit.requests, limit.seconds, limit.burst))
+                .transpose()
+                .map_err(refuse)?;
+            change.add(Name::RateLimit, limit.map(|limit| limit.to_string()));
+        }
+        if let Some(size) = asked.max_body_bytes {
+            change.add(Name::MaxBody, size.map(|bytes| bytes.to_string()));
+        }
+        match asked.basic_auth {
+            Some(Some(asked)) => {
+                let auth = BasicAuth::new(&asked.user, &asked.password.0, rand::random());
+                change.basic_auth = Some(auth.map_err(refuse)?);
+            }
+            Some(None) => change.add(Name::BasicAuth, None),
+            None => {}
+        }
         let mut wanted = Policy::default();
-        change
-            .apply(&mut wanted)
-            .map_err(|error| ApiError::invalid(error.to_string()))?;
+        change.apply(&mut wanted).map_err(refuse)?;
         if (wanted.https_redirect || wanted.hsts.is_some()) && !state.ctx.urls.speaks_https() {
             return Err(ApiError::invalid(
                 "This server speaks no HTTPS, so clients could not reach the app. Its administrator gives it a \
@@ -94,26 +117,38 @@ impl Change {
     }
 
     fn add(&mut self, name: Name, text: Option<String>) {
-        self.0.push((name, text));
+        self.texts.push((name, text));
     }
 
     fn apply(&self, policy: &mut Policy) -> Result<(), EdgeError> {
-        for (name, text) in &self.0 {
+        for (name, text) in &self.texts {
             match text {
                 Some(text) => policy.set(*name, text)?,
                 None => policy.unset(*name),
             }
         }
+        if let Some(auth) = &self.basic_auth {
+            policy.basic_auth = Some(auth.clone());
+        }
         Ok(())
     }
 }
 
-fn wire(app: &store::App, policy: &Policy) -> Edge {
+fn shown(app: &store::App, policy: &Policy) -> Edge {
     let trusted = policy.trusted_ips.iter().flat_map(TrustedIps::ranges);
     Edge {
         app: app::named(app),
         https_redirect: policy.https_redirect,
         hsts_max_age: policy.hsts.map(Hsts::seconds),
         trusted_ips: trusted.map(ToString::to_string).collect(),
+        basic_auth: policy.basic_auth.as_ref().map(|auth| BasicAuthUser {
+            user: auth.user().to_owned(),
+        }),
+        rate_limit: policy.rate_limit.map(|limit| wire::RateLimit {
+            requests: limit.requests(),
+            seconds: limit.seconds(),
+            burst: Some(limit.burst()),
+        }),
+        max_body_bytes: policy.max_body.map(MaxBody::bytes),
     }
 }

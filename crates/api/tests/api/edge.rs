@@ -16,7 +16,7 @@ fn settings(mut shown: Value) -> Value {
 
 /// What an app that asks for nothing shows, but for `other`.
 fn nothing_but(other: Value) -> Value {
-    let mut nothing = json!({"https_redirect": false, "hsts_max_age": null, "trusted_ips": []});
+    let mut nothing = json!({"https_redirect": false, "hsts_max_age": null, "trusted_ips": [], "basic_auth": null, "rate_limit": null, "max_body_bytes": null});
     for (key, value) in other.as_object().unwrap() {
         nothing[key] = value.clone();
     }
@@ -133,4 +133,97 @@ async fn trusted_addresses_are_a_list() {
             .expect(200);
         assert_eq!(settings(ended), nothing_but(json!({})));
     }
+}
+
+#[tokio::test]
+async fn a_password_is_taken_and_never_told() {
+    let rig = Rig::new().await;
+    let app = rig.app("demo").await;
+    let body = json!({"basic_auth": {"user": "dev", "password": "hunter2hunter2"}});
+    let set = rig.call("PATCH", PATH, body).await.expect(200);
+    assert!(!set.to_string().contains("hunter2"), "{set}");
+    assert_eq!(
+        settings(set),
+        nothing_but(json!({"basic_auth": {"user": "dev"}}))
+    );
+    let policy = rig.ctx.store.read(move |view| view.edge_policy(app)).await;
+    let auth = policy.unwrap().basic_auth.unwrap();
+    assert!(auth.admits(b"dev:hunter2hunter2") && !auth.admits(b"dev:hunter2hunter3"));
+    for (auth, says) in [
+        (
+            json!({"user": "dev", "password": "hunter2"}),
+            "must have 8 to 128 characters",
+        ),
+        (
+            json!({"user": "a:b", "password": "hunter2hunter2"}),
+            "basic-auth must be a user's name",
+        ),
+        (json!({"user": "dev"}), "password"),
+    ] {
+        let message = rig
+            .call("PATCH", PATH, json!({"basic_auth": auth}))
+            .await
+            .refused(422, "invalid_params");
+        assert!(
+            message.contains(says) && !message.contains("hunter2"),
+            "{message}"
+        );
+    }
+    let ended = rig
+        .call("PATCH", PATH, json!({"basic_auth": null}))
+        .await
+        .expect(200);
+    assert_eq!(settings(ended), nothing_but(json!({})));
+}
+
+#[tokio::test]
+async fn a_rate_has_limits() {
+    let rig = Rig::new().await;
+    rig.app("demo").await;
+    let call = async |limit: Value| rig.call("PATCH", PATH, json!({"rate_limit": limit})).await;
+    let set = call(json!({"requests": 30, "seconds": 60}))
+        .await
+        .expect(200);
+    let wanted = json!({"requests": 30, "seconds": 60, "burst": 30});
+    assert_eq!(settings(set), nothing_but(json!({"rate_limit": wanted})));
+    let wanted = json!({"requests": 5, "seconds": 1, "burst": 100});
+    let set = call(wanted.clone()).await.expect(200);
+    assert_eq!(settings(set), nothing_but(json!({"rate_limit": wanted})));
+    for bad in [
+        json!({"requests": 0, "seconds": 1}),
+        json!({"requests": 10_001, "seconds": 1}),
+        json!({"requests": 1, "seconds": 2}),
+        json!({"requests": 1, "seconds": 1, "burst": 0}),
+    ] {
+        let message = call(bad).await.refused(422, "invalid_params");
+        assert!(
+            message.contains("For example: rate-limit=10/s,burst=50."),
+            "{message}"
+        );
+    }
+    call(json!({"requests": -1, "seconds": 1}))
+        .await
+        .refused(422, "invalid_params");
+    let ended = call(Value::Null).await.expect(200);
+    assert_eq!(settings(ended), nothing_but(json!({})));
+}
+
+#[tokio::test]
+async fn a_size_is_in_bytes() {
+    let rig = Rig::new().await;
+    rig.app("demo").await;
+    let call = async |size: Value| {
+        rig.call("PATCH", PATH, json!({"max_body_bytes": size}))
+            .await
+    };
+    for size in [0, 10_000_000] {
+        let set = call(json!(size)).await.expect(200);
+        assert_eq!(settings(set), nothing_but(json!({"max_body_bytes": size})));
+    }
+    let message = call(json!(2_000_000_000_000u64))
+        .await
+        .refused(422, "invalid_params");
+    assert!(message.contains("For example: max-body=10MB."), "{message}");
+    let ended = call(Value::Null).await.expect(200);
+    assert_eq!(settings(ended), nothing_but(json!({})));
 }

@@ -64,6 +64,10 @@ async fn config_vars_tokens_passwords_and_addresses_are_never_logged() {
             .await;
         assert_eq!(answer.status, status);
     }
+    for user in ["dev", "d:v"] {
+        let auth = json!({"basic_auth": {"user": user, "password": secret}});
+        rig.call("PATCH", "/ropewalk/apps/demo/edge", auth).await;
+    }
     rig.deploy(app, &[("web", "x")]).await;
     rig.call(
         "POST",

@@ -1,21 +1,28 @@
 //! `edge`, `edge:set`, `edge:unset`: what an app asks of the router before a request reaches it.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use ropewalk_client::types::Edge;
-use ropewalk_client::types::edge::EdgeUpdate;
-use ropewalk_model::edge::{EdgeError, Hsts, Name, Policy, TrustedIps};
+use ropewalk_client::types::edge::{self as wire, BasicAuthUpdate, EdgeUpdate};
+use ropewalk_client::types::{Edge, Secret};
+use ropewalk_model::edge::{
+    BasicAuth, EdgeError, Hsts, MaxBody, Name, Policy, RateLimit, TrustedIps,
+};
 
 use crate::cmd::context::{AppArgs, AppJsonArgs, Context, JsonArgs};
 use crate::ui::table::object;
-use crate::ui::{Failure, json};
+use crate::ui::{Failure, json, prompt};
 
 /// What there is to set, for the help of `edge:set`.
 pub(crate) const SETTINGS: &str = "\
 Settings:
   https-redirect=on  Requests over plain HTTP are sent to HTTPS
   hsts=1y            Browsers that came over HTTPS keep to it for so long: 1y, 180d, 12h; 0 makes them forget
-  trusted-ips=LIST   Only these addresses and ranges reach the app: 192.0.2.7,198.51.100.0/24,2001:db8::/32";
+  trusted-ips=LIST   Only these addresses and ranges reach the app: 192.0.2.7,198.51.100.0/24,2001:db8::/32
+  basic-auth=USER    Asks for this user and a password, which is asked for or read from standard input
+  rate-limit=10/s    One client address may make so many requests a second (/s), minute (/m) or hour (/h);
+                     rate-limit=10/s,burst=50 lets 50 come at once
+  max-body=10MB      Requests with a larger body are refused";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct SetArgs {
@@ -60,7 +67,10 @@ pub(crate) async fn show(cx: &Context, args: AppJsonArgs) -> anyhow::Result<Exit
 }
 
 pub(crate) async fn set(cx: &Context, args: SetArgs) -> anyhow::Result<ExitCode> {
-    let (update, names) = parse(&args.settings)?;
+    let (mut update, names) = parse(&args.settings)?;
+    if let Some(Some(auth)) = &mut update.basic_auth {
+        auth.password = Secret(new_password(&auth.user)?);
+    }
     let edge = change(cx, &args.app, "Setting", &update, &names).await?;
     if args.json.json {
         json::print(&cx.out, &edge)?;
@@ -82,6 +92,9 @@ pub(crate) async fn unset(cx: &Context, args: UnsetArgs) -> anyhow::Result<ExitC
             Name::HttpsRedirect => update.https_redirect = Some(false),
             Name::Hsts => update.hsts_max_age = Some(None),
             Name::TrustedIps => update.trusted_ips = Some(None),
+            Name::BasicAuth => update.basic_auth = Some(None),
+            Name::RateLimit => update.rate_limit = Some(None),
+            Name::MaxBody => update.max_body_bytes = Some(None),
         }
         names.push(name);
     }
@@ -126,6 +139,15 @@ fn parse(settings: &[String]) -> anyhow::Result<(EdgeUpdate, Vec<Name>)> {
                 .into());
         };
         let name = name(text)?;
+        names.push(name);
+        if name == Name::BasicAuth {
+            // The password is asked for once everything else is in order.
+            update.basic_auth = Some(Some(BasicAuthUpdate {
+                user: user(value)?.to_owned(),
+                password: Secret(String::new()),
+            }));
+            continue;
+        }
         let mut policy = Policy::default();
         policy.set(name, value).map_err(mistake)?;
         match name {
@@ -135,10 +157,40 @@ fn parse(settings: &[String]) -> anyhow::Result<(EdgeUpdate, Vec<Name>)> {
                 let trusted = policy.trusted_ips.iter().flat_map(TrustedIps::ranges);
                 update.trusted_ips = Some(Some(trusted.map(ToString::to_string).collect()));
             }
+            Name::BasicAuth => {}
+            Name::MaxBody => update.max_body_bytes = Some(policy.max_body.map(MaxBody::bytes)),
+            Name::RateLimit => {
+                update.rate_limit = Some(policy.rate_limit.map(|limit| wire::RateLimit {
+                    requests: limit.requests(),
+                    seconds: limit.seconds(),
+                    burst: Some(limit.burst()),
+                }));
+            }
         }
-        names.push(name);
     }
     Ok((update, names))
+}
+
+/// A command line is read by others on this machine, and kept by the shell.
+fn user(value: &str) -> Result<&str, Failure> {
+    if value.contains(':') {
+        return Err(Failure::usage(
+            "A password does not belong on the command line, where others on this machine see it.",
+        )
+        .hint("Name the user alone, and type the password when asked or pipe it in: ropewalk edge:set basic-auth=USER."));
+    }
+    BasicAuth::new(value, "a password that fits", [0; 16]).map_err(mistake)?;
+    Ok(value)
+}
+
+/// Asked for twice on a terminal, for nobody sees what is typed.
+fn new_password(user: &str) -> anyhow::Result<String> {
+    let password = prompt::ask_secret(&format!("Password for {user}: "))?;
+    BasicAuth::new(user, &password, [0; 16]).map_err(|error| Failure::usage(error.to_string()))?;
+    if std::io::stdin().is_terminal() && prompt::ask_secret("The same again: ")? != password {
+        return Err(Failure::usage("The two passwords differ.").into());
+    }
+    Ok(password)
 }
 
 fn name(text: &str) -> anyhow::Result<Name> {
@@ -153,12 +205,17 @@ fn mistake(error: EdgeError) -> Failure {
 fn told(cx: &Context, edge: &Edge, names: &[Name]) -> anyhow::Result<Vec<(String, String)>> {
     let policy = policy(edge)?;
     let paint = cx.out.paint();
+    let text = |name: Name| match name {
+        Name::BasicAuth => edge.basic_auth.as_ref().map(|auth| auth.user.clone()),
+        _ => policy.text(name),
+    };
     Ok(names
         .iter()
-        .filter_map(|name| Some((paint.key(name.as_str()), policy.text(*name)?)))
+        .filter_map(|name| Some((paint.key(name.as_str()), text(*name)?)))
         .collect())
 }
 
+/// But for the password, which no server tells.
 fn policy(edge: &Edge) -> Result<Policy, EdgeError> {
     Ok(Policy {
         https_redirect: edge.https_redirect,
@@ -167,6 +224,12 @@ fn policy(edge: &Edge) -> Result<Policy, EdgeError> {
             true => None,
             false => Some(edge.trusted_ips.join(",").parse()?),
         },
+        basic_auth: None,
+        rate_limit: edge
+            .rate_limit
+            .map(|limit| RateLimit::new(limit.requests, limit.seconds, limit.burst))
+            .transpose()?,
+        max_body: edge.max_body_bytes.map(MaxBody::new).transpose()?,
     })
 }
 
@@ -187,7 +250,24 @@ mod tests {
         let (update, _) = read("trusted-ips=192.0.2.0/24,2001:db8::1").unwrap();
         let trusted = update.trusted_ips.flatten().unwrap();
         assert_eq!(trusted, ["192.0.2.0/24", "2001:db8::1"]);
-        for bad in ["hsts", "hsts=", "hsts=soon", "=on", "nothing=1"] {
+        assert!(read("basic-auth=dev").is_ok());
+        let (update, _) = read("max-body=512KiB").unwrap();
+        assert_eq!(update.max_body_bytes, Some(Some(524_288)));
+        let (update, _) = read("rate-limit=30/m,burst=5").unwrap();
+        let limit = update.rate_limit.flatten().unwrap();
+        assert_eq!(
+            (limit.requests, limit.seconds, limit.burst),
+            (30, 60, Some(5))
+        );
+        for bad in [
+            "basic-auth=dev:hunter2hunter2",
+            "basic-auth=",
+            "hsts",
+            "hsts=",
+            "hsts=soon",
+            "=on",
+            "nothing=1",
+        ] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

@@ -10,7 +10,7 @@ const PATCH: &str = "PATCH /ropewalk/apps/demo/edge";
 /// Settings as the API shows them, nothing but `other` set.
 fn edge(other: Value) -> Value {
     let mut edge = json!({"app": {"id": ID, "name": "demo"}, "https_redirect": false,
-        "hsts_max_age": null, "trusted_ips": []});
+        "hsts_max_age": null, "trusted_ips": [], "basic_auth": null, "rate_limit": null, "max_body_bytes": null});
     for (key, value) in other.as_object().unwrap() {
         edge[key] = value.clone();
     }
@@ -20,12 +20,13 @@ fn edge(other: Value) -> Value {
 #[test]
 fn what_is_set_is_shown_as_it_is_typed() {
     let all = edge(json!({"https_redirect": true, "hsts_max_age": 31_536_000,
-        "trusted_ips": ["192.0.2.0/24", "::1"]}));
+        "trusted_ips": ["192.0.2.0/24", "::1"], "basic_auth": {"user": "dev"},
+        "rate_limit": {"requests": 10, "seconds": 1, "burst": 50}, "max_body_bytes": 10_000_000}));
     let fake = Fake::new().on(GET, 200, all.clone());
     assert_eq!(
         fake.run(&["edge", "-a", "demo"]),
         ok(
-            "=== \u{2b22} demo edge settings\n\nhttps-redirect: on\nhsts:           1y\ntrusted-ips:    192.0.2.0/24,::1\n",
+            "=== \u{2b22} demo edge settings\n\nhttps-redirect: on\nhsts:           1y\ntrusted-ips:    192.0.2.0/24,::1\nbasic-auth:     dev\nrate-limit:     10/s,burst=50\nmax-body:       10MB\n",
             ""
         )
     );
@@ -120,5 +121,43 @@ fn mistakes_say_what_to_type() {
     assert!(
         help.contains("https-redirect=on  Requests over plain HTTP"),
         "{help}"
+    );
+}
+
+#[test]
+fn a_password_comes_by_standard_input_and_never_by_the_command_line() {
+    let set = edge(json!({"basic_auth": {"user": "dev"}}));
+    let fake = Fake::new().on(PATCH, 200, set);
+    let token = [("ROPEWALK_TOKEN", "secret-token")];
+    let args = ["edge:set", "basic-auth=dev", "-a", "demo"];
+    assert_eq!(
+        fake.run_with(&args, "hunter2hunter2\n", &token),
+        ok(
+            "basic-auth: dev\n",
+            "Setting basic-auth on \u{2b22} demo... done\n"
+        )
+    );
+    assert_eq!(
+        fake.requests(),
+        [format!(
+            "{PATCH} {{\"basic_auth\":{{\"user\":\"dev\",\"password\":\"hunter2hunter2\"}}}}"
+        )]
+    );
+    let ran = fake.run(&["edge:set", "basic-auth=dev:hunter2hunter2", "-a", "demo"]);
+    assert_eq!(
+        ran,
+        failed(
+            2,
+            " \u{25b8}    A password does not belong on the command line, where others on this machine see it.\n \u{25b8}    Name the user alone, and type the password when asked or pipe it in: ropewalk edge:set basic-auth=USER.\n"
+        )
+    );
+    let short = " \u{25b8}    The password of basic-auth must have 8 to 128 characters, all of which can be typed.\n";
+    assert_eq!(fake.run_with(&args, "hunter2\n", &token), failed(2, short));
+    assert!(fake.requests().is_empty());
+    let unset = fake.run(&["edge:unset", "basic-auth", "-a", "demo"]);
+    assert_eq!(unset.code, 0);
+    assert_eq!(
+        fake.requests(),
+        [format!("{PATCH} {{\"basic_auth\":null}}")]
     );
 }
