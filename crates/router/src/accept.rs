@@ -18,6 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::alarm::{self, Alarms};
+use crate::challenge;
 use crate::pace::Streams;
 use crate::proxy;
 use crate::rendezvous;
@@ -140,6 +141,8 @@ async fn greet_tls(
     // nothing may have come for a terminal.
     let agreed = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
     match agreed.as_deref() {
+        // The handshake was all that was wanted.
+        Some(challenge::PROTOCOL) => {}
         Some(b"http/1.1") => serve_http1(router, peer, stream).await,
         agreed => {
             let http2 = agreed == Some(b"h2");

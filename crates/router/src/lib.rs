@@ -1,7 +1,7 @@
 //! The data plane: takes every request of every app, finds its dyno, and streams both ways.
 //!
 //! # Layout
-//! A request goes through `accept` (sockets, HTTP/1 and 2; `tls`, `sniff`, `stall`, `pace`, `alarm`, `seldom`), `proxy` (the straight
+//! A request goes through `accept` (sockets, HTTP/1 and 2; `tls`, `challenge`, `sniff`, `stall`, `pace`, `alarm`, `seldom`), `proxy` (the straight
 //! line), `request` (its head), `table` (host to app), `hold` (while an app boots), `balance` (which
 //! dyno; `health`: may it), `line` (while none has a place), `pool` (a connection), `exchange` (one attempt), `relay` and `upload` (the bodies) or
 //! `tunnel` (after an upgrade), and ends in `access` (its record) or `pages` (our own answer, with
@@ -17,6 +17,7 @@ mod affinity;
 mod alarm;
 mod authority;
 pub mod balance;
+mod challenge;
 mod clock;
 mod code;
 mod config;
