@@ -92,6 +92,7 @@ pub(crate) async fn update(
         .store
         .write(move |tx| tx.set_domain_certificate(id, endpoint, Timestamp::now()))
         .await?;
+    state.ctx.platform.acm_changed();
     state.ctx.platform.certificates_settled().await;
     Ok(ok(&find(&state, &app, &domain.hostname).await?))
 }
@@ -124,6 +125,7 @@ pub(crate) async fn delete(
 /// Both at once: the host's way, and its certificate.
 async fn serve_by_it(state: &State) {
     let platform = &state.ctx.platform;
+    platform.acm_changed();
     tokio::join!(platform.certificates_settled(), platform.settled());
 }
 
@@ -152,6 +154,12 @@ async fn certificate_for(
         }
         found => found?,
     };
+    if row.acm {
+        return Err(ApiError::invalid(format!(
+            "The certificate {} was got by the platform for one domain, and serves no other.",
+            row.name
+        )));
+    }
     if !certificate::covers(&row.certificate_chain, hostname)? {
         return Err(ApiError::invalid(format!(
             "The certificate {} is not good for {hostname}.",
@@ -219,8 +227,8 @@ fn custom(
         kind: DomainKind::Custom,
         // Ready at once: the router takes it from the next table on.
         status: "none".to_owned(),
-        acm_status: None,
-        acm_status_reason: None,
+        acm_status: row.acm_status.map(|status| status.as_str().to_owned()),
+        acm_status_reason: row.acm_status_reason.clone(),
         sni_endpoint: endpoint.map(|one| Named {
             id: one.id,
             name: one.name.clone(),

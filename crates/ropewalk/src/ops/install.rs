@@ -20,6 +20,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::DEFAULT_DATA;
+use super::acme::AcmeArgs;
 use super::data::{Data, replace};
 use crate::ui::Printer;
 
@@ -46,6 +47,8 @@ pub(crate) struct Install {
     #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "2222",
         value_parser = clap::value_parser!(u16).range(1..))]
     ssh: Option<u16>,
+    #[command(flatten)]
+    acme: AcmeArgs,
 }
 
 impl Install {
@@ -54,6 +57,7 @@ impl Install {
             Some(domain) => domain::checked(domain)?,
             None => domain::of_this_server()?,
         };
+        let acme = self.acme.for_unit()?;
         let printer = Printer::for_process();
         let staged = self.root.clone();
         if staged.is_none() {
@@ -79,7 +83,7 @@ impl Install {
         printer.line(&format!("-----> Installing {BINARY}"))?;
         install_binary(&below(BINARY))?;
         let tls = self.tls(&below)?;
-        for (name, text) in units::units(&domain, tls, self.ssh) {
+        for (name, text) in units::units(&domain, tls, self.ssh, &acme) {
             write(&below(UNITS).join(name), &text)?;
         }
         Data::open(&below(DEFAULT_DATA))?;
@@ -223,6 +227,7 @@ mod tests {
             cert: Some(pem.clone()),
             key: Some(pem.clone()),
             ssh: Some(2222),
+            acme: AcmeArgs::default(),
         };
         install().run().await?;
         let times = || -> Result<Vec<SystemTime>> {
@@ -257,6 +262,7 @@ mod tests {
             cert: None,
             key: None,
             ssh: None,
+            acme: AcmeArgs::default(),
         };
         assert!(install.run().await.is_err());
         assert_eq!(fs::read_dir(folder.path())?.count(), 0);

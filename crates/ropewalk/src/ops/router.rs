@@ -11,7 +11,7 @@ use clap::Args;
 use ropewalk_router::{Config, Counters, Limits, Listeners, Source, TlsFiles, fixed_table};
 
 use super::DataArg;
-use super::data::{Data, write_pid};
+use super::data::{Data, ROUTER_CERTIFICATES, write_pid};
 
 /// Folder of the local authority in the data directory.
 const LOCAL_TLS: &str = "tls";
@@ -53,7 +53,7 @@ impl RouterCommand {
             Source::Link {
                 socket: data.socket("router.sock"),
                 table_file: data.path("router/table.json"),
-                certificates_file: data.path("router/certificates.json"),
+                certificates_file: data.path(ROUTER_CERTIFICATES),
             }
         } else {
             Source::Fixed {

@@ -3,8 +3,14 @@
 use super::BINARY;
 use crate::ops::DEFAULT_DATA;
 
-/// Every unit's file name and text. `domain` must have been checked. `ssh`: the port on which git speaks SSH.
-pub(super) fn units(domain: &str, tls: bool, ssh: Option<u16>) -> Vec<(&'static str, String)> {
+/// Every unit's file name and text. `domain` must have been checked. `ssh`: the port on which git speaks SSH. `acme`:
+/// options of the server, with a blank in front.
+pub(super) fn units(
+    domain: &str,
+    tls: bool,
+    ssh: Option<u16>,
+    acme: &str,
+) -> Vec<(&'static str, String)> {
     let https = if tls { " --https --port 443" } else { "" };
     let ssh = ssh.map_or_else(String::new, |port| format!(" --ssh [::]:{port}"));
     let cert = if tls {
@@ -28,7 +34,7 @@ pub(super) fn units(domain: &str, tls: bool, ssh: Option<u16>) -> Vec<(&'static 
                  StartLimitIntervalSec=0\n\n\
                  [Service]\n\
                  Type=notify\n\
-                 ExecStart={BINARY} server --data {DEFAULT_DATA} --domain {domain}{https}{ssh}\n\
+                 ExecStart={BINARY} server --data {DEFAULT_DATA} --domain {domain}{https}{ssh}{acme}\n\
                  Environment=MALLOC_ARENA_MAX=2\n\
                  Restart=always\n\
                  RestartSec=1\n\
@@ -102,7 +108,12 @@ mod tests {
 
     #[test]
     fn sockets_are_held_by_systemd_and_the_router_restarts_at_once() {
-        let units = units("example.com", true, Some(2222));
+        let units = units(
+            "example.com",
+            true,
+            Some(2222),
+            " --acme-email ops@example.com",
+        );
         let router = text(&units, "ropewalk-router.service");
         assert!(router.contains("Sockets=ropewalk-http.socket ropewalk-https.socket\n"));
         assert!(router.contains("RestartSec=100ms\n"));
@@ -116,14 +127,14 @@ mod tests {
         assert!(https.contains("TriggerLimitIntervalSec=0\n"));
         assert!(server.contains(
             "ExecStart=/usr/local/bin/ropewalk server --data /var/lib/ropewalk \
-             --domain example.com --https --port 443 --ssh [::]:2222\n"
+             --domain example.com --https --port 443 --ssh [::]:2222 --acme-email ops@example.com\n"
         ));
         assert!(server.contains("\nOOMPolicy=continue\n"));
     }
 
     #[test]
     fn without_a_certificate_only_port_80_is_served() {
-        let units = units("example.com", false, None);
+        let units = units("example.com", false, None, "");
         assert_eq!(text(&units, "ropewalk-https.socket"), "");
         assert!(text(&units, "ropewalk-http.socket").contains("ListenStream=80\n"));
         assert!(units.iter().all(|(_, text)| {
@@ -135,7 +146,7 @@ mod tests {
 
     #[test]
     fn every_line_is_a_section_a_setting_or_a_comment() {
-        for (name, text) in units("example.com", true, Some(22)) {
+        for (name, text) in units("example.com", true, Some(22), "") {
             for line in text.lines().filter(|line| !line.is_empty()) {
                 let section = line.starts_with('[') && line.ends_with(']');
                 let setting = line
