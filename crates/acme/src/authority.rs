@@ -7,6 +7,7 @@ use instant_acme::{
 };
 use jiff::{SignedDuration, Timestamp};
 use ropewalk_store::{AcmeAccount, Store};
+use rustls::RootCertStore;
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
@@ -51,8 +52,12 @@ pub(crate) struct Authority {
 }
 
 impl Authority {
-    pub(crate) fn new(settings: Settings, store: Store) -> Result<Self, rustls::Error> {
-        let http = Http::new(settings.roots.clone())?;
+    pub(crate) fn new(mut settings: Settings, store: Store) -> Result<Self, rustls::Error> {
+        // Needed here alone, and not small.
+        let http = Http::new(std::mem::replace(
+            &mut settings.roots,
+            RootCertStore::empty(),
+        ))?;
         Ok(Self {
             settings,
             store,
@@ -101,38 +106,8 @@ impl Authority {
 
     /// When the authority would have this certificate renewed.
     pub(crate) async fn window(&self, id: Option<CertificateIdentifier<'static>>) -> Asked {
-        let [soon, late] = WINDOW_AGAIN;
-        let again = |wait: SignedDuration| {
-            let now = Timestamp::now();
-            now.checked_add(wait).unwrap_or(now)
-        };
-        let none = |wait| Asked::At {
-            window: None,
-            again: again(wait),
-        };
-        let (Some(id), Ok(account)) = (id, self.account().await) else {
-            return none(soon);
-        };
-        match account.renewal_info(&id).await {
-            Ok((info, wait)) => {
-                let time = |seconds| Timestamp::from_second(seconds).ok();
-                let start = time(info.suggested_window.start.unix_timestamp());
-                let end = time(info.suggested_window.end.unix_timestamp());
-                let wait = SignedDuration::try_from(wait).unwrap_or(late);
-                Asked::At {
-                    window: start
-                        .zip(end)
-                        .filter(|(start, end)| start < end)
-                        .map(|(start, end)| Window { start, end }),
-                    again: again(wait.clamp(soon, late)),
-                }
-            }
-            Err(Error::Unsupported(_)) => none(late),
-            Err(error) => {
-                tracing::debug!(%error, "The authority says nothing about a renewal.");
-                none(soon)
-            }
-        }
+        let account = self.account().await;
+        window(account.ok(), id, Timestamp::now()).await
     }
 
     async fn open(&self, kept: AcmeAccount) -> Result<Account, Failure> {
@@ -199,6 +174,42 @@ impl Authority {
     }
 }
 
+async fn window(
+    account: Option<Account>,
+    id: Option<CertificateIdentifier<'static>>,
+    now: Timestamp,
+) -> Asked {
+    let [soon, late] = WINDOW_AGAIN;
+    let again = |wait: SignedDuration| now.checked_add(wait).unwrap_or(now);
+    let none = |wait| Asked::At {
+        window: None,
+        again: again(wait),
+    };
+    let (Some(account), Some(id)) = (account, id) else {
+        return none(soon);
+    };
+    match account.renewal_info(&id).await {
+        Ok((info, wait)) => {
+            let time = |seconds| Timestamp::from_second(seconds).ok();
+            let start = time(info.suggested_window.start.unix_timestamp());
+            let end = time(info.suggested_window.end.unix_timestamp());
+            let wait = SignedDuration::try_from(wait).unwrap_or(late);
+            Asked::At {
+                window: start
+                    .zip(end)
+                    .filter(|(start, end)| start < end)
+                    .map(|(start, end)| Window { start, end }),
+                again: again(wait.clamp(soon, late)),
+            }
+        }
+        Err(Error::Unsupported(_)) => none(late),
+        Err(error) => {
+            tracing::debug!(%error, "The authority says nothing about a renewal.");
+            none(soon)
+        }
+    }
+}
+
 /// How long the library is to wait for the authority: it answers within seconds, or its queue is long.
 pub(crate) const POLL: instant_acme::RetryPolicy = instant_acme::RetryPolicy::new()
     .initial_delay(Duration::from_millis(250))
@@ -208,4 +219,124 @@ pub(crate) const POLL: instant_acme::RetryPolicy = instant_acme::RetryPolicy::ne
 pub(crate) fn is_bad_nonce(error: &Error) -> bool {
     matches!(error, Error::Api(problem)
         if problem.r#type.as_deref() == Some("urn:ietf:params:acme:error:badNonce"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+
+    use bytes::Bytes;
+    use http_body_util::Full;
+    use instant_acme::{BodyWrapper, BytesResponse, HttpClient};
+
+    use super::*;
+
+    /// An authority that answers this, with that header, when a renewal is asked about.
+    #[derive(Clone)]
+    struct Says {
+        renewal: Option<&'static str>,
+        body: &'static str,
+        wait: &'static str,
+    }
+
+    impl HttpClient for Says {
+        fn request(
+            &self,
+            request: http::Request<BodyWrapper<Bytes>>,
+        ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
+            let url = |name: &str| format!("https://ca.test/{name}");
+            let directory = serde_json::json!({
+                "newNonce": url("nonce"), "newAccount": url("account"), "newOrder": url("order"),
+                "renewalInfo": self.renewal.map(url),
+            });
+            let path = request.uri().path();
+            let (status, body) = match path {
+                "/directory" => (200, directory.to_string()),
+                "/account" => (201, "{}".to_owned()),
+                path if path.starts_with("/renewal/") => (200, self.body.to_owned()),
+                _ => (200, String::new()),
+            };
+            let answer = http::Response::builder()
+                .status(status)
+                .header("replay-nonce", "n")
+                .header("location", url("account/1"))
+                .header("retry-after", self.wait)
+                .body(Full::new(Bytes::from(body)));
+            Box::pin(async move { Ok(BytesResponse::from(answer?)) })
+        }
+    }
+
+    async fn ask(says: Says) -> Asked {
+        let new = NewAccount {
+            contact: &[],
+            terms_of_service_agreed: true,
+            only_return_existing: false,
+        };
+        let (account, _) = Account::builder_with_http(Box::new(says))
+            .create(&new, "https://ca.test/directory".to_owned(), None)
+            .await
+            .unwrap();
+        let id = CertificateIdentifier {
+            authority_key_identifier: "aki".into(),
+            serial: "serial".into(),
+        };
+        window(Some(account), Some(id), now()).await
+    }
+
+    fn now() -> Timestamp {
+        "2026-06-01T12:00:00Z".parse().unwrap()
+    }
+
+    fn at(window: Option<[&str; 2]>, again: &str) -> Asked {
+        Asked::At {
+            window: window.map(|[start, end]| Window {
+                start: start.parse().unwrap(),
+                end: end.parse().unwrap(),
+            }),
+            again: again.parse().unwrap(),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_authority_says_when_a_certificate_is_to_be_renewed() {
+        let window = r#"{"suggestedWindow":{"start":"2026-07-01T00:00:00Z","end":"2026-07-03T00:00:00+01:00"}}"#;
+        let says = |renewal, body, wait| Says {
+            renewal,
+            body,
+            wait,
+        };
+        // A wait of the library's clock is less by some microseconds.
+        let Asked::At {
+            window: Some(found),
+            again,
+        } = ask(says(Some("renewal"), window, "21600")).await
+        else {
+            panic!("a window");
+        };
+        assert_eq!(found.start, "2026-07-01T00:00:00Z".parse().unwrap());
+        assert_eq!(found.end, "2026-07-02T23:00:00Z".parse().unwrap());
+        let wait = again.duration_since(now()).as_secs();
+        assert!((21_590..=21_600).contains(&wait), "{wait}");
+        // Not more often than once an hour, and at least once a day.
+        let dates = Some(["2026-07-01T00:00:00Z", "2026-07-02T23:00:00Z"]);
+        for (wait, again) in [
+            ("1", "2026-06-01T13:00:00Z"),
+            ("99999999", "2026-06-02T12:00:00Z"),
+        ] {
+            assert_eq!(
+                ask(says(Some("renewal"), window, wait)).await,
+                at(dates, again)
+            );
+        }
+        // What makes no sense is none.
+        let backwards =
+            r#"{"suggestedWindow":{"start":"2026-07-03T00:00:00Z","end":"2026-07-01T00:00:00Z"}}"#;
+        let none = at(None, "2026-06-01T13:00:00Z");
+        assert_eq!(ask(says(Some("renewal"), backwards, "1")).await, none);
+        assert_eq!(ask(says(Some("renewal"), "nonsense", "1")).await, none);
+        assert_eq!(ask(says(Some("renewal"), window, "")).await, none);
+        // One that never says is asked once a day.
+        let never = at(None, "2026-06-02T12:00:00Z");
+        assert_eq!(ask(says(None, window, "1")).await, never);
+    }
 }

@@ -1,6 +1,6 @@
 //! Certificates that the platform gets by itself: how far it is with a domain, and how a name is proven.
 
-/// How far the platform is with a domain's certificate. The words are Heroku's.
+/// How far the platform is with a domain's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AcmStatus {
     /// Nothing went wrong yet, and there is no certificate yet.

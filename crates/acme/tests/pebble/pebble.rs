@@ -1,12 +1,17 @@
 //! Pebble and its name server, on free ports of loopback, ended with the test.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::RootCertStore;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, ServerName};
 use serde_json::json;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
@@ -134,9 +139,36 @@ impl Pebble {
         self.dir.path().join("ca.pem")
     }
 
-    /// Where it gives away the root of what it issues.
-    pub(crate) fn management(&self) -> SocketAddr {
-        SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports.management))
+    /// The root of what it issues.
+    pub(crate) async fn issuer(&self) -> RootCertStore {
+        let mut own = RootCertStore::empty();
+        own.add(CertificateDer::from_pem_file(self.ca_file()).unwrap())
+            .unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(own)
+            .with_no_client_auth();
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.ports.management))
+            .await
+            .unwrap();
+        let mut client = tokio_rustls::TlsConnector::from(Arc::new(config))
+            .connect(ServerName::try_from("localhost").unwrap(), stream)
+            .await
+            .unwrap();
+        client
+            .write_all(b"GET /roots/0 HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            .await
+            .unwrap();
+        let mut answer = Vec::new();
+        // It may end without saying so.
+        let _ = client.read_to_end(&mut answer).await;
+        let mut issuer = RootCertStore::empty();
+        issuer
+            .add(CertificateDer::from_pem_slice(&answer).unwrap())
+            .unwrap();
+        issuer
     }
 
     /// Where records are set.

@@ -18,10 +18,8 @@ use ropewalk_scheduler::{Platform, Routes};
 use ropewalk_store::{AcmeOrder, Key, NewApp, SniEndpoint, Store};
 use ropewalk_telemetry::Shutdown;
 use rustls::RootCertStore;
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::ServerName;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixListener};
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -122,7 +120,7 @@ impl Rig {
             policy: means.policy,
         })
         .unwrap();
-        let issuer = issuer(&pebble).await;
+        let issuer = pebble.issuer().await;
         let running = acme.clone();
         tasks.spawn(async move { running.run(Shutdown::new()).await });
         let mut rig = Self {
@@ -319,25 +317,6 @@ async fn connect(addr: std::net::SocketAddr, host: &str, roots: RootCertStore) -
         .connect(ServerName::try_from(host.to_owned()).unwrap(), stream)
         .await
         .ok()
-}
-
-/// The root of what the authority issues.
-async fn issuer(pebble: &Pebble) -> RootCertStore {
-    let own = roots(Some(&pebble.ca_file())).unwrap();
-    let mut client = connect(pebble.management(), "localhost", own)
-        .await
-        .unwrap();
-    client
-        .write_all(b"GET /roots/0 HTTP/1.0\r\nHost: localhost\r\n\r\n")
-        .await
-        .unwrap();
-    let mut answer = Vec::new();
-    let _ = client.read_to_end(&mut answer).await;
-    let mut issuer = RootCertStore::empty();
-    issuer
-        .add(CertificateDer::from_pem_slice(&answer).unwrap())
-        .unwrap();
-    issuer
 }
 
 /// Asks again and again until there is an answer.

@@ -4,6 +4,7 @@ use axum::extract::State as Shared;
 use jiff::Timestamp;
 use ropewalk_api_types::domain::{DomainCreate, DomainKind, DomainUpdate};
 use ropewalk_api_types::{Domain, Named};
+use ropewalk_model::acm::AcmStatus;
 use ropewalk_store as store;
 use uuid::Uuid;
 
@@ -227,7 +228,7 @@ fn custom(
         kind: DomainKind::Custom,
         // Ready at once: the router takes it from the next table on.
         status: "none".to_owned(),
-        acm_status: row.acm_status.map(|status| status.as_str().to_owned()),
+        acm_status: row.acm_status.map(acm_status),
         acm_status_reason: row.acm_status_reason.clone(),
         sni_endpoint: endpoint.map(|one| Named {
             id: one.id,
@@ -236,6 +237,15 @@ fn custom(
         created_at: row.created_at,
         updated_at: row.updated_at,
     }
+}
+
+/// The word that Heroku's CLI waits for is another one than it prints as good.
+fn acm_status(status: AcmStatus) -> String {
+    match status {
+        AcmStatus::Ok => "cert issued",
+        status => status.as_str(),
+    }
+    .to_owned()
 }
 
 fn own_host(ctx: &Context, app: &store::App) -> String {

@@ -160,7 +160,7 @@ async fn the_platform_gets_certificates_for_an_app_that_wants_it() {
         .get("/apps/demo/domains/www.example.com")
         .await
         .expect(200);
-    assert_eq!(domain["acm_status"], "ok");
+    assert_eq!(domain["acm_status"], "cert issued");
     assert_eq!(domain["sni_endpoint"]["name"], "acm-1");
     let endpoint = "/apps/demo/sni-endpoints/acm-1";
     let shown = rig.get(endpoint).await.expect(200);

@@ -12,6 +12,9 @@ use crate::cmd::context::{AppArgs, Context, JsonArgs};
 use crate::ui::table::Table;
 use crate::ui::{Failure, json, time};
 
+/// What the API says of a domain that has its certificate.
+const ISSUED: &str = "cert issued";
+
 /// Between two looks while waiting, and for all of it.
 const POLL: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -171,7 +174,7 @@ async fn wait(cx: &Context, client: &Client, app: &str) -> anyhow::Result<()> {
         }
         // One that is served with a certificate of its own has no status.
         let is_on_its_way = |domain: &Domain| match domain.acm_status.as_deref() {
-            Some(status) => status != "ok",
+            Some(status) => status != ISSUED && status != "ok",
             None => domain.sni_endpoint.is_none(),
         };
         if !domains.iter().any(is_on_its_way) {
@@ -222,7 +225,7 @@ fn status(domain: &Domain, endpoints: &[SniEndpoint]) -> &'static str {
         _ if is_brought => "Own Certificate",
         None | Some("pending") => "Waiting",
         Some("verified") => "In Progress",
-        Some("ok") => "OK",
+        Some(ISSUED | "ok") => "OK",
         Some("failing") => "Failing",
         Some("failed") => "Failed",
         Some(_) => "Unknown",

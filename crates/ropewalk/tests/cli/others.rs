@@ -490,7 +490,7 @@ fn automatic_certificates_are_shown_with_what_holds_them_up() {
     demo["acm"] = true.into();
     let www = custom_domain(
         "www.example.com",
-        "ok".into(),
+        "cert issued".into(),
         Value::Null,
         json!({"id": ID, "name": "acm-1"}),
     );
@@ -580,7 +580,7 @@ fn automatic_certificates_are_switched() {
         .on(
             "GET /apps/demo/domains",
             200,
-            waiting("ok", json!({"id": ID, "name": "acm-1"})),
+            waiting("cert issued", json!({"id": ID, "name": "acm-1"})),
         );
     assert_eq!(
         fake.run(&["certs:auto:enable", "--wait", "-a", "demo"]),
