@@ -1,3 +1,22 @@
+CREATE TABLE acme_accounts (
+    directory   TEXT PRIMARY KEY,
+    -- Sealed: the key is in it.
+    credentials BLOB NOT NULL,
+    email       TEXT,
+    created_at  TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE acme_orders (
+    id        TEXT PRIMARY KEY,
+    hostname  TEXT NOT NULL,
+    app_id    TEXT NOT NULL,
+    challenge TEXT NOT NULL CHECK (challenge IN ('http-01', 'tls-alpn-01', 'dns-01')),
+    began_at  TEXT NOT NULL,
+    -- None while it is under way, and when the server ended meanwhile.
+    outcome   TEXT CHECK (outcome IN ('issued', 'refused', 'limited', 'away')),
+    reason    TEXT
+) STRICT;
+
 CREATE TABLE apps (
     id                TEXT PRIMARY KEY,
     name              TEXT NOT NULL UNIQUE,
@@ -10,7 +29,7 @@ CREATE TABLE apps (
     created_at        TEXT NOT NULL,
     updated_at        TEXT NOT NULL,
     released_at       TEXT
-, session_affinity INTEGER NOT NULL DEFAULT 0 CHECK (session_affinity IN (0, 1))) STRICT;
+, session_affinity INTEGER NOT NULL DEFAULT 0 CHECK (session_affinity IN (0, 1)), acm INTEGER NOT NULL DEFAULT 0 CHECK (acm IN (0, 1)), acm_asked_at TEXT) STRICT;
 
 CREATE TABLE buildpacks (
     app_id  TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
@@ -51,7 +70,8 @@ CREATE TABLE domains (
     hostname   TEXT NOT NULL UNIQUE,
     created_at TEXT NOT NULL,
     updated_at TEXT NOT NULL
-, sni_endpoint_id TEXT REFERENCES sni_endpoints (id) ON DELETE SET NULL) STRICT;
+, sni_endpoint_id TEXT REFERENCES sni_endpoints (id) ON DELETE SET NULL, acm_status TEXT
+    CHECK (acm_status IN ('pending', 'verified', 'ok', 'failing', 'failed')), acm_status_reason TEXT) STRICT;
 
 CREATE TABLE dynos (
     id              TEXT PRIMARY KEY,
@@ -190,7 +210,7 @@ CREATE TABLE sni_endpoints (
     -- Sealed PEM.
     private_key       BLOB NOT NULL,
     created_at        TEXT NOT NULL,
-    updated_at        TEXT NOT NULL,
+    updated_at        TEXT NOT NULL, acm INTEGER NOT NULL DEFAULT 0 CHECK (acm IN (0, 1)),
     UNIQUE (app_id, name)
 ) STRICT;
 
@@ -235,6 +255,8 @@ CREATE TABLE users (
     created_at    TEXT NOT NULL,
     updated_at    TEXT NOT NULL
 , two_factor BLOB, two_factor_at TEXT, two_factor_step INTEGER NOT NULL DEFAULT 0, last_login TEXT, deleted_at TEXT) STRICT;
+
+CREATE INDEX acme_orders_by_time ON acme_orders (began_at);
 
 CREATE INDEX builds_by_app ON builds (app_id);
 

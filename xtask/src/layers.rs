@@ -22,6 +22,7 @@ pub const CRATES: &[(&str, u8, &[&str])] = &[
     ("router", 3, &["api-types"]),
     ("autoscale", 3, &[]),
     ("log-drains", 3, &["store", "logs"]),
+    ("acme", 3, &["store", "logs"]),
 ];
 
 /// A library that only one crate of ours may name.
@@ -32,6 +33,7 @@ pub const OWNERS: &[(&str, &[&str])] = &[
     ("reqwest", &["client", "conformance", "e2e", "ropewalk"]),
     ("clap", &["ropewalk", "xtask"]),
     ("russh", &["builder"]),
+    ("instant-acme", &["acme"]),
 ];
 
 /// `model` means and does not act: none of these.

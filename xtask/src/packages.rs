@@ -22,11 +22,13 @@ const NEEDED: [(&str, &str); 9] = [
 ];
 
 /// Needed only by the tests.
-const NEEDED_BY_TESTS: [(&str, &str); 7] = [
+const NEEDED_BY_TESTS: [(&str, &str); 8] = [
     ("shellcheck", "shellcheck"),
     ("busybox", "busybox-static"),
     ("ip", "iproute2"),
     ("ssh-keygen", "openssh-client"),
+    // A certificate authority.
+    ("pebble", "pebble"),
     // Heroku's own clients come from their registries.
     ("node", "nodejs"),
     ("npm", "npm"),

@@ -98,6 +98,14 @@ pub struct AppFilterIn {
     pub id: Option<Vec<String>>,
 }
 
+/// `PATCH /apps/:app/acm`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AcmRefresh {
+    /// Try anew what failed.
+    pub acm_refresh: bool,
+}
+
 /// `PATCH /apps/:app`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -19,6 +19,8 @@ pub struct Domain {
     pub kind: DomainKind,
     /// `none` (ready), `pending`, `succeeded` or `failed`.
     pub status: String,
+    /// How far the platform is with its certificate: `pending`, `verified`, `cert issued`, `failing` or `failed`; `null`
+    /// where it gets none.
     pub acm_status: Option<String>,
     pub acm_status_reason: Option<String>,
     pub sni_endpoint: Option<Named>,

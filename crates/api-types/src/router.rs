@@ -41,13 +41,37 @@ pub struct Table {
     pub rendezvous: Option<String>,
 }
 
-/// The certificates that people brought, whole. Kept on disk by the router, readable by its user alone.
+/// The certificates of people's domains, whole. Kept on disk by the router, readable by its user alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certificates {
     /// Grows with each change of one server run; 0 is answered by nobody.
     #[serde(default)]
     pub generation: u64,
     pub endpoints: Vec<Certificate>,
+    /// What is answered to an authority that looks whether a name leads here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub challenges: Vec<Challenge>,
+}
+
+/// One answer to an authority, for one host alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Challenge {
+    /// Lower case, no port, no trailing dot, no wildcard.
+    pub host: String,
+    pub proof: Proof,
+}
+
+/// What shows that a name leads here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "over", rename_all = "snake_case")]
+pub enum Proof {
+    /// The page at `/.well-known/acme-challenge/<token>`.
+    Http {
+        token: String,
+        authorization: String,
+    },
+    /// The certificate, PEM, for clients that speak `acme-tls/1`, and its key, PEM.
+    Tls { chain: String, key: Secret },
 }
 
 /// One certificate and the names it is served for.
@@ -169,7 +193,7 @@ pub enum ToServer {
         generation: u64,
         draining: BTreeMap<String, u64>,
     },
-    /// New connections get the certificates of this generation.
+    /// New connections get the certificates of this generation, and authorities its answers.
     Certified { generation: u64 },
     /// Router log lines (`at=info method=…`, without time and source), in order. Batched: at most 512 lines,
     /// 1 MiB of text or 100 ms. A line is at most 10,000 bytes.

@@ -32,6 +32,8 @@ pub struct Context {
     pub signing_key: SigningKey,
     /// The stack of new apps: `debian-13`.
     pub default_stack: String,
+    /// Why the platform cannot get certificates by itself, and what to do instead; `None` when it can.
+    pub no_acm: Option<String>,
     /// Where log drains may lead to.
     pub egress: Egress,
     /// Completes when the server ends: streams without an end of their own end then.

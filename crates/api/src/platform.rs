@@ -24,6 +24,9 @@ pub trait Platform: Builds + Send + Sync {
     /// until new connections get them: at most 2 s, and not at all without a router.
     fn certificates_settled(&self) -> BoxFuture<'_, ()>;
 
+    /// Domains that want certificates, or what they have, changed: look again. Never waits.
+    fn acm_changed(&self);
+
     /// An app's log drains changed: look again. Never waits.
     fn log_drains_changed(&self);
 

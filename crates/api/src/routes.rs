@@ -134,6 +134,10 @@ fn of_apps() -> Router<State> {
                 .patch(sni_endpoint::update)
                 .delete(sni_endpoint::delete),
         )
+        .route(
+            "/apps/{app}/acm",
+            post(acm::enable).patch(acm::refresh).delete(acm::disable),
+        )
         .route("/apps/{app}/features", get(app_feature::list))
         .route(
             "/apps/{app}/features/{feature}",

@@ -10,6 +10,7 @@
 //! It never talks to the user and never reads their home directory: what it needs it is told in [`Config`].
 
 mod account;
+mod acm;
 mod apps;
 pub mod archives;
 pub mod attach;

@@ -3,6 +3,7 @@
 //! Architecture invariant: nothing here does IO, is async, reads a clock or draws randomness. Time and ids
 //! are parameters. No wire form and no row is known here.
 
+pub mod acm;
 pub mod config_var;
 pub mod drain;
 pub mod dyno;

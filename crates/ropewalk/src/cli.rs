@@ -7,9 +7,9 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 
 use crate::cmd::{
-    absent, access, apps, authorizations, buildpacks, builds, certs, completions, config, context,
-    domains, drains, edge, features, git, heroku, import, keys, login, logs, open, ps, releases,
-    run, sessions, slugs, stack, users,
+    absent, access, apps, authorizations, buildpacks, builds, certs, certs_auto, completions,
+    config, context, domains, drains, edge, features, git, heroku, import, keys, login, logs, open,
+    ps, releases, run, sessions, slugs, stack, users,
 };
 use crate::ops::OpsCommand;
 
@@ -35,7 +35,7 @@ enum Mode {
     #[command(flatten)]
     Api(Box<ApiCommand>),
     #[command(flatten)]
-    Ops(OpsCommand),
+    Ops(Box<OpsCommand>),
 }
 
 /// What was asked for.
@@ -50,7 +50,7 @@ pub(crate) enum Command {
     /// Speaks the public API.
     Api(Box<ApiCommand>),
     /// Runs the platform on its host.
-    Ops(OpsCommand),
+    Ops(Box<OpsCommand>),
 }
 
 /// The commands of [`crate::cmd`].
@@ -326,6 +326,18 @@ pub(crate) enum ApiCommand {
     /// Add a certificate for an app's domains
     #[command(name = "certs:add")]
     CertsAdd(certs::AddArgs),
+    /// Show how far the platform is with the certificates that it gets by itself
+    #[command(name = "certs:auto")]
+    CertsAuto(certs_auto::ShowArgs),
+    /// Leave certificates to people again
+    #[command(name = "certs:auto:disable")]
+    CertsAutoDisable(certs_auto::DisableArgs),
+    /// Let the platform get and renew the certificates of an app's domains
+    #[command(name = "certs:auto:enable")]
+    CertsAutoEnable(certs_auto::ShowArgs),
+    /// Try anew what failed
+    #[command(name = "certs:auto:refresh")]
+    CertsAutoRefresh(certs_auto::RefreshArgs),
     /// Show one certificate
     #[command(name = "certs:info")]
     CertsInfo(certs::InfoArgs),

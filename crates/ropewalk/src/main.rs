@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         Err(early) => return early.show(),
     };
     let outcome = match invocation.command {
-        cli::Command::Ops(command) => run(Builder::new_multi_thread(), ops::run(command)),
+        cli::Command::Ops(command) => run(Builder::new_multi_thread(), ops::run(*command)),
         cli::Command::Api(command) => run(Builder::new_current_thread(), cmd::run(*command)),
     };
     outcome.unwrap_or_else(|error| ui::failure::show(&error))

@@ -21,6 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::alarm::{self, Alarms};
+use crate::challenge;
 use crate::pace::Streams;
 use crate::proxy;
 use crate::proxy_protocol;
@@ -160,6 +161,8 @@ async fn greet_tls(
     peer.server_name = session.server_name().map(Box::from);
     let peer = Arc::new(peer);
     match agreed.as_deref() {
+        // The handshake was all that was wanted.
+        Some(challenge::PROTOCOL) => {}
         Some(b"http/1.1") => serve_http1(router, peer, stream).await,
         agreed => {
             let http2 = agreed == Some(b"h2");

@@ -109,6 +109,15 @@ pub(crate) fn platform_away(reader: Reader) -> Response<Answer> {
     html(503, page("Platform unavailable", text, ""))
 }
 
+/// For an authority that looks whether a name leads here.
+pub(crate) fn challenge(text: String) -> Response<Answer> {
+    respond(
+        200,
+        HeaderValue::from_static("application/octet-stream"),
+        text,
+    )
+}
+
 fn words(code: Code, status: u16) -> (&'static str, &'static str) {
     match code {
         Code::H80 => (

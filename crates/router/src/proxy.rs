@@ -62,6 +62,9 @@ pub(crate) async fn serve(
         Ok(host) => host,
         Err(Refusal { status, cause }) => return Ok(pages::bad_request(reader, status, cause)),
     };
+    if let Some(text) = router.certificates.challenges.page(&host, &parts) {
+        return Ok(pages::challenge(text));
+    }
     let route = match lookup(&router, &host).await {
         Some(route) => route,
         None if router.tables.is_blank() => return Ok(pages::platform_away(reader)),

@@ -17,13 +17,14 @@ use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
 use crate::authority::{Authority, LOOPBACK};
+use crate::challenge::{self, Challenges};
 use crate::config::TlsFiles;
 use crate::error::RouterError;
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// The certificates in force: those that people brought for their domains, then the platform's own.
+/// The certificates in force: those of people's domains, then the platform's own.
 #[derive(Debug, Default)]
 pub(crate) struct Certificates {
     /// By host name; `*.zone` under `*.zone`.
@@ -31,6 +32,8 @@ pub(crate) struct Certificates {
     default: ArcSwapOption<CertifiedKey>,
     /// For names below `localhost`.
     authority: Option<Authority>,
+    /// For authorities that look whether a name leads here.
+    pub(crate) challenges: Challenges,
 }
 
 impl Certificates {
@@ -48,6 +51,7 @@ impl Certificates {
             named: ArcSwap::default(),
             default: ArcSwapOption::new(default),
             authority,
+            challenges: Challenges::default(),
         })
     }
 
@@ -72,6 +76,7 @@ impl Certificates {
             }
         }
         self.named.store(Arc::new(named));
+        self.challenges.apply(&certificates.challenges);
     }
 
     /// Whether two host names have the same certificate, where people brought one for either.
@@ -132,6 +137,9 @@ impl Certificates {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        if challenge::is_asked(&hello) {
+            return self.challenges.certificate(&hello);
+        }
         // rustls gives it in lower case, and nothing that is no host name.
         self.find(hello.server_name())
     }
@@ -144,7 +152,11 @@ pub(crate) fn acceptor(certificates: Arc<Certificates>) -> Result<TlsAcceptor, R
         .map_err(|source| RouterError::Tls { source })?
         .with_no_client_auth()
         .with_cert_resolver(certificates);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![
+        b"h2".to_vec(),
+        b"http/1.1".to_vec(),
+        challenge::PROTOCOL.to_vec(),
+    ];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 

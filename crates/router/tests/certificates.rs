@@ -10,10 +10,12 @@ use std::sync::Arc;
 
 use rig::{ANY, DEADLINE, Dyno, Rig, Server, app, get, read_all, table, until};
 use ropewalk_api_types::Secret;
-use ropewalk_api_types::router::{Certificate, Certificates, Target, ToRouter};
+use ropewalk_api_types::router::{Certificate, Certificates, Challenge, Proof, Target, ToRouter};
 use ropewalk_router::{AUTHORITY_CERTIFICATE, Limits};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::{DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixListener};
 use tokio_rustls::client::TlsStream;
@@ -105,6 +107,7 @@ async fn certificates_of_the_server_are_served_and_kept() {
     let all = Certificates {
         generation: 7,
         endpoints: vec![broken, good],
+        challenges: Vec::new(),
     };
     link.send(&ToRouter::Certificates(all)).await;
     assert_eq!(link.certified().await, 7);
@@ -131,6 +134,133 @@ async fn certificates_of_the_server_are_served_and_kept() {
     tokio::time::timeout(DEADLINE, kept)
         .await
         .expect("the kept certificate");
+}
+
+/// Takes whatever certificate comes, as an authority does.
+#[derive(Debug)]
+struct Anything(rustls::crypto::CryptoProvider);
+
+impl ServerCertVerifier for Anything {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// A handshake as an authority makes it; the server's certificate.
+async fn look(rig: &Rig, host: &str) -> Option<CertificateDer<'static>> {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let mut config = rustls::ClientConfig::builder_with_provider(Arc::new(provider.clone()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anything(provider)))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"acme-tls/1".to_vec()];
+    let stream = TcpStream::connect(rig.addr).await.unwrap();
+    let mut client = tokio_rustls::TlsConnector::from(Arc::new(config))
+        .connect(ServerName::try_from(host.to_owned()).unwrap(), stream)
+        .await
+        .ok()?;
+    let (_, session) = client.get_ref();
+    assert_eq!(session.alpn_protocol(), Some(&b"acme-tls/1"[..]));
+    let certificate = session.peer_certificates().unwrap()[0].clone().into_owned();
+    assert_eq!(read_all(&mut client).await, "", "nothing is spoken there");
+    Some(certificate)
+}
+
+#[tokio::test]
+async fn authorities_are_answered_for_the_exact_host_and_token() {
+    let server = Server::new();
+    let rig = Rig::local(&server, Limits::default());
+    let mut link = server.rise().await;
+    let dyno = Dyno::hello("the app").await;
+    let mut table = table(1, app(&[dyno.addr]));
+    let target = table.hosts.values().next().unwrap().clone();
+    for host in ["app.test", "other.test"] {
+        table.hosts.insert(host.to_owned(), target.clone());
+    }
+    link.send(&ToRouter::Table(table)).await;
+    link.ack().await;
+    // With the extension that only authorities understand.
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(vec!["app.test".to_owned()]).unwrap();
+    params.custom_extensions = vec![rcgen::CustomExtension::new_acme_identifier(&[7; 32])];
+    let proof = params.self_signed(&key).unwrap();
+    let challenges = vec![
+        Challenge {
+            host: "app.test".to_owned(),
+            proof: Proof::Http {
+                token: "abc".to_owned(),
+                authorization: "abc.thumb".to_owned(),
+            },
+        },
+        Challenge {
+            host: "app.test".to_owned(),
+            proof: Proof::Tls {
+                chain: proof.pem(),
+                key: Secret(key.serialize_pem()),
+            },
+        },
+    ];
+    let mut all = Certificates {
+        generation: 1,
+        endpoints: Vec::new(),
+        challenges,
+    };
+    link.send(&ToRouter::Certificates(all.clone())).await;
+    assert_eq!(link.certified().await, 1);
+    let page = "/.well-known/acme-challenge/abc";
+    let answer = rig.get("app.test", page).await;
+    assert!(answer.ends_with("\r\n\r\nabc.thumb"), "{answer}");
+    // It does not reach the app.
+    assert_eq!(dyno.count(), 0);
+    for (host, path) in [
+        ("other.test", page),
+        ("app.test", "/.well-known/acme-challenge/abcd"),
+        ("app.test", "/.well-known/acme-challenge/"),
+    ] {
+        let answer = rig.get(host, path).await;
+        assert!(answer.ends_with("the app"), "{host} {path}: {answer}");
+    }
+    assert_eq!(look(&rig, "app.test").await, Some(proof.der().clone()));
+    assert_eq!(look(&rig, "other.test").await, None);
+
+    all.challenges.clear();
+    all.generation = 2;
+    link.send(&ToRouter::Certificates(all)).await;
+    assert_eq!(link.certified().await, 2);
+    let answer = rig.get("app.test", page).await;
+    assert!(answer.ends_with("the app"), "{answer}");
+    assert_eq!(look(&rig, "app.test").await, None);
 }
 
 #[tokio::test]
@@ -203,6 +333,7 @@ async fn a_host_of_another_certificate_is_told_to_come_by_its_own() {
     };
     let all = Certificates {
         generation: 1,
+        challenges: Vec::new(),
         endpoints: ["app.test", "localhost"].map(certificate).into(),
     };
     link.send(&ToRouter::Certificates(all)).await;

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use futures_util::{SinkExt, StreamExt};
 use jiff::Timestamp;
 use ropewalk_api_types::router::{
-    AppRoute, AppStats, Certificate, Certificates, EdgePolicy, MAX_LINE, RateLimit, Table, Target,
-    ToRouter, ToServer, Upstream, WhenEmpty,
+    AppRoute, AppStats, Certificate, Certificates, Challenge, EdgePolicy, MAX_LINE, RateLimit,
+    Table, Target, ToRouter, ToServer, Upstream, WhenEmpty,
 };
 use ropewalk_logs::Logs;
 use ropewalk_model::dyno::PORT;
@@ -162,6 +162,18 @@ impl Routes {
         self.all(|router| router.certified >= generation).await;
     }
 
+    /// Waits until there is a router, and authorities get the answers that are the newest now, or later ones, of every
+    /// router that is connected.
+    pub async fn answering(&self) {
+        let mut changes = self.changes();
+        loop {
+            self.certified().await;
+            if !self.lock().routers.is_empty() || changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// Waits until it is true of every router that is connected.
     async fn all(&self, is: impl Fn(&RouterView) -> bool) {
         // Before the first look, so that no change is missed.
@@ -230,14 +242,36 @@ impl Routes {
             let before = known.as_deref();
             let news = before.is_none_or(|known| known.endpoints != endpoints);
             if news {
-                let generation = before.map_or(0, |known| known.generation) + 1;
                 *known = Some(Arc::new(Certificates {
-                    generation,
+                    generation: before.map_or(0, |known| known.generation) + 1,
                     endpoints,
+                    challenges: before.map_or_else(Vec::new, |known| known.challenges.clone()),
                 }));
             }
             news
         });
+    }
+
+    /// Takes the place of the answers published before. Not before the first certificates, without which a router would
+    /// forget its own; then it is `false`.
+    pub fn publish_challenges(&self, challenges: Vec<Challenge>) -> bool {
+        let mut published = false;
+        self.inner.certificates.send_if_modified(|known| {
+            let Some(before) = known.as_deref() else {
+                return false;
+            };
+            published = true;
+            let news = before.challenges != challenges;
+            if news {
+                *known = Some(Arc::new(Certificates {
+                    generation: before.generation + 1,
+                    endpoints: before.endpoints.clone(),
+                    challenges,
+                }));
+            }
+            news
+        });
+        published
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -17,6 +17,8 @@ pub struct App {
     pub maintenance: bool,
     /// A client comes to the web dyno again that it came to before.
     pub session_affinity: bool,
+    /// Certificates for its domains are got and renewed by the platform.
+    pub acm: bool,
     /// The release that serves.
     pub current_version: u32,
     /// The release that is being put in its place.
@@ -44,6 +46,7 @@ fn app(row: &Row<'_>) -> Result<App> {
         stack: row.get("stack")?,
         maintenance: row.get("maintenance")?,
         session_affinity: row.get("session_affinity")?,
+        acm: row.get("acm")?,
         current_version: row.get("current_version")?,
         candidate_version: row.get("candidate_version")?,
         created_at: parse(row, "created_at")?,

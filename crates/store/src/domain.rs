@@ -2,10 +2,11 @@
 
 use jiff::Timestamp;
 use ropewalk_model::AppId;
+use ropewalk_model::acm::AcmStatus;
 use rusqlite::{Row, params};
 use uuid::Uuid;
 
-use crate::row::{all, first, is_taken, parse, parse_opt, time};
+use crate::row::{all, first, is_taken, parse, parse_opt, parse_with, time};
 use crate::{Result, StoreError, Tx, View};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,16 +16,25 @@ pub struct Domain {
     pub hostname: String,
     /// The certificate that it is served with.
     pub sni_endpoint: Option<Uuid>,
+    /// How far the platform is with getting one; `None` where it does not.
+    pub acm_status: Option<AcmStatus>,
+    pub acm_status_reason: Option<String>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
 
-fn domain(row: &Row<'_>) -> Result<Domain> {
+pub(crate) fn domain(row: &Row<'_>) -> Result<Domain> {
+    let acm_status: Option<String> = row.get("acm_status")?;
     Ok(Domain {
         id: parse(row, "id")?,
         app: parse(row, "app_id")?,
         hostname: row.get("hostname")?,
         sni_endpoint: parse_opt(row, "sni_endpoint_id")?,
+        acm_status: match acm_status {
+            None => None,
+            Some(_) => Some(parse_with(row, "acm_status", AcmStatus::parse)?),
+        },
+        acm_status_reason: row.get("acm_status_reason")?,
         created_at: parse(row, "created_at")?,
         updated_at: parse(row, "updated_at")?,
     })
@@ -77,9 +87,10 @@ impl Tx<'_> {
     }
 
     pub fn remove_domain(&self, id: Uuid) -> Result<bool> {
-        Ok(self
+        let removed = self
             .conn
-            .execute("DELETE FROM domains WHERE id = ?1", [id.to_string()])?
-            > 0)
+            .execute("DELETE FROM domains WHERE id = ?1", [id.to_string()])?;
+        self.remove_idle_acm_endpoints()?;
+        Ok(removed > 0)
     }
 }

@@ -3,6 +3,7 @@
 //! Architecture invariant: only this crate names rusqlite. A write that was answered is on disk
 //! (`synchronous=FULL`); rows never leave as wire forms. There is one writer, so a transaction sees no other.
 
+mod acme;
 mod app;
 mod build;
 mod collaborator;
@@ -28,6 +29,7 @@ mod two_factor;
 mod user;
 mod worker;
 
+pub use acme::{AcmDomain, AcmeAccount, AcmeOrder};
 pub use app::{App, NewApp};
 pub use build::{Build, BuildSource, BuildStatus, NewBuild};
 pub use collaborator::Collaborator;

@@ -13,7 +13,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0006_ssh_keys.sql"),
     include_str!("../migrations/0008_one_offs.sql"),
     include_str!("../migrations/0009_session_affinity.sql"),
-    include_str!("../migrations/0011_edge.sql"),
+    include_str!("../migrations/0010_edge.sql"),
+    include_str!("../migrations/0011_acm.sql"),
 ];
 
 /// Schema version of this build.

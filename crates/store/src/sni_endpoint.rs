@@ -1,4 +1,4 @@
-//! Certificates that people brought, with their keys sealed.
+//! Certificates that people brought or the platform got, with their keys sealed.
 
 use jiff::Timestamp;
 use ropewalk_model::AppId;
@@ -16,6 +16,8 @@ pub struct SniEndpoint {
     pub name: String,
     /// PEM, leaf first.
     pub certificate_chain: String,
+    /// The platform got it, renews it, and removes it with the domain it is for.
+    pub acm: bool,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
@@ -67,6 +69,7 @@ fn endpoint(row: &Row<'_>) -> Result<SniEndpoint> {
         app: parse(row, "app_id")?,
         name: row.get("name")?,
         certificate_chain: row.get("certificate_chain")?,
+        acm: row.get("acm")?,
         created_at: parse(row, "created_at")?,
         updated_at: parse(row, "updated_at")?,
     })
@@ -191,6 +194,16 @@ impl Tx<'_> {
                 endpoint.map(|id| id.to_string()),
                 time(now)
             ],
+        )?;
+        self.remove_idle_acm_endpoints()
+    }
+
+    /// What the platform got for a domain that is gone, or is served with another certificate now, serves nothing.
+    pub(crate) fn remove_idle_acm_endpoints(&self) -> Result<()> {
+        self.conn.execute(
+            "DELETE FROM sni_endpoints WHERE acm = 1
+             AND id NOT IN (SELECT sni_endpoint_id FROM domains WHERE sni_endpoint_id IS NOT NULL)",
+            [],
         )?;
         Ok(())
     }

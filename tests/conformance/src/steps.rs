@@ -65,6 +65,15 @@ pub(crate) const ON_A_NEW_APP: &[Step] = &[
         &[200],
     ),
     send("DELETE", "/apps/{app}/domains/{domain}", "{}", &[200]),
+    // With no domain left, nothing is ordered from anybody. Refused where no authority can look.
+    send("POST", "/apps/{app}/acm", "{}", &[200, 422]),
+    send(
+        "PATCH",
+        "/apps/{app}/acm",
+        r#"{"acm_refresh":true}"#,
+        &[200, 422],
+    ),
+    send("DELETE", "/apps/{app}/acm", "{}", &[200]),
     get("/apps/{app}/features").keep(&[("app-feature", "/name")]),
     get("/apps/{app}/features/{app-feature}"),
     send(

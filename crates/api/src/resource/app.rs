@@ -298,7 +298,7 @@ pub(crate) async fn delete(
     Ok(ok(&last))
 }
 
-async fn show(state: &State, app: store::App) -> ApiResult<App> {
+pub(crate) async fn show(state: &State, app: store::App) -> ApiResult<App> {
     let ctx = state.ctx.clone();
     let store = ctx.store.clone();
     Ok(store
@@ -341,7 +341,7 @@ fn wire(
     Ok(App {
         id: app.id.0,
         name: app.name.to_string(),
-        acm: false,
+        acm: app.acm,
         archived_at: None,
         buildpack_provided_description: slug.and_then(|slug| slug.buildpack_description),
         build_stack: stack::named(&app.stack),

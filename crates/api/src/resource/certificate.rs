@@ -78,14 +78,14 @@ pub(crate) fn covers(chain: &str, hostname: &str) -> ApiResult<bool> {
 }
 
 /// As clients are shown it.
-pub(crate) fn wire(id: Uuid, chain: &str) -> ApiResult<SslCert> {
+pub(crate) fn wire(id: Uuid, chain: &str, acm: bool) -> ApiResult<SslCert> {
     let said = read(&leaf(chain)?)?;
     let self_signed = said.issuer == said.subject;
     Ok(SslCert {
         id,
         ca_signed: !self_signed,
         self_signed,
-        acm: false,
+        acm,
         cert_domains: said.names,
         issuer: said.issuer,
         subject: said.subject,

@@ -4,6 +4,7 @@ use axum::extract::State as Shared;
 use jiff::Timestamp;
 use ropewalk_api_types::domain::{DomainCreate, DomainKind, DomainUpdate};
 use ropewalk_api_types::{Domain, Named};
+use ropewalk_model::acm::AcmStatus;
 use ropewalk_store as store;
 use uuid::Uuid;
 
@@ -92,6 +93,7 @@ pub(crate) async fn update(
         .store
         .write(move |tx| tx.set_domain_certificate(id, endpoint, Timestamp::now()))
         .await?;
+    state.ctx.platform.acm_changed();
     state.ctx.platform.certificates_settled().await;
     Ok(ok(&find(&state, &app, &domain.hostname).await?))
 }
@@ -124,6 +126,7 @@ pub(crate) async fn delete(
 /// Both at once: the host's way, and its certificate.
 async fn serve_by_it(state: &State) {
     let platform = &state.ctx.platform;
+    platform.acm_changed();
     tokio::join!(platform.certificates_settled(), platform.settled());
 }
 
@@ -152,6 +155,12 @@ async fn certificate_for(
         }
         found => found?,
     };
+    if row.acm {
+        return Err(ApiError::invalid(format!(
+            "The certificate {} was got by the platform for one domain, and serves no other.",
+            row.name
+        )));
+    }
     if !certificate::covers(&row.certificate_chain, hostname)? {
         return Err(ApiError::invalid(format!(
             "The certificate {} is not good for {hostname}.",
@@ -219,8 +228,8 @@ fn custom(
         kind: DomainKind::Custom,
         // Ready at once: the router takes it from the next table on.
         status: "none".to_owned(),
-        acm_status: None,
-        acm_status_reason: None,
+        acm_status: row.acm_status.map(acm_status),
+        acm_status_reason: row.acm_status_reason.clone(),
         sni_endpoint: endpoint.map(|one| Named {
             id: one.id,
             name: one.name.clone(),
@@ -228,6 +237,15 @@ fn custom(
         created_at: row.created_at,
         updated_at: row.updated_at,
     }
+}
+
+/// The word that Heroku's CLI waits for is another one than it prints as good.
+fn acm_status(status: AcmStatus) -> String {
+    match status {
+        AcmStatus::Ok => "cert issued",
+        status => status.as_str(),
+    }
+    .to_owned()
 }
 
 fn own_host(ctx: &Context, app: &store::App) -> String {

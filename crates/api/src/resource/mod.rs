@@ -1,6 +1,7 @@
 //! One file per resource of the API: from a request to the ledger and back to its wire form.
 
 pub(crate) mod account;
+pub(crate) mod acm;
 pub(crate) mod app;
 pub(crate) mod app_feature;
 pub(crate) mod app_filter;

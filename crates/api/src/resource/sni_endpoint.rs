@@ -1,4 +1,4 @@
-//! `/apps/:app/sni-endpoints`: certificates that people bring for their domains.
+//! `/apps/:app/sni-endpoints`: certificates that people bring for their domains, and those that the platform got.
 
 use axum::extract::State as Shared;
 use jiff::Timestamp;
@@ -21,7 +21,7 @@ const ATTRIBUTES: [Attribute<SniEndpoint>; 2] = [
     ("name", |endpoint| Key::Text(endpoint.name.clone())),
 ];
 
-/// Certificates of one app.
+/// Certificates that people bring to one app.
 const MOST: usize = 100;
 
 pub(crate) async fn list(
@@ -79,8 +79,9 @@ pub(crate) async fn create(
         .store
         .write(move |tx| {
             tx.app(new.app)?;
-            if tx.sni_endpoints(new.app)?.len() >= MOST {
-                let text = format!("An app has at most {MOST} certificates.");
+            let brought = tx.sni_endpoints(new.app)?;
+            if brought.iter().filter(|endpoint| !endpoint.acm).count() >= MOST {
+                let text = format!("An app has at most {MOST} certificates of its own.");
                 return Err(store::StoreError::Refused(text));
             }
             tx.create_sni_endpoint(&new, Timestamp::now())
@@ -108,6 +109,9 @@ pub(crate) async fn update(
         .store
         .write(move |tx| {
             let row = tx.find_sni_endpoint(id, &endpoint)?;
+            if row.acm {
+                return Err(store::StoreError::Refused(managed(&row.name)));
+            }
             tx.update_sni_endpoint(id, row.id, &chain, &key, Timestamp::now())
         })
         .await?;
@@ -124,6 +128,9 @@ pub(crate) async fn delete(
 ) -> ApiResult {
     let app = app::find_for_config(&state, &actor, &app, Verb::Write).await?;
     let last = show(&state, &app, endpoint).await?;
+    if last.ssl_cert.acm {
+        return Err(ApiError::invalid(managed(&last.name)));
+    }
     let (app_id, id) = (app.id, last.id);
     state
         .ctx
@@ -134,6 +141,14 @@ pub(crate) async fn delete(
     state.ctx.say_who(app.id, &actor.user, &text);
     state.ctx.platform.certificates_settled().await;
     Ok(ok(&last))
+}
+
+/// What the platform got, people do not touch.
+fn managed(name: &str) -> String {
+    format!(
+        "The certificate {name} was got by the platform, which looks after it. Give the domain one of your own with \
+         `ropewalk domains:update`, or disable automatic certificates with `ropewalk certs:auto:disable`."
+    )
 }
 
 async fn show(state: &State, app: &store::App, key: String) -> ApiResult<SniEndpoint> {
@@ -156,7 +171,7 @@ fn wire(
         name: row.name.clone(),
         display_name: None,
         app: app::named(app),
-        ssl_cert: certificate::wire(row.id, &row.certificate_chain)?,
+        ssl_cert: certificate::wire(row.id, &row.certificate_chain, row.acm)?,
         certificate_chain: row.certificate_chain.clone(),
         domains: domains
             .iter()

@@ -93,6 +93,9 @@ pub(crate) fn doors() -> Vec<(&'static str, String, serde_json::Value)> {
             json!({"sni_endpoint": null}),
         ),
         ("DELETE", "/domains/a.example.com", json!({})),
+        ("POST", "/acm", json!({})),
+        ("PATCH", "/acm", json!({"acm_refresh": true})),
+        ("DELETE", "/acm", json!({})),
         ("POST", "/slugs", json!({})),
         (
             "GET",

@@ -114,3 +114,118 @@ async fn what_cannot_be_served_is_refused_with_the_reason() {
         assert!(refused.contains(said), "{said}: {refused}");
     }
 }
+
+#[tokio::test]
+async fn the_platform_gets_certificates_for_an_app_that_wants_it() {
+    let rig = Rig::new().await;
+    let id = rig.app("demo").await;
+    let path = "/apps/demo/acm";
+    let changes = || rig.platform.acm_changes.load(Ordering::SeqCst);
+    let refused = rig
+        .call("PATCH", path, json!({"acm_refresh": true}))
+        .await
+        .refused(422, "invalid_params");
+    assert!(refused.contains("certs:auto:enable"), "{refused}");
+    assert_eq!(
+        rig.call("POST", path, json!({})).await.expect(200)["acm"],
+        true
+    );
+    assert_eq!(rig.get("/apps/demo").await.expect(200)["acm"], true);
+    rig.call("PATCH", path, json!({"acm_refresh": true}))
+        .await
+        .expect(200);
+    let www = json!({"hostname": "www.example.com", "sni_endpoint": null});
+    let www = rig
+        .call("POST", "/apps/demo/domains", www)
+        .await
+        .expect(202);
+    assert_eq!(changes(), 3, "a domain may want a certificate");
+    // As what gets them does.
+    let made = certificate(&["www.example.com"]);
+    let domain = www["id"].as_str().unwrap().parse().unwrap();
+    let new = ropewalk_store::NewSniEndpoint {
+        id: uuid::Uuid::new_v4(),
+        app: id,
+        name: "acm-1".to_owned(),
+        certificate_chain: made.0,
+        private_key: made.1,
+    };
+    rig.ctx
+        .store
+        .write(move |tx| tx.keep_acm_certificate(domain, &new, jiff::Timestamp::now()))
+        .await
+        .unwrap()
+        .unwrap();
+    let domain = rig
+        .get("/apps/demo/domains/www.example.com")
+        .await
+        .expect(200);
+    assert_eq!(domain["acm_status"], "cert issued");
+    assert_eq!(domain["sni_endpoint"]["name"], "acm-1");
+    let endpoint = "/apps/demo/sni-endpoints/acm-1";
+    let shown = rig.get(endpoint).await.expect(200);
+    assert_eq!(shown["ssl_cert"]["acm"], true);
+    // It is the platform's own to replace and remove, and for its domain alone.
+    let other = certificate(&["www.example.com"]);
+    for (method, path, wanted) in [
+        ("PATCH", endpoint, body(&other)),
+        ("DELETE", endpoint, json!({})),
+        (
+            "POST",
+            "/apps/demo/domains",
+            json!({"hostname": "a.example.com", "sni_endpoint": "acm-1"}),
+        ),
+    ] {
+        let refused = rig
+            .call(method, path, wanted)
+            .await
+            .refused(422, "invalid_params");
+        assert!(refused.contains("got by the platform"), "{refused}");
+    }
+    // A certificate of one's own takes its place, and it goes.
+    let own = rig
+        .call("POST", "/apps/demo/sni-endpoints", body(&other))
+        .await
+        .expect(201);
+    let www = "/apps/demo/domains/www.example.com";
+    rig.call("PATCH", www, json!({"sni_endpoint": own["name"]}))
+        .await
+        .expect(200);
+    rig.get(endpoint).await.refused(404, "not_found");
+
+    let settles = rig.platform.certificate_settles.load(Ordering::SeqCst);
+    assert_eq!(
+        rig.call("DELETE", path, json!({})).await.expect(200)["acm"],
+        false
+    );
+    assert_eq!(
+        rig.platform.certificate_settles.load(Ordering::SeqCst),
+        settles + 1
+    );
+    let domain = rig.get(www).await.expect(200);
+    assert_eq!(domain["acm_status"], Value::Null);
+    assert_eq!(domain["sni_endpoint"]["name"], own["name"], "it stays");
+    let log = rig.log(id).await.join("\n");
+    for line in ["enabled", "are tried anew", "disabled"] {
+        assert!(
+            log.contains(&format!("Automatic certificates {line} by user")),
+            "{log}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn where_no_certificates_can_be_got_it_is_said_why() {
+    let rig = Rig::new().await;
+    rig.app("demo").await;
+    let ctx = ropewalk_api::Context {
+        no_acm: Some("Bring your own.".to_owned()),
+        ..rig.ctx.clone()
+    };
+    let rig = rig.with_context(ctx);
+    let refused = rig
+        .call("POST", "/apps/demo/acm", json!({}))
+        .await
+        .refused(422, "invalid_params");
+    assert_eq!(refused, "Bring your own.");
+}

@@ -118,6 +118,7 @@ impl Rig {
             store: store.clone(),
             changes: AtomicU32::new(0),
             drain_changes: AtomicU32::new(0),
+            acm_changes: AtomicU32::new(0),
             settles: AtomicU32::new(0),
             certificate_settles: AtomicU32::new(0),
             insides: Mutex::default(),
@@ -145,6 +146,7 @@ impl Rig {
             ssh: None,
             signing_key: SigningKey::derive(b"test"),
             default_stack: "debian-13".into(),
+            no_acm: None,
             egress: Egress::default(),
             shutdown: Shutdown::new(),
             rate,
@@ -158,6 +160,15 @@ impl Rig {
             router: routes(ctx.clone()),
             ctx,
             platform,
+        }
+    }
+
+    /// The same with other surroundings.
+    pub(crate) fn with_context(self, ctx: Context) -> Self {
+        Self {
+            router: routes(ctx.clone()),
+            ctx,
+            ..self
         }
     }
 
@@ -365,6 +376,7 @@ pub(crate) struct FakePlatform {
     store: Store,
     pub(crate) changes: AtomicU32,
     pub(crate) drain_changes: AtomicU32,
+    pub(crate) acm_changes: AtomicU32,
     pub(crate) settles: AtomicU32,
     pub(crate) certificate_settles: AtomicU32,
     pub(crate) insides: Mutex<Vec<InsideRequest>>,
@@ -499,6 +511,10 @@ impl Platform for FakePlatform {
         Box::pin(async {
             self.certificate_settles.fetch_add(1, Ordering::SeqCst);
         })
+    }
+
+    fn acm_changed(&self) {
+        self.acm_changes.fetch_add(1, Ordering::SeqCst);
     }
 
     fn log_drains_changed(&self) {

@@ -93,7 +93,6 @@ const HEROKUS: &[(&str, Absent, &str)] = &[
     ("buildpacks:info", Absent::Never, BY_NAME),
     ("buildpacks:search", Absent::Never, BY_NAME),
     ("buildpacks:versions", Absent::Never, BY_NAME),
-    ("certs:auto", Absent::Later, OWN_CERTIFICATE),
     ("certs:chain", Absent::Never, OWN_CERTIFICATE),
     ("certs:key", Absent::Never, OWN_CERTIFICATE),
     (
@@ -348,7 +347,7 @@ mod tests {
             "addons:create",
             "pg:info",
             "ps:exec",
-            "certs:auto:enable",
+            "container:push",
             "members",
         ] {
             let failure = explain(typed);

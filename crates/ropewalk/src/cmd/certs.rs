@@ -217,7 +217,12 @@ async fn one(client: &Client, app: &str, name: Option<String>) -> anyhow::Result
     }
 }
 
-fn confirm(cx: &Context, app: &str, what: &str, typed: Option<String>) -> anyhow::Result<()> {
+pub(super) fn confirm(
+    cx: &Context,
+    app: &str,
+    what: &str,
+    typed: Option<String>,
+) -> anyhow::Result<()> {
     let typed = match typed {
         Some(typed) => typed,
         None => {
@@ -271,19 +276,24 @@ async fn show(
         return Ok(ExitCode::SUCCESS);
     }
     let domains = client.domains(app).await?;
+    cx.out.heading(&format!("Certificate {}", endpoint.name))?;
+    cx.out.line(&details(endpoint, &domains))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a certificate says, and what it serves.
+pub(super) fn details(endpoint: &SniEndpoint, domains: &[Domain]) -> String {
     let said = &endpoint.ssl_cert;
     let row = |key: &str, value: String| (key.to_owned(), value);
-    cx.out.heading(&format!("Certificate {}", endpoint.name))?;
-    cx.out.line(&table::object(&[
+    table::object(&[
         row("Common Name(s)", said.cert_domains.join(", ")),
-        row("Domain(s)", served(endpoint, &domains).join(", ")),
+        row("Domain(s)", served(endpoint, domains).join(", ")),
         row("Expires At", day(said.expires_at)),
         row("Issuer", said.issuer.clone()),
         row("Starts At", day(said.starts_at)),
         row("Subject", said.subject.clone()),
         row("Trusted", trusted(endpoint).to_owned()),
-    ]))?;
-    Ok(ExitCode::SUCCESS)
+    ])
 }
 
 fn by_names(a: &SniEndpoint, b: &SniEndpoint) -> Ordering {

@@ -11,6 +11,7 @@ pub(crate) mod authorizations;
 pub(crate) mod buildpacks;
 pub(crate) mod builds;
 pub(crate) mod certs;
+pub(crate) mod certs_auto;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod context;
@@ -129,6 +130,10 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::DomainsUpdate(args) => domains::update(cx, args).await,
         Command::DomainsWait(args) => domains::wait(cx, args).await,
         Command::Certs(args) => certs::list(cx, args).await,
+        Command::CertsAuto(args) => certs_auto::show(cx, args).await,
+        Command::CertsAutoDisable(args) => certs_auto::disable(cx, args).await,
+        Command::CertsAutoEnable(args) => certs_auto::enable(cx, args).await,
+        Command::CertsAutoRefresh(args) => certs_auto::refresh(cx, args).await,
         Command::CertsAdd(args) => certs::add(cx, args).await,
         Command::CertsInfo(args) => certs::info(cx, args).await,
         Command::CertsRemove(args) => certs::remove(cx, args).await,

@@ -11,6 +11,9 @@ use ropewalk_model::InstanceId;
 /// Unix socket paths hold at most 107 bytes (`unix(7)`).
 const MAX_SOCKET_PATH: usize = 107;
 
+/// Where the router keeps the certificates that it serves.
+pub(crate) const ROUTER_CERTIFICATES: &str = "router/certificates.json";
+
 #[derive(Debug, Clone)]
 pub(crate) struct Data {
     pub(crate) root: PathBuf,

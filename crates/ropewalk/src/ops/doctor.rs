@@ -5,11 +5,14 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+use jiff::Timestamp;
+use ropewalk_acme::Said;
+use ropewalk_api_types::router::Certificates;
 use ropewalk_engine::{DockerEngine, Engine};
 use serde::Serialize;
 
 use super::DataArg;
-use super::data::Data;
+use super::data::{Data, ROUTER_CERTIFICATES};
 use crate::cmd::context::JsonArgs;
 use crate::ui::Printer;
 
@@ -44,6 +47,7 @@ impl Doctor {
         findings.push(squashfs());
         findings.push(disk(&data.root));
         findings.push(stacks(&data));
+        findings.push(certificates(&data));
         findings.extend(processes(&data));
         findings.push(heroku_host(std::env::var("HEROKU_HOST").ok().as_deref()));
         let good = findings.iter().all(|finding| finding.good);
@@ -178,6 +182,43 @@ fn stacks(data: &Data) -> Finding {
     }
 }
 
+/// Those that the router serves, wherever they came from.
+fn certificates(data: &Data) -> Finding {
+    let text = match std::fs::read(data.path(ROUTER_CERTIFICATES)) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => {
+            let hint = "run it as the server's user";
+            return finding("certificates", false, error.to_string(), hint);
+        }
+    };
+    let served: Certificates = serde_json::from_slice(&text).unwrap_or_default();
+    let ends = served.endpoints.iter().filter_map(|one| {
+        let said = Said::of(&one.chain).ok()?;
+        Some((said, one.hosts.join(", ")))
+    });
+    ending(ends.collect(), Timestamp::now())
+}
+
+fn ending(mut served: Vec<(Said, String)>, now: Timestamp) -> Finding {
+    served.sort_by_key(|(said, _)| said.until);
+    let Some((first, hosts)) = served.first() else {
+        return finding("certificates", true, "no domain has one".to_owned(), "");
+    };
+    let day = first.until.strftime("%Y-%m-%d");
+    let (good, ends) = match first.until <= now {
+        true => (false, "has ended"),
+        false => (!first.ends_soon(now), "ends"),
+    };
+    let detail = format!("{} served; that of {hosts} {ends} on {day}", served.len());
+    finding(
+        "certificates",
+        good,
+        detail,
+        "see the app's log for why it is not renewed (`ropewalk certs:auto`), or bring a newer one: `ropewalk certs:update`",
+    )
+}
+
 /// Heroku's CLI falls back to heroku.com when it does not like the host, and sends the key along.
 fn heroku_host(host: Option<&str>) -> Finding {
     let (good, detail) = match host.filter(|host| !host.is_empty()) {
@@ -236,6 +277,33 @@ fn processes(data: &Data) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_certificate_that_ends_soon_is_found() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let served = |until: &str| {
+            let said = Said {
+                names: Vec::new(),
+                from: at("2026-01-01T00:00:00Z"),
+                until: at(until),
+            };
+            (said, format!("ends-{until}"))
+        };
+        let now = at("2026-03-01T00:00:00Z");
+        assert!(ending(Vec::new(), now).good);
+        let good = served("2026-04-01T00:00:00Z");
+        assert!(ending(vec![good.clone()], now).good);
+        for (until, word) in [
+            ("2026-03-10T00:00:00Z", "ends on 2026-03-10"),
+            ("2026-02-28T00:00:00Z", "has ended on 2026-02-28"),
+        ] {
+            let finding = ending(vec![good.clone(), served(until)], now);
+            assert!(
+                !finding.good && finding.detail.ends_with(word),
+                "{finding:?}"
+            );
+        }
+    }
 
     #[test]
     fn a_host_that_leads_tokens_away_is_found() {

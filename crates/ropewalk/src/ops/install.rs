@@ -21,6 +21,7 @@ use clap::Args;
 use ropewalk_model::egress::Cidr;
 
 use super::DEFAULT_DATA;
+use super::acme::AcmeArgs;
 use super::data::{Data, replace};
 use crate::ui::Printer;
 
@@ -50,6 +51,8 @@ pub(crate) struct Install {
     /// Proxies in front, whose connections begin with a PROXY header that names the client: 10.0.0.0/8,192.168.1.9
     #[arg(long, value_name = "CIDR,…", value_delimiter = ',')]
     proxy_protocol_from: Vec<Cidr>,
+    #[command(flatten)]
+    acme: AcmeArgs,
 }
 
 impl Install {
@@ -58,6 +61,7 @@ impl Install {
             Some(domain) => domain::checked(domain)?,
             None => domain::of_this_server()?,
         };
+        let acme = self.acme.for_unit()?;
         let printer = Printer::for_process();
         let staged = self.root.clone();
         if staged.is_none() {
@@ -83,7 +87,7 @@ impl Install {
         printer.line(&format!("-----> Installing {BINARY}"))?;
         install_binary(&below(BINARY))?;
         let tls = self.tls(&below)?;
-        for (name, text) in units::units(&domain, tls, self.ssh, &self.proxy_protocol_from) {
+        for (name, text) in units::units(&domain, tls, self.ssh, &acme, &self.proxy_protocol_from) {
             write(&below(UNITS).join(name), &text)?;
         }
         Data::open(&below(DEFAULT_DATA))?;
@@ -228,6 +232,7 @@ mod tests {
             key: Some(pem.clone()),
             ssh: Some(2222),
             proxy_protocol_from: Vec::new(),
+            acme: AcmeArgs::default(),
         };
         install().run().await?;
         let times = || -> Result<Vec<SystemTime>> {
@@ -263,6 +268,7 @@ mod tests {
             key: None,
             ssh: None,
             proxy_protocol_from: Vec::new(),
+            acme: AcmeArgs::default(),
         };
         assert!(install.run().await.is_err());
         assert_eq!(fs::read_dir(folder.path())?.count(), 0);

@@ -1,5 +1,6 @@
 //! The commands that run the platform on its host; they never go through the public API.
 
+mod acme;
 mod bundle;
 mod data;
 mod doctor;

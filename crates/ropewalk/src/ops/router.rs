@@ -16,7 +16,7 @@ use ropewalk_model::egress::Cidr;
 use ropewalk_router::{Config, Counters, Limits, Listeners, Source, Stop, TlsFiles, fixed_table};
 
 use super::DataArg;
-use super::data::{Data, write_pid};
+use super::data::{Data, ROUTER_CERTIFICATES, write_pid};
 use succession::{Heir, Predecessor};
 
 pub(crate) use upgrade::Upgrade;
@@ -79,7 +79,7 @@ impl RouterCommand {
             Source::Link {
                 socket: data.socket("router.sock"),
                 table_file: data.path("router/table.json"),
-                certificates_file: data.path("router/certificates.json"),
+                certificates_file: data.path(ROUTER_CERTIFICATES),
             }
         } else {
             let protocol = match self.h2c {

@@ -1,6 +1,7 @@
 //! `ropewalk server`: wires the parts of the control plane together. Owns no rule.
 
 mod account;
+mod acme;
 mod archives;
 mod autoscale;
 mod catalog;
@@ -38,6 +39,7 @@ use ropewalk_telemetry::Tasks;
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 
+use super::acme::AcmeArgs;
 use super::data::{Data, write_pid};
 use super::releases::Deploys;
 use super::{DataArg, bundle, stacks};
@@ -81,6 +83,8 @@ pub(crate) struct Server {
         env = "ROPEWALK_ALLOW_EGRESS"
     )]
     allow_egress: Vec<Cidr>,
+    #[command(flatten)]
+    acme: AcmeArgs,
 }
 
 impl Server {
@@ -299,6 +303,10 @@ impl Server {
             let keeper = keeper.clone();
             async move { keeper.keep(token).await }
         });
+        let (acme, no_acm) = match acme::start(self, parts, &certificates, tasks).await? {
+            Ok(acme) => (Some(acme), None),
+            Err(why_not) => (None, Some(why_not)),
+        };
         let (store, logs) = (parts.store.clone(), parts.logs.clone());
         let (routes, scheduler) = (parts.routes.clone(), parts.scheduler.clone());
         tasks.supervise("autoscaler", move |token| {
@@ -325,6 +333,7 @@ impl Server {
 
         let platform = platform::Ports {
             certificates,
+            acme,
             travels: travels.clone(),
             scheduler: parts.scheduler.clone(),
             builder: parts.builder.clone(),
@@ -353,6 +362,7 @@ impl Server {
             ssh: ssh.as_ref().map(ssh::Door::shown),
             signing_key: SigningKey::derive(&std::fs::read(data.path("key"))?),
             default_stack: "debian-13".to_owned(),
+            no_acm,
             egress: self.egress(),
             shutdown: shutdown.clone(),
             rate: Rate::REQUESTS,

@@ -462,3 +462,156 @@ fn a_reader_that_goes_away_is_no_error() {
         (Some(0), &b""[..])
     );
 }
+
+/// A certificate of the API, got by the platform or brought.
+fn endpoint(name: &str, host: &str, acm: bool) -> Value {
+    json!({"id": ID, "name": name, "display_name": null, "app": {"id": ID, "name": "demo"},
+        "certificate_chain": "", "domains": [ID], "created_at": AT, "updated_at": AT,
+        "ssl_cert": {"id": ID, "ca_signed?": true, "self_signed?": false, "acm": acm, "cert_domains": [host],
+            "issuer": "CN=An authority", "subject": "", "starts_at": AT, "expires_at": "2024-03-31T12:00:00Z"}})
+}
+
+fn custom_domain(host: &str, status: Value, reason: Value, served_by: Value) -> Value {
+    json!({"id": ID, "app": {"id": ID, "name": "demo"}, "hostname": host, "cname": "demo.localhost",
+        "kind": "custom", "status": "none", "acm_status": status, "acm_status_reason": reason,
+        "sni_endpoint": served_by, "created_at": AT, "updated_at": AT})
+}
+
+#[test]
+fn automatic_certificates_are_shown_with_what_holds_them_up() {
+    let fake = Fake::new();
+    let mut demo = app("demo", fake.port);
+    let fake = fake.on("GET /apps/demo", 200, demo.clone());
+    let disabled = "Automatic Certificate Management is disabled on \u{2b22} demo.\n\
+        Use ropewalk certs:auto:enable to enable it.\n";
+    let fake = fake.on("GET /apps/demo/domains", 200, json!([]));
+    assert_eq!(fake.run(&["certs:auto", "-a", "demo"]), ok(disabled, ""));
+
+    demo["acm"] = true.into();
+    let www = custom_domain(
+        "www.example.com",
+        "cert issued".into(),
+        Value::Null,
+        json!({"id": ID, "name": "acm-1"}),
+    );
+    let fake = Fake::new()
+        .on("GET /apps/demo", 200, demo.clone())
+        .on("GET /apps/demo/domains", 200, json!([www]))
+        .on(
+            "GET /apps/demo/sni-endpoints",
+            200,
+            json!([endpoint("acm-1", "www.example.com", true)]),
+        );
+    let expected = "=== Automatic Certificate Management is enabled on \u{2b22} demo\n\n\
+        Common Name(s): www.example.com\n\
+        Domain(s):      www.example.com\n\
+        Expires At:     2024-03-31 12:00 UTC\n\
+        Issuer:         CN=An authority\n\
+        Starts At:      2024-01-01 12:00 UTC\n\
+        Subject:\n\
+        Trusted:        True\n\n\
+        Domain           Status  Last Updated\n\
+        ───────────────  ──────  ─────────────────────────\n\
+        www.example.com  OK      2024/01/01 12:00:00 +0000\n";
+    assert_eq!(fake.run(&["certs:auto", "-a", "demo"]), ok(expected, ""));
+
+    let failing = |status: &str| {
+        custom_domain(
+            "a.example.com",
+            status.into(),
+            "no route".into(),
+            Value::Null,
+        )
+    };
+    let brought = custom_domain(
+        "own.example.com",
+        Value::Null,
+        Value::Null,
+        json!({"id": ID, "name": "mine"}),
+    );
+    let domains = json!([brought, failing("failing")]);
+    let fake = Fake::new()
+        .on("GET /apps/demo", 200, demo.clone())
+        .on("GET /apps/demo/domains", 200, domains.clone())
+        .on(
+            "GET /apps/demo/sni-endpoints",
+            200,
+            json!([endpoint("mine", "own.example.com", false)]),
+        );
+    let expected = "=== Automatic Certificate Management is enabled on \u{2b22} demo\n\n\
+        Domain           Status           Reason    Last Updated\n\
+        ───────────────  ───────────────  ────────  ─────────────────────────\n\
+        a.example.com    Failing          no route  2024/01/01 12:00:00 +0000\n\
+        own.example.com  Own Certificate            2024/01/01 12:00:00 +0000\n\n\
+        Domains that are failing are tried again by themselves. Check that their DNS leads here: ropewalk domains\n";
+    assert_eq!(fake.run(&["certs:auto", "-a", "demo"]), ok(expected, ""));
+    let ran = fake.run(&["certs:auto", "--wait", "-a", "demo"]);
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.stderr
+            .contains("No certificate for a.example.com: no route\n"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn automatic_certificates_are_switched() {
+    let fake = Fake::new();
+    let mut on = app("demo", fake.port);
+    on["acm"] = true.into();
+    let waiting = |status: &str, served_by: Value| {
+        json!([custom_domain(
+            "www.example.com",
+            status.into(),
+            Value::Null,
+            served_by
+        )])
+    };
+    let fake = fake
+        .on("POST /apps/demo/acm", 200, on.clone())
+        .on("PATCH /apps/demo/acm", 200, on.clone())
+        .on("DELETE /apps/demo/acm", 200, on)
+        .on(
+            "GET /apps/demo/domains",
+            200,
+            waiting("pending", Value::Null),
+        )
+        .on(
+            "GET /apps/demo/domains",
+            200,
+            waiting("cert issued", json!({"id": ID, "name": "acm-1"})),
+        );
+    assert_eq!(
+        fake.run(&["certs:auto:enable", "--wait", "-a", "demo"]),
+        ok(
+            "",
+            "Enabling Automatic Certificate Management... starting. See how far it is with ropewalk certs:auto\n\
+             Waiting until the certificates are issued... done\n"
+        )
+    );
+    assert_eq!(
+        fake.requests(),
+        [
+            "POST /apps/demo/acm {}",
+            "GET /apps/demo/domains",
+            "GET /apps/demo/domains"
+        ]
+    );
+    assert_eq!(
+        fake.run(&["certs:auto:refresh", "-a", "demo"]),
+        ok("", "Refreshing Automatic Certificate Management... done\n")
+    );
+    assert_eq!(
+        fake.requests(),
+        ["PATCH /apps/demo/acm {\"acm_refresh\":true}"]
+    );
+    let ran = fake.run(&["certs:auto:disable", "-a", "demo", "--confirm", "nope"]);
+    assert_eq!(ran.code, 1);
+    assert_eq!(fake.requests(), [""; 0]);
+    assert_eq!(
+        fake.run(&["certs:auto:disable", "-a", "demo", "--confirm", "demo"]),
+        ok("", "Disabling Automatic Certificate Management... done\n")
+    );
+    assert_eq!(fake.requests(), ["DELETE /apps/demo/acm"]);
+}

@@ -81,3 +81,50 @@ async fn certificates_are_certified_once_every_router_has_them() {
     routes.hear(2, ToServer::Certified { generation: 2 });
     certified.await.unwrap();
 }
+
+fn challenge(host: &str) -> ropewalk_api_types::router::Challenge {
+    ropewalk_api_types::router::Challenge {
+        host: host.to_owned(),
+        proof: ropewalk_api_types::router::Proof::Http {
+            token: "token".to_owned(),
+            authorization: "token.thumb".to_owned(),
+        },
+    }
+}
+
+#[tokio::test]
+async fn an_authority_is_told_to_look_only_once_a_router_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    let routes = routes(dir.path());
+    // A router's own certificates are better than none.
+    assert!(!routes.publish_challenges(vec![challenge("a.test")]));
+    assert_eq!(*routes.inner.certificates.borrow(), None);
+    routes.publish_certificates(Vec::new());
+    assert!(routes.publish_challenges(vec![challenge("a.test")]));
+    let generation = |routes: &Routes| {
+        let known = routes.inner.certificates.borrow().clone().unwrap();
+        (known.generation, known.challenges.len())
+    };
+    assert_eq!(generation(&routes), (2, 1));
+    assert!(routes.publish_challenges(vec![challenge("a.test")]));
+    assert_eq!(generation(&routes), (2, 1), "the same again is no news");
+    let waiting = routes.clone();
+    let mut answering = tokio::spawn(async move { waiting.answering().await });
+    tokio::time::timeout(Duration::from_millis(20), &mut answering)
+        .await
+        .expect_err("there is no router");
+    routes.lock().routers.insert(1, RouterView::default());
+    routes.bump();
+    tokio::time::timeout(Duration::from_millis(20), &mut answering)
+        .await
+        .expect_err("it has not answered");
+    routes.hear(1, ToServer::Certified { generation: 2 });
+    answering.await.unwrap();
+    // Certificates that change meanwhile leave the answers as they are.
+    routes.publish_certificates(vec![Certificate {
+        hosts: Vec::new(),
+        chain: String::new(),
+        key: ropewalk_api_types::Secret(String::new()),
+    }]);
+    assert_eq!(generation(&routes), (3, 1));
+}

@@ -361,6 +361,37 @@ pub(crate) const ROWS: &[Row] = &[
         &[good("certs -a {app}", &["{app} has no SSL certificates."])],
     ),
     works(
+        "certs:auto",
+        &[good(
+            "certs:auto -a {app}",
+            &["Automatic Certificate Management is disabled on {app}"],
+        )],
+    ),
+    // No authority can look at this machine. With one of its own, this command and the next do what they say.
+    works(
+        "certs:auto:enable",
+        &[bad(
+            "certs:auto:enable -a {app}",
+            2,
+            &["This server is for this machine alone"],
+        )],
+    ),
+    works(
+        "certs:auto:refresh",
+        &[bad(
+            "certs:auto:refresh -a {app}",
+            2,
+            &["Automatic certificates are not enabled on {app}."],
+        )],
+    ),
+    works(
+        "certs:auto:disable",
+        &[good(
+            "certs:auto:disable -a {app} --confirm {app}",
+            &["Disabling Automatic Certificate Management... done"],
+        )],
+    ),
+    works(
         "buildpacks",
         &[good("buildpacks -a {app}", &["{app} has no Buildpacks."])],
     ),
@@ -828,7 +859,6 @@ pub(crate) const FAMILIES: &[(&str, Verdict)] = &[
     ("certs:info", Verdict::Works),
     ("certs:remove", Verdict::Works),
     ("certs:update", Verdict::Works),
-    ("certs:", Verdict::NotYet),
     ("certs:generate", Verdict::Never(LOCAL)),
     ("ci", Verdict::NotYet),
     ("clients:", Verdict::NotYet),

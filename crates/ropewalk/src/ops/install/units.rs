@@ -6,11 +6,12 @@ use super::BINARY;
 use crate::ops::{DEFAULT_DATA, proxy_protocol_from};
 
 /// Every unit's file name and text. `domain` must have been checked. `ssh`: the port on which git speaks SSH. `proxies`:
-/// who says to the router on whose behalf it connects.
+/// who says to the router on whose behalf it connects. `acme`: options of the server, with a blank in front.
 pub(super) fn units(
     domain: &str,
     tls: bool,
     ssh: Option<u16>,
+    acme: &str,
     proxies: &[Cidr],
 ) -> Vec<(&'static str, String)> {
     let https = if tls { " --https --port 443" } else { "" };
@@ -37,7 +38,7 @@ pub(super) fn units(
                  StartLimitIntervalSec=0\n\n\
                  [Service]\n\
                  Type=notify\n\
-                 ExecStart={BINARY} server --data {DEFAULT_DATA} --domain {domain}{https}{ssh}\n\
+                 ExecStart={BINARY} server --data {DEFAULT_DATA} --domain {domain}{https}{ssh}{acme}\n\
                  Environment=MALLOC_ARENA_MAX=2\n\
                  Restart=always\n\
                  RestartSec=1\n\
@@ -114,7 +115,8 @@ mod tests {
     #[test]
     fn sockets_are_held_by_systemd_and_the_router_restarts_at_once() {
         let proxies = ["10.0.0.0/8", "fd00::1"].map(|text| text.parse().unwrap());
-        let units = units("example.com", true, Some(2222), &proxies);
+        let acme = " --acme-email ops@example.com";
+        let units = units("example.com", true, Some(2222), acme, &proxies);
         let router = text(&units, "ropewalk-router.service");
         assert!(router.contains("Sockets=ropewalk-http.socket ropewalk-https.socket\n"));
         assert!(router.contains("RestartSec=100ms\n"));
@@ -134,14 +136,14 @@ mod tests {
         assert!(https.contains("TriggerLimitIntervalSec=0\n"));
         assert!(server.contains(
             "ExecStart=/usr/local/bin/ropewalk server --data /var/lib/ropewalk \
-             --domain example.com --https --port 443 --ssh [::]:2222\n"
+             --domain example.com --https --port 443 --ssh [::]:2222 --acme-email ops@example.com\n"
         ));
         assert!(server.contains("\nOOMPolicy=continue\n"));
     }
 
     #[test]
     fn without_a_certificate_only_port_80_is_served() {
-        let units = units("example.com", false, None, &[]);
+        let units = units("example.com", false, None, "", &[]);
         assert_eq!(text(&units, "ropewalk-https.socket"), "");
         assert!(text(&units, "ropewalk-http.socket").contains("ListenStream=80\n"));
         assert!(units.iter().all(|(_, text)| {
@@ -153,7 +155,7 @@ mod tests {
 
     #[test]
     fn every_line_is_a_section_a_setting_or_a_comment() {
-        for (name, text) in units("example.com", true, Some(22), &[]) {
+        for (name, text) in units("example.com", true, Some(22), "", &[]) {
             for line in text.lines().filter(|line| !line.is_empty()) {
                 let section = line.starts_with('[') && line.ends_with(']');
                 let setting = line

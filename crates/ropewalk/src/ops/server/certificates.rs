@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use ropewalk_api_types::Secret;
-use ropewalk_api_types::router::Certificate;
+use ropewalk_api_types::router::{Certificate, Challenge};
 use ropewalk_scheduler::Routes;
 use ropewalk_store::Store;
 use tokio::sync::{Mutex, Notify};
@@ -59,6 +59,18 @@ impl Keeper {
             self.routes.certified().await;
         };
         let _ = timeout(SETTLED_WITHIN, settled).await;
+    }
+
+    /// Hands routers what they answer to authorities, in the place of what they had; `false` when the ledger cannot be
+    /// read, for without certificates a router would forget its own.
+    pub(super) async fn publish_challenges(&self, challenges: Vec<Challenge>) -> bool {
+        self.look().await;
+        self.routes.publish_challenges(challenges)
+    }
+
+    /// Waits until there is a router and every one answers by what is the newest.
+    pub(super) async fn answering(&self) {
+        self.routes.answering().await;
     }
 
     async fn look(&self) {

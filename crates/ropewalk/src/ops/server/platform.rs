@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use ropewalk_acme::Acme;
 use ropewalk_api::{
     AttachError, Attachment, DynoCounts, EngineStatus, InsideRequest, Platform, ProcessStatus,
     RunError, RunRequest, RunStarted, SchedulerStatus, StackStatus, Status,
@@ -35,6 +36,8 @@ pub(super) struct Ports {
     pub(super) log_drains: LogDrains,
     pub(super) tasks: Tasks,
     pub(super) certificates: Arc<Keeper>,
+    /// Where certificates are got by the platform.
+    pub(super) acme: Option<Acme>,
 }
 
 impl Platform for Ports {
@@ -50,6 +53,12 @@ impl Platform for Ports {
         // At once, and not only if the answer is waited for.
         self.certificates.changed();
         self.certificates.settled().boxed()
+    }
+
+    fn acm_changed(&self) {
+        if let Some(acme) = &self.acme {
+            acme.changed();
+        }
     }
 
     fn log_drains_changed(&self) {

@@ -1,0 +1,418 @@
+//! The loop: read the ledger, plan, act; on every signal and now and then.
+//!
+//! It takes no input and retries nothing: what an order could not do, a later look sees again. Orders run beside it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use ropewalk_logs::Logs;
+use ropewalk_model::AppId;
+use ropewalk_model::acm::Outcome;
+use ropewalk_model::log_line::LogSource;
+use ropewalk_store::{AcmDomain, AcmeOrder, NewSniEndpoint, Store};
+use ropewalk_telemetry::Shutdown;
+use tokio::sync::Notify;
+use tokio::task::{Id, JoinSet};
+use tokio::time::sleep;
+use uuid::Uuid;
+
+use crate::answers::{Answers, Front};
+use crate::authority::Authority;
+use crate::certificate::{self, Said};
+use crate::hook::Hook;
+use crate::order::{self, Issued, Job, Means};
+use crate::plan::{self, Action, Asked, Held, MEMORY, Order, Policy, Seen, Served, Wanted, plan};
+use crate::settings::Settings;
+
+/// Longest time between two looks.
+const PERIOD: Duration = Duration::from_secs(20);
+/// Between two times that old orders are forgotten.
+const FORGET: Duration = Duration::from_secs(60 * 60);
+
+/// What it takes to get certificates.
+pub struct Parts {
+    pub store: Store,
+    pub logs: Logs,
+    pub front: Arc<dyn Front>,
+    pub settings: Settings,
+    pub policy: Policy,
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts")
+            .field("settings", &self.settings)
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Gets and renews the certificates of an installation. Clones are the same one.
+#[derive(Clone)]
+pub struct Acme(Arc<Inner>);
+
+struct Inner {
+    logs: Logs,
+    front: Arc<dyn Front>,
+    policy: Policy,
+    means: Means,
+    changed: Notify,
+}
+
+impl fmt::Debug for Acme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Acme")
+    }
+}
+
+/// What the loop remembers; all of it may be lost.
+#[derive(Default)]
+struct Memory {
+    tasks: JoinSet<Done>,
+    /// Names of orders under way.
+    in_flight: HashMap<Id, String>,
+    /// By endpoint, and when the certificate in it was put there.
+    windows: HashMap<Uuid, (Timestamp, Asked)>,
+    /// By domain.
+    warned: HashMap<Uuid, Timestamp>,
+}
+
+enum Done {
+    Order,
+    Window {
+        endpoint: Uuid,
+        since: Timestamp,
+        asked: Asked,
+    },
+}
+
+impl Acme {
+    /// Nothing is ordered before [`Self::run`].
+    pub fn new(parts: Parts) -> Result<Self, rustls::Error> {
+        let hook = parts.settings.hook.clone().map(|program| Hook { program });
+        let policy = Policy {
+            dns: hook.is_some(),
+            ..parts.policy
+        };
+        let means = Means {
+            authority: Arc::new(Authority::new(parts.settings, parts.store.clone())?),
+            answers: Arc::new(Answers::new(Arc::clone(&parts.front))),
+            store: parts.store,
+            hook,
+        };
+        Ok(Self(Arc::new(Inner {
+            logs: parts.logs,
+            front: parts.front,
+            policy,
+            means,
+            changed: Notify::new(),
+        })))
+    }
+
+    /// Domains that want certificates changed: look again. Never waits.
+    pub fn changed(&self) {
+        self.0.changed.notify_one();
+    }
+
+    /// Works until `shutdown`; orders under way are then left. To be run once at a time.
+    pub async fn run(&self, shutdown: Shutdown) {
+        let mut memory = Memory::default();
+        let mut forgot = None;
+        while !shutdown.is_cancelled() {
+            if let Err(error) = self.look(&mut memory).await {
+                tracing::warn!(%error, "Automatic certificates could not be looked after.");
+            }
+            let now = tokio::time::Instant::now();
+            if forgot.is_none_or(|at| now.duration_since(at) >= FORGET) {
+                self.forget().await;
+                forgot = Some(now);
+            }
+            tokio::select! {
+                () = self.0.changed.notified() => {}
+                () = sleep(PERIOD) => {}
+                Some(ended) = memory.tasks.join_next_with_id() => memory.take(ended),
+                () = shutdown.cancelled() => {}
+            }
+        }
+    }
+
+    async fn look(&self, memory: &mut Memory) -> ropewalk_store::Result<()> {
+        let store = &self.0.means.store;
+        let (rows, orders) = store
+            .read(|view| Ok((view.acm_domains()?, view.acme_orders()?)))
+            .await?;
+        let rows: HashMap<Uuid, AcmDomain> =
+            rows.into_iter().map(|row| (row.domain.id, row)).collect();
+        memory.retain(&rows);
+        let mut domains: Vec<Wanted> = rows.values().map(|row| memory.wanted(row)).collect();
+        domains.sort_by_key(|wanted| wanted.domain);
+        let seen = Seen {
+            domains,
+            orders,
+            in_flight: memory.in_flight.values().cloned().collect(),
+            warned: memory.warned.clone(),
+        };
+        let now = Timestamp::now();
+        for action in plan(&seen, &self.0.policy, now) {
+            match action {
+                Action::Order(order) => self.begin(order, &rows, memory, now).await?,
+                Action::AskWindow { endpoint } => self.ask(endpoint, &rows, memory),
+                Action::Say {
+                    domain,
+                    status,
+                    reason,
+                } => {
+                    store
+                        .write(move |tx| tx.set_acm_status(domain, status, reason.as_deref(), now))
+                        .await?;
+                }
+                Action::Warn {
+                    domain,
+                    app,
+                    host,
+                    until,
+                    reason,
+                } => {
+                    memory.warned.insert(domain, now);
+                    tracing::warn!(host, %until, reason, "A certificate could not be renewed.");
+                    self.0.say(app, &format!("Warning: {host}: {reason}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The row is written first: whoever is killed in between has ordered at most what is remembered.
+    async fn begin(
+        &self,
+        order: Order,
+        rows: &HashMap<Uuid, AcmDomain>,
+        memory: &mut Memory,
+        now: Timestamp,
+    ) -> ropewalk_store::Result<()> {
+        let row = AcmeOrder {
+            id: Uuid::new_v4(),
+            hostname: order.host.clone(),
+            app: order.app,
+            challenge: order.challenge,
+            began_at: now,
+            outcome: None,
+            reason: None,
+        };
+        let replaced = order.replaces.and_then(|_| {
+            let endpoint = rows.get(&order.domain)?.endpoint.as_ref()?;
+            certificate::id(&endpoint.certificate_chain)
+        });
+        let job = Job {
+            id: row.id,
+            domain: order.domain,
+            host: order.host.clone(),
+            challenge: order.challenge,
+            replaces: replaced,
+        };
+        self.0
+            .means
+            .store
+            .write(move |tx| tx.begin_acme_order(&row))
+            .await?;
+        tracing::info!(
+            host = order.host,
+            challenge = order.challenge.as_str(),
+            "Ordered a certificate."
+        );
+        let this = self.clone();
+        let app = order.app;
+        let handle = memory.tasks.spawn(async move {
+            this.0.carry_out(app, &job).await;
+            Done::Order
+        });
+        memory.in_flight.insert(handle.id(), order.host);
+        Ok(())
+    }
+
+    fn ask(&self, endpoint: Uuid, rows: &HashMap<Uuid, AcmDomain>, memory: &mut Memory) {
+        let row = rows
+            .values()
+            .filter_map(|row| row.endpoint.as_ref())
+            .find(|row| row.id == endpoint);
+        let Some(row) = row else { return };
+        let (id, since) = (certificate::id(&row.certificate_chain), row.updated_at);
+        // Not again before the answer is here.
+        let now = Timestamp::now();
+        let again = now
+            .checked_add(jiff::SignedDuration::from_mins(5))
+            .unwrap_or(now);
+        let known = memory.windows.get(&endpoint).map(|(_, asked)| *asked);
+        let window = match known {
+            Some(Asked::At { window, .. }) => window,
+            _ => None,
+        };
+        memory
+            .windows
+            .insert(endpoint, (since, Asked::At { window, again }));
+        let authority = Arc::clone(&self.0.means.authority);
+        memory.tasks.spawn(async move {
+            Done::Window {
+                endpoint,
+                since,
+                asked: authority.window(id).await,
+            }
+        });
+    }
+
+    async fn forget(&self) {
+        let now = Timestamp::now();
+        let Ok(cutoff) = now.checked_sub(MEMORY) else {
+            return;
+        };
+        let store = &self.0.means.store;
+        if let Err(error) = store.write(move |tx| tx.forget_acme_orders(cutoff)).await {
+            tracing::warn!(%error, "Old orders could not be forgotten.");
+        }
+    }
+}
+
+impl Inner {
+    async fn carry_out(&self, app: AppId, job: &Job) {
+        let outcome = order::run(&self.means, job).await;
+        let ended = match outcome {
+            Ok(issued) => self.keep(app, job, issued).await,
+            Err(failure) => {
+                tracing::warn!(
+                    host = job.host,
+                    challenge = job.challenge.as_str(),
+                    outcome = failure.outcome.as_str(),
+                    detail = failure.detail,
+                    "No certificate was issued."
+                );
+                if failure.outcome != Outcome::Away {
+                    let text = format!(
+                        "No certificate was issued for {} ({}): {}",
+                        job.host,
+                        job.challenge.as_str(),
+                        failure.reason
+                    );
+                    self.say(app, &text);
+                }
+                let (id, outcome, reason) = (job.id, failure.outcome, failure.reason);
+                self.means
+                    .store
+                    .write(move |tx| tx.end_acme_order(id, outcome, Some(&reason)))
+                    .await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::error!(host = job.host, %error, "The end of an order could not be written.");
+        }
+    }
+
+    /// In one change: what the ledger says of the order and what it serves by.
+    async fn keep(&self, app: AppId, job: &Job, issued: Issued) -> ropewalk_store::Result<()> {
+        let (id, domain) = (job.id, job.domain);
+        let new = NewSniEndpoint {
+            id: Uuid::new_v4(),
+            app,
+            name: name(domain),
+            certificate_chain: issued.chain,
+            private_key: issued.key,
+        };
+        let kept = self
+            .means
+            .store
+            .write(move |tx| {
+                tx.end_acme_order(id, Outcome::Issued, None)?;
+                tx.keep_acm_certificate(domain, &new, Timestamp::now())
+            })
+            .await?;
+        if kept.is_some() {
+            tracing::info!(host = job.host, until = %issued.said.until, "A certificate was issued.");
+            let until = issued.said.until.strftime("%Y-%m-%d");
+            self.say(
+                app,
+                &format!("Certificate for {} issued, good until {until}", job.host),
+            );
+            self.front.certificates_changed();
+        }
+        Ok(())
+    }
+
+    /// Adds a line to the app's log.
+    fn say(&self, app: AppId, text: &str) {
+        let now = Timestamp::now();
+        self.logs
+            .append(app, now, LogSource::App, "api", text.as_bytes());
+    }
+}
+
+impl Memory {
+    fn take(&mut self, ended: Result<(Id, Done), tokio::task::JoinError>) {
+        match ended {
+            Ok((id, Done::Order)) => {
+                self.in_flight.remove(&id);
+            }
+            Ok((
+                _,
+                Done::Window {
+                    endpoint,
+                    since,
+                    asked,
+                },
+            )) => {
+                self.windows.insert(endpoint, (since, asked));
+            }
+            Err(error) => {
+                self.in_flight.remove(&error.id());
+                tracing::error!(%error, "An order broke off.");
+            }
+        }
+    }
+
+    /// Forgets what is about domains that are gone.
+    fn retain(&mut self, rows: &HashMap<Uuid, AcmDomain>) {
+        let endpoints: HashMap<Uuid, Timestamp> = rows
+            .values()
+            .filter_map(|row| row.endpoint.as_ref())
+            .map(|endpoint| (endpoint.id, endpoint.updated_at))
+            .collect();
+        self.windows
+            .retain(|id, (since, _)| endpoints.get(id) == Some(since));
+        self.warned.retain(|id, _| rows.contains_key(id));
+    }
+
+    fn wanted(&self, row: &AcmDomain) -> Wanted {
+        let served = match &row.endpoint {
+            None => Served::Nothing,
+            Some(endpoint) if !endpoint.acm => Served::Brought,
+            Some(endpoint) => match Said::of(&endpoint.certificate_chain) {
+                Err(_) => Served::Nothing,
+                Ok(said) => Served::Held(Held {
+                    endpoint: endpoint.id,
+                    from: said.from,
+                    until: said.until,
+                    window: self
+                        .windows
+                        .get(&endpoint.id)
+                        .map_or(plan::Asked::Never, |(_, asked)| *asked),
+                }),
+            },
+        };
+        Wanted {
+            domain: row.domain.id,
+            app: row.domain.app,
+            host: row.domain.hostname.clone(),
+            asked_at: row.asked_at,
+            status: row.domain.acm_status,
+            reason: row.domain.acm_status_reason.clone(),
+            served,
+        }
+    }
+}
+
+/// Of the certificate of a domain, among those of its app.
+fn name(domain: Uuid) -> String {
+    let id = domain.simple().to_string();
+    format!("acm-{}", id.get(..12).unwrap_or(&id))
+}
