@@ -45,6 +45,15 @@ impl Failure {
         }
     }
 
+    /// It takes longer than is waited for. Not an outage, for it may be one name's servers that are slow; and not to be
+    /// given up for.
+    pub(crate) fn slow() -> Self {
+        Self {
+            outcome: Outcome::Limited,
+            ..Self::refused("The certificate authority did not come to an end in time.")
+        }
+    }
+
     /// What the authority says of one name.
     pub(crate) fn of_problem(problem: &Problem) -> Self {
         let kind = problem.r#type.as_deref().unwrap_or_default();
@@ -92,6 +101,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match &error {
             Error::Api(problem) => Self::of_problem(problem),
+            Error::Timeout(_) => Self::slow(),
             error => Self::away(chain(error)),
         }
     }
@@ -154,6 +164,12 @@ mod tests {
         }
         assert!(Failure::of_problem(&problem("accountDoesNotExist", None)).is_stranger);
         assert_eq!(Failure::of_problem(&problem("caa", None)).reason, "caa");
+        assert_eq!(
+            Failure::from(Error::Timeout(None)).outcome,
+            Outcome::Limited
+        );
+        let lost = Failure::from(Error::Str("anything"));
+        assert_eq!(lost.outcome, Outcome::Away);
     }
 
     #[test]

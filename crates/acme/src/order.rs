@@ -64,8 +64,7 @@ pub(crate) async fn run(means: &Means, job: &Job) -> Result<Issued, Failure> {
     if let (Some(hook), Some(record)) = (&means.hook, record) {
         hook.remove(&record.name, &record.value).await;
     }
-    let outcome =
-        outcome.unwrap_or_else(|_| Err(Failure::away("the order took longer than 600 s")));
+    let outcome = outcome.unwrap_or_else(|_| Err(Failure::slow()));
     if let Err(failure) = &outcome {
         means.authority.doubt(failure).await;
     }
@@ -86,7 +85,7 @@ async fn carry_out(
         Err(error) => return Err(error.into()),
     }
     verified(means, job).await;
-    let request = Request::new(&job.host).map_err(|error| Failure::away(error.to_string()))?;
+    let request = Request::new(&job.host).map_err(unfit)?;
     again!(order.finalize_csr(&request.csr).await)?;
     let chain = again!(order.poll_certificate(&POLL).await)?;
     let said = check(&chain, &request.key, &job.host)?;
@@ -152,8 +151,7 @@ async fn prove(
             Challenge::TlsAlpn => {
                 let digest = <[u8; 32]>::try_from(proof.digest().as_ref())
                     .map_err(|_| Failure::away("a digest of another length"))?;
-                let (chain, key) = certificate::proof(&job.host, &digest)
-                    .map_err(|error| Failure::away(error.to_string()))?;
+                let (chain, key) = certificate::proof(&job.host, &digest).map_err(unfit)?;
                 give(means, job, Proof::Tls { chain, key }).await?;
             }
             Challenge::Dns => {
@@ -179,6 +177,13 @@ async fn give(means: &Means, job: &Job, proof: Proof) -> Result<(), Failure> {
     match means.answers.give(job.id, answer).await {
         true => Ok(()),
         false => Err(Failure::away("no router took the answer for the authority")),
+    }
+}
+
+fn unfit(error: rcgen::Error) -> Failure {
+    Failure {
+        detail: error.to_string(),
+        ..Failure::refused("This name cannot stand in a certificate.")
     }
 }
 

@@ -74,7 +74,7 @@ pub enum Outcome {
     Issued,
     /// The authority does not believe that the name leads here, or may not sign for it.
     Refused,
-    /// The authority takes no more orders for a while.
+    /// The authority takes no more orders for a while, or does not come to an end.
     Limited,
     /// It did not get as far as that: the authority is out of reach, or something here is. Not the name's fault.
     Away,

@@ -1,6 +1,7 @@
 //! A platform of this machine alone, without an engine, whose certificates come from an authority of the test's.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::process::{Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use crate::pebble::{Pebble, With, free};
+use crate::pebble::{Pebble, With};
 
 /// Every wait of a test ends here.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -55,10 +56,11 @@ impl Platform {
         let table = serde_json::to_vec(&table).unwrap();
         std::fs::write(data.join("router/table.json"), table).unwrap();
 
-        let [port] = free();
+        let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = socket.local_addr().unwrap().port();
         let pebble = Pebble::start(with, port).await;
         let log = std::fs::File::create(dir.path().join("log")).unwrap();
-        let start = |name: &str, args: &[&str]| {
+        let start = |name: &str, input: Stdio, args: &[&str]| {
             let mut command = Command::new(env!("CARGO_BIN_EXE_ropewalk"));
             command
                 .arg(name)
@@ -73,7 +75,7 @@ impl Platform {
                     "DOCKER_HOST",
                     format!("unix://{}/none", dir.path().display()),
                 )
-                .stdin(Stdio::null())
+                .stdin(input)
                 .stdout(log.try_clone().unwrap())
                 .stderr(log.try_clone().unwrap())
                 .kill_on_drop(true)
@@ -83,6 +85,7 @@ impl Platform {
         let ca_file = pebble.ca_file().display().to_string();
         let server = start(
             "server",
+            Stdio::null(),
             &[
                 "--port",
                 &port.to_string(),
@@ -94,7 +97,11 @@ impl Platform {
                 "ops@example.com",
             ],
         );
-        let router = start("router", &["--listen", &format!("127.0.0.1:{port}")]);
+        let router = start(
+            "router",
+            Stdio::from(OwnedFd::from(socket)),
+            &["--listen-stdin"],
+        );
         let token = until("the administrator's token", async || {
             std::fs::read_to_string(data.join("admin-token")).ok()
         })
