@@ -261,5 +261,11 @@ async fn a_body_that_is_too_large_is_refused_by_its_length_or_on_its_way() {
     let answer = rig.send(&chunked("5\r\nhello\r\n6\r\n hello\r\n")).await;
     assert_eq!(status(&answer), 413, "{answer}");
     assert_eq!(whole.load(SeqCst), 1);
-    rig.log.with("dyno=web.1 connect=0ms service=").await;
+    until("the line of what was refused on its way", || {
+        let lines = rig.log.lines();
+        lines
+            .into_iter()
+            .find(|line| line.contains("edge=max-body") && line.contains(" dyno=web.1 "))
+    })
+    .await;
 }

@@ -223,6 +223,7 @@ fn dump_app(
     let _ = writeln!(text, "{:?}", view.dynos(id)?);
     let _ = writeln!(text, "{:?}", view.domains(id)?);
     let _ = writeln!(text, "{:?}", view.buildpacks(id)?);
+    let _ = writeln!(text, "{:?}", view.edge_policy(id)?);
     let _ = writeln!(text, "{:?}", view.collaborators(id)?);
     Ok(())
 }
@@ -253,15 +254,18 @@ async fn doors(rig: &Rig) -> Vec<Door> {
             body: link.get("schema").cloned(),
         });
     }
-    for stream in [
-        "/ropewalk/logs/{x}",
-        "/ropewalk/outputs/{x}",
-        "/ropewalk/attach/{x}",
-        "/ropewalk/status",
+    for (method, own) in [
+        ("GET", "/ropewalk/logs/{x}"),
+        ("GET", "/ropewalk/outputs/{x}"),
+        ("GET", "/ropewalk/attach/{x}"),
+        ("GET", "/ropewalk/status"),
+        ("GET", "/ropewalk/apps/{x}/metrics"),
+        ("GET", "/ropewalk/apps/{x}/edge"),
+        ("PATCH", "/ropewalk/apps/{x}/edge"),
     ] {
         doors.push(Door {
-            method: "GET".to_owned(),
-            href: stream.to_owned(),
+            method: method.to_owned(),
+            href: own.to_owned(),
             body: None,
         });
     }
@@ -340,7 +344,8 @@ fn path(random: &mut StdRng, names: &Names, href: &str) -> String {
     for (n, part) in href.split('{').enumerate() {
         match part.split_once('}') {
             Some((_, rest)) if n > 0 => {
-                path.push_str(&place(random, names, n == 1 && href.starts_with("/apps/")));
+                let of_app = href.trim_start_matches("/ropewalk").starts_with("/apps/");
+                path.push_str(&place(random, names, n == 1 && of_app));
                 path.push_str(rest);
             }
             _ => path.push_str(part),

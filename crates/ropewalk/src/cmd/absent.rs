@@ -222,8 +222,8 @@ const HEROKUS: &[(&str, Absent, &str)] = &[
     ),
     (
         "trusted-ips",
-        Absent::Later,
-        "Allow addresses in the server's firewall.",
+        Absent::Never,
+        "It is a setting of an app here: ropewalk edge:set trusted-ips=192.0.2.0/24.",
     ),
     (
         "update",

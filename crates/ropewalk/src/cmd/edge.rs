@@ -96,7 +96,7 @@ pub(crate) async fn unset(cx: &Context, args: UnsetArgs) -> anyhow::Result<ExitC
             Name::RateLimit => update.rate_limit = Some(None),
             Name::MaxBody => update.max_body_bytes = Some(None),
         }
-        names.push(name);
+        once(name, &mut names)?;
     }
     let edge = change(cx, &args.app, "Unsetting", &update, &names).await?;
     args.json.print(cx, &edge)?;
@@ -139,7 +139,7 @@ fn parse(settings: &[String]) -> anyhow::Result<(EdgeUpdate, Vec<Name>)> {
                 .into());
         };
         let name = name(text)?;
-        names.push(name);
+        once(name, &mut names)?;
         if name == Name::BasicAuth {
             // The password is asked for once everything else is in order.
             update.basic_auth = Some(Some(BasicAuthUpdate {
@@ -191,6 +191,16 @@ fn new_password(user: &str) -> anyhow::Result<String> {
         return Err(Failure::usage("The two passwords differ.").into());
     }
     Ok(password)
+}
+
+/// Of two values of one setting it would not be clear which is meant.
+fn once(name: Name, names: &mut Vec<Name>) -> Result<(), Failure> {
+    if names.contains(&name) {
+        let text = format!("{} is named twice.", name.as_str());
+        return Err(Failure::usage(text).hint("Name each setting once."));
+    }
+    names.push(name);
+    Ok(())
 }
 
 fn name(text: &str) -> anyhow::Result<Name> {
@@ -260,6 +270,7 @@ mod tests {
             (30, 60, Some(5))
         );
         for bad in [
+            "hsts=1y hsts=2y",
             "basic-auth=dev:hunter2hunter2",
             "basic-auth=",
             "hsts",

@@ -289,6 +289,46 @@ fn import(here: &Fake, origin: &Fake, more: &[&str]) -> crate::fake::Ran {
 }
 
 #[test]
+fn what_is_asked_of_requests_is_copied_before_the_code() {
+    let edge = json!({"app": {"id": ID, "name": "shop"}, "https_redirect": true, "hsts_max_age": null,
+        "trusted_ips": ["192.0.2.0/24"], "basic_auth": {"user": "dev"}, "rate_limit": null, "max_body_bytes": 5});
+    let origin = origin().on("GET /ropewalk/apps/shop/edge", 200, edge);
+    let path = "PATCH /ropewalk/apps/copy/edge";
+    let here = here().on(path, 200, json!({}));
+    let ran = import(&here, &origin, &[]);
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    let requests = here.requests();
+    let place = |begin: &str| {
+        requests
+            .iter()
+            .position(|one| one.starts_with(begin))
+            .unwrap()
+    };
+    assert!(place(path) < place("POST /apps/copy/slugs"));
+    let sent: Vec<&str> = requests
+        .iter()
+        .filter_map(|one| one.strip_prefix(path))
+        .collect();
+    assert_eq!(
+        sent,
+        [
+            " {\"trusted_ips\":[\"192.0.2.0/24\"]}",
+            " {\"https_redirect\":true}",
+            " {\"max_body_bytes\":5}"
+        ]
+    );
+    assert!(
+        ran.stderr
+            .contains("Setting trusted-ips of the edge... done"),
+        "{}",
+        ran.stderr
+    );
+    let left = "edge setting basic-auth: no API tells its password; set it again with ropewalk edge:set \
+                basic-auth=dev --app copy.";
+    assert!(ran.stdout.contains(left), "{}", ran.stdout);
+}
+
+#[test]
 fn an_app_is_copied_and_what_is_not_is_told() {
     let (origin, here) = (origin(), here());
     let ran = import(&here, &origin, &[]);

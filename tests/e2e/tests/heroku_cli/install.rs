@@ -5,6 +5,9 @@ use std::process::Command;
 
 /// The version that the table in docs/heroku-cli.md is about.
 pub(crate) const PINNED: &str = "11.10.0";
+/// A day on which everything that it needs was there. What is newer may be half published: a package whose own
+/// dependency cannot be had yet.
+const SETTLED: &str = "2026-11-20";
 /// Node.js for hosts whose own is older than the CLI takes.
 const NODE: &str = "22";
 const OLDEST_NODE: u32 = 20;
@@ -21,12 +24,18 @@ pub(crate) fn cli(version: &str) -> Vec<PathBuf> {
         "aarch64" => "arm64",
         _ => "x64",
     };
-    let folder = cached(&name, |folder| {
+    // What the pinned version is made of stays the same; of a newer one only if there is no other way.
+    let days = match version {
+        PINNED => [Some(SETTLED), None],
+        _ => [None, Some(SETTLED)],
+    };
+    let folder = cached(&name, &days, |folder, day| {
         let mut npm = Command::new("npm");
         npm.args(["install", "--no-audit", "--no-fund", "--ignore-scripts"])
             .args(["--omit=optional", "--loglevel=error", "--prefix"])
             .arg(folder)
-            .arg(format!("heroku@{version}"));
+            .arg(format!("heroku@{version}"))
+            .args(day.map(|day| format!("--before={day}")));
         if !own_node {
             npm.arg(format!("node-linux-{machine}@{NODE}"));
         }
@@ -78,7 +87,7 @@ pub(crate) fn newest() -> String {
 
 /// A folder for PYTHONPATH.
 pub(crate) fn heroku3() -> PathBuf {
-    cached(&format!("heroku3-{HEROKU3}"), |folder| {
+    cached(&format!("heroku3-{HEROKU3}"), &[()], |folder, ()| {
         let mut pip = Command::new("python3");
         pip.args(["-m", "pip", "install", "-q", "--no-cache-dir", "--target"])
             .arg(folder)
@@ -103,8 +112,9 @@ fn node_is_new_enough() -> bool {
         .is_some_and(|major: u32| major >= OLDEST_NODE)
 }
 
-/// The folder of that name in the cache; made by `install` in a folder beside it, which takes its place when whole.
-fn cached(name: &str, install: impl FnOnce(&Path) -> Command) -> PathBuf {
+/// The folder of that name in the cache; made by `install` in a folder beside it, which takes its place when whole. The
+/// first of the `ways` that succeeds is taken.
+fn cached<T: Copy>(name: &str, ways: &[T], install: impl Fn(&Path, T) -> Command) -> PathBuf {
     let cache = std::env::var_os("ROPEWALK_TEST_CACHE")
         .map_or_else(|| PathBuf::from("/var/cache/ropewalk"), PathBuf::from);
     let folder = cache.join(name);
@@ -112,13 +122,14 @@ fn cached(name: &str, install: impl FnOnce(&Path) -> Command) -> PathBuf {
         return folder;
     }
     std::fs::create_dir_all(&cache).unwrap();
-    let new = tempfile::Builder::new().tempdir_in(&cache).unwrap();
-    let output = install(new.path()).output().unwrap();
-    assert!(
-        output.status.success(),
-        "{name} could not be installed: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let mut said = String::new();
+    let made = ways.iter().find_map(|way| {
+        let new = tempfile::Builder::new().tempdir_in(&cache).unwrap();
+        let output = install(new.path(), *way).output().unwrap();
+        said.push_str(&String::from_utf8_lossy(&output.stderr));
+        output.status.success().then_some(new)
+    });
+    let new = made.unwrap_or_else(|| panic!("{name} could not be installed: {said}"));
     // Another test may have been quicker.
     if std::fs::rename(new.path(), &folder).is_ok() {
         let _ = new.keep();

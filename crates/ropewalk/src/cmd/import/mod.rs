@@ -5,6 +5,7 @@
 
 mod app;
 mod code;
+mod edge;
 mod origin;
 mod parts;
 mod report;
@@ -102,6 +103,7 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
 impl Import<'_> {
     async fn all(&mut self, from: &Client, origin: &Origin) -> anyhow::Result<ExitCode> {
         let there = self.create(origin).await?;
+        self.edge(origin, there).await?;
         self.config_vars(origin, there).await?;
         self.buildpacks(origin, there).await?;
         let release = self.code(from, origin, there).await?;

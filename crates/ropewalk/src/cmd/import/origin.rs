@@ -6,6 +6,7 @@ use std::io::Read;
 use ropewalk_client::{Client, Error};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use super::{HEROKU, Whence};
 use crate::cmd::context::Context;
@@ -74,6 +75,8 @@ pub(super) struct Origin {
     pub(super) collaborators: Part<Vec<Collaborator>>,
     pub(super) certificates: Part<Vec<Certificate>>,
     pub(super) release: Part<Option<Release>>,
+    /// Settings by the names of the API; none of a server that has no such thing.
+    pub(super) edge: Part<Map<String, Value>>,
 }
 
 /// What was read, or why it could not be.
@@ -130,7 +133,7 @@ pub(super) struct Feature {
 pub(super) struct Drain {
     pub(super) url: String,
     #[serde(default)]
-    pub(super) addon: Option<serde_json::Value>,
+    pub(super) addon: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -202,7 +205,21 @@ impl Origin {
             collaborators: list(from, app, "collaborators").await,
             certificates: list(from, app, "sni-endpoints").await,
             release,
+            edge: edge(from, app).await,
         })
+    }
+}
+
+async fn edge(from: &Client, app: &str) -> Part<Map<String, Value>> {
+    if from.base().as_str().trim_end_matches('/') == HEROKU {
+        return Ok(Map::new());
+    }
+    match from.read(&["ropewalk", "apps", app, "edge"]).await {
+        Err(error) if error.api().is_some_and(|answer| answer.status == 404) => Ok(Map::new()),
+        read => part(read).map(|mut edge: Map<String, Value>| {
+            edge.remove("app");
+            edge
+        }),
     }
 }
 
