@@ -686,3 +686,39 @@ async fn a_stop_does_not_wait_long_for_who_says_nothing() {
     rig.shut_down().await;
     assert!(begun.elapsed() < Duration::from_secs(10));
 }
+
+#[tokio::test]
+async fn a_client_that_only_takes_back_what_it_asks_is_let_go() {
+    // Never answers.
+    let dyno = raw_dyno(|mut stream| async move {
+        let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+    })
+    .await;
+    let rig = Rig::fixed(table(1, app(&[dyno])), Limits::default()).await;
+    let stream = TcpStream::connect(rig.addr).await.unwrap();
+    let (requests, connection) = h2::client::handshake(stream).await.unwrap();
+    let driver = tokio::spawn(connection);
+    let mut asked = 0;
+    let ended = loop {
+        let Ok(mut requests) = requests.clone().ready().await else {
+            break true;
+        };
+        let request = http::Request::get("http://app.test/").body(()).unwrap();
+        match requests.send_request(request, true) {
+            Ok((_, mut stream)) => stream.send_reset(h2::Reason::CANCEL),
+            Err(_) => break true,
+        }
+        asked += 1;
+        if asked > 20_000 {
+            break false;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert!(ended, "{asked} times");
+    assert!(asked >= 500, "{asked}");
+    let _ = tokio::time::timeout(DEADLINE, driver).await.unwrap();
+    until("nothing in flight", || {
+        (rig.counters.snapshot().in_flight == 0).then_some(())
+    })
+    .await;
+}
