@@ -401,7 +401,6 @@ async fn calls_that_are_cancelled_in_the_middle_do_the_others_no_harm() {
         }
         assert!(piece(&mut steady).await.unwrap().is_ok());
     }
-    assert_eq!(dyno.opened(), 1);
 }
 
 #[tokio::test]
@@ -582,7 +581,7 @@ async fn errors_of_the_router_end_the_call_as_grpc_does() {
 async fn silence_ends_a_call() {
     let dyno = Dyno2::echo().await;
     let limits = Limits {
-        idle: Duration::from_millis(150),
+        idle: Duration::from_secs(1),
         ..Limits::default()
     };
     let rig = rig_for(&[&dyno], limits).await;
@@ -591,7 +590,7 @@ async fn silence_ends_a_call() {
     let mut down = response.await.unwrap().into_body();
     // Longer than the limit in all, but never silent for so long.
     for _ in 0..6 {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(250)).await;
         up.send_data("still here".into(), false).unwrap();
         assert_eq!(piece(&mut down).await.unwrap().unwrap(), "still here");
     }
