@@ -25,6 +25,7 @@ use crate::challenge;
 use crate::pace::Streams;
 use crate::proxy;
 use crate::proxy_protocol;
+use crate::recant::Record;
 use crate::relay::Answer;
 use crate::rendezvous;
 use crate::request::Peer;
@@ -234,10 +235,19 @@ where
         Arc::clone(&begun),
         Duration::ZERO
     ));
+    let record = Arc::new(Record::default());
+    let asking = Arc::clone(&record);
     let service = service_fn(move |request| {
         begun.notify_one();
-        proxy::serve(Arc::clone(&router), Arc::clone(&peer), request)
+        let asked = asking.ask();
+        let answer = proxy::serve(Arc::clone(&router), Arc::clone(&peer), request);
+        async move {
+            let answer = answer.await;
+            asked.answered();
+            answer
+        }
     });
+    let enough = pin!(record.enough());
     let connection = http2::Builder::new(Streams)
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
@@ -248,12 +258,20 @@ where
         .keep_alive_interval(limits.header)
         .serve_connection(stream, service);
     let mut connection = pin!(connection);
+    let mut enough = seldom(enough);
     tokio::select! {
         biased;
         _ = connection.as_mut() => {}
+        () = &mut enough => {
+            tracing::info!("Let a client go that took back most of its requests at once.");
+        }
         () = seldom(leave) => {
             connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
+            tokio::select! {
+                biased;
+                _ = connection => {}
+                () = enough => {}
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The data plane: takes every request of every app, finds its dyno, and streams both ways.
 //!
 //! # Layout
-//! A request goes through `accept` (sockets, HTTP/1 and 2; `proxy_protocol`, `tls`, `challenge`, `sniff`, `stall`, `pace`, `alarm`, `seldom`), `proxy` (the straight
+//! A request goes through `accept` (sockets, HTTP/1 and 2; `proxy_protocol`, `tls`, `challenge`, `sniff`, `stall`, `pace`, `recant`, `alarm`, `seldom`), `proxy` (the straight
 //! line), `request` (its head), `table` (host to app), `edge` (may it pass), `hold` (while an app boots), `balance` (which
 //! dyno; `health`: may it), `line` (while none has a place), `pool` or `shared` (a connection, `carrier`), `exchange` (one attempt), `relay` and `upload` (the bodies) or
 //! `tunnel` (after an upgrade; `websocket`: of an HTTP/2 client), and ends in `access` (its record) or `pages` (our own answer, with
@@ -38,6 +38,7 @@ mod pages;
 mod pool;
 mod proxy;
 mod proxy_protocol;
+mod recant;
 mod relay;
 mod rendezvous;
 mod request;

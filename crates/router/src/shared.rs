@@ -137,6 +137,9 @@ impl Connections {
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(WINDOW * u32::from(SEATS))
             .max_header_list_size(BUFFER as u32)
+            // What comes late on a stream that a client has left is no fault of the connection, however often.
+            .max_concurrent_reset_streams(10 * usize::from(SEATS))
+            .max_local_error_reset_streams(None)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(io::Error::other)?;

@@ -127,7 +127,8 @@ impl Upstream {
                 connected.map(Carrier::Own)
             }
             DynoProtocol::H2c => {
-                let connected = self.shared.connect(&self.address, limit).await;
+                // In a box: what HTTP/2 needs to begin is more than all of a request of HTTP/1.
+                let connected = Box::pin(self.shared.connect(&self.address, limit)).await;
                 connected.map(Carrier::Shared)
             }
         }

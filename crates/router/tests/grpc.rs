@@ -364,6 +364,45 @@ async fn a_cancelled_call_is_cancelled_for_the_dyno_alone() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_that_are_cancelled_in_the_middle_do_the_others_no_harm() {
+    // Sends as fast as it may, until it is told to stop; a call that asks for little gets that.
+    let dyno = Dyno2::start(|(request, mut respond): Call| async move {
+        let mut up = request.into_body();
+        let message = piece(&mut up).await.unwrap().unwrap();
+        let mut down = respond.send_response(head(), false).unwrap();
+        loop {
+            down.reserve_capacity(16_384);
+            match std::future::poll_fn(|cx| down.poll_capacity(cx)).await {
+                Some(Ok(count)) if down.send_data(vec![b'x'; count].into(), false).is_ok() => {}
+                _ => return,
+            }
+            if message == "little" {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    })
+    .await;
+    let rig = rig_for(&[&dyno], Limits::default()).await;
+    let client = Client::connect(&rig).await;
+    let (response, mut up) = client.call().await;
+    up.send_data("little".into(), true).unwrap();
+    let mut steady = response.await.unwrap().into_body();
+    for _ in 0..40 {
+        let mut calls = Vec::new();
+        for _ in 0..64 {
+            let (response, mut up) = client.call().await;
+            up.send_data("much".into(), false).unwrap();
+            calls.push((response, up));
+        }
+        for (response, mut up) in calls {
+            response.await.unwrap();
+            up.send_reset(Reason::CANCEL);
+        }
+        assert!(piece(&mut steady).await.unwrap().is_ok());
+    }
+}
+
 #[tokio::test]
 async fn a_reset_of_the_dyno_reaches_the_client() {
     let dyno = Dyno2::start(|(_, mut respond): Call| async move {
@@ -542,7 +581,7 @@ async fn errors_of_the_router_end_the_call_as_grpc_does() {
 async fn silence_ends_a_call() {
     let dyno = Dyno2::echo().await;
     let limits = Limits {
-        idle: Duration::from_millis(150),
+        idle: Duration::from_secs(1),
         ..Limits::default()
     };
     let rig = rig_for(&[&dyno], limits).await;
@@ -551,7 +590,7 @@ async fn silence_ends_a_call() {
     let mut down = response.await.unwrap().into_body();
     // Longer than the limit in all, but never silent for so long.
     for _ in 0..6 {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(250)).await;
         up.send_data("still here".into(), false).unwrap();
         assert_eq!(piece(&mut down).await.unwrap().unwrap(), "still here");
     }

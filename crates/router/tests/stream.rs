@@ -686,3 +686,39 @@ async fn a_stop_does_not_wait_long_for_who_says_nothing() {
     rig.shut_down().await;
     assert!(begun.elapsed() < Duration::from_secs(10));
 }
+
+#[tokio::test]
+async fn a_client_that_only_takes_back_what_it_asks_is_let_go() {
+    // Never answers.
+    let dyno = raw_dyno(|mut stream| async move {
+        let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+    })
+    .await;
+    let rig = Rig::fixed(table(1, app(&[dyno])), Limits::default()).await;
+    let stream = TcpStream::connect(rig.addr).await.unwrap();
+    let (requests, connection) = h2::client::handshake(stream).await.unwrap();
+    let driver = tokio::spawn(connection);
+    let mut asked = 0;
+    while let Ok(mut requests) = requests.clone().ready().await {
+        let request = http::Request::get("http://app.test/").body(()).unwrap();
+        let Ok((_, mut stream)) = requests.send_request(request, true) else {
+            break;
+        };
+        asked += 1;
+        // Taken back only when it was taken: what is not, HTTP/2 itself bounds.
+        let taken = || (rig.counters.snapshot().requests == asked).then_some(());
+        until("a request in flight", || match driver.is_finished() {
+            true => Some(()),
+            false => taken(),
+        })
+        .await;
+        stream.send_reset(h2::Reason::CANCEL);
+        assert!(asked < 1_000, "still there");
+    }
+    assert!(asked >= 500, "{asked}");
+    let _ = tokio::time::timeout(DEADLINE, driver).await.unwrap();
+    until("nothing in flight", || {
+        (rig.counters.snapshot().in_flight == 0).then_some(())
+    })
+    .await;
+}

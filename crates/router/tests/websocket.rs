@@ -311,7 +311,7 @@ async fn a_reset_of_the_dyno_resets_the_stream() {
 #[tokio::test]
 async fn silence_resets_the_stream() {
     let limits = Limits {
-        idle: Duration::from_millis(100),
+        idle: Duration::from_millis(400),
         ..Limits::default()
     };
     let rig = Rig::fixed(table(1, app(&[echo().await])), limits).await;
