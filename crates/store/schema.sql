@@ -6,10 +6,10 @@ CREATE TABLE acme_accounts (
     created_at  TEXT NOT NULL
 ) STRICT;
 
-CREATE TABLE acme_orders (
+CREATE TABLE "acme_orders" (
     id        TEXT PRIMARY KEY,
     hostname  TEXT NOT NULL,
-    app_id    TEXT NOT NULL,
+    app_id    TEXT,
     challenge TEXT NOT NULL CHECK (challenge IN ('http-01', 'tls-alpn-01', 'dns-01')),
     began_at  TEXT NOT NULL,
     -- None while it is under way, and when the server ended meanwhile.
@@ -156,6 +156,16 @@ CREATE TABLE monitors (
     created_at          TEXT NOT NULL,
     updated_at          TEXT NOT NULL,
     UNIQUE (app_id, type, name)
+) STRICT;
+
+CREATE TABLE platform_certificates (
+    hostname          TEXT PRIMARY KEY,
+    id                TEXT NOT NULL UNIQUE,
+    -- PEM, leaf first.
+    certificate_chain TEXT NOT NULL,
+    -- Sealed PEM.
+    private_key       BLOB NOT NULL,
+    updated_at        TEXT NOT NULL
 ) STRICT;
 
 CREATE TABLE recovery_codes (

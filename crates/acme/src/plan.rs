@@ -32,6 +32,9 @@ pub struct Policy {
     pub hourly_of_name: usize,
     /// Certificates for one name in a week.
     pub weekly_of_name: usize,
+    /// Certificates in a week for the platform's own names: they are all below one domain, by which authorities count.
+    /// Renewals go beyond it.
+    pub weekly_of_platform: usize,
     /// After so many failures in a row a name without a certificate is given up.
     pub patience: usize,
     /// People are told so long before a certificate ends that cannot be renewed.
@@ -48,6 +51,7 @@ impl Default for Policy {
             hourly_of_app: 20,
             hourly_of_name: 5,
             weekly_of_name: 4,
+            weekly_of_platform: 40,
             patience: 10,
             warning: WARNING,
         }
@@ -69,11 +73,14 @@ pub(crate) struct Seen {
     pub(crate) warned: HashMap<Uuid, Timestamp>,
 }
 
-/// A domain whose app wants a certificate for it.
+/// A domain whose app wants a certificate for it, or a name of the platform's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wanted {
     pub(crate) domain: Uuid,
-    pub(crate) app: AppId,
+    /// `None`: the name is the platform's own.
+    pub(crate) app: Option<AppId>,
+    /// Nobody gets far without it: it is not to wait for the others.
+    pub(crate) leads: bool,
     pub(crate) host: String,
     /// When somebody last asked for new tries.
     pub(crate) asked_at: Option<Timestamp>,
@@ -128,13 +135,14 @@ pub(crate) enum Action {
     /// How far it is with a domain has changed.
     Say {
         domain: Uuid,
+        app: Option<AppId>,
         status: Option<AcmStatus>,
         reason: Option<String>,
     },
     /// A certificate ends before long and could not be renewed.
     Warn {
         domain: Uuid,
-        app: AppId,
+        app: Option<AppId>,
         host: String,
         until: Timestamp,
         reason: String,
@@ -145,7 +153,7 @@ pub(crate) enum Action {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Order {
     pub(crate) domain: Uuid,
-    pub(crate) app: AppId,
+    pub(crate) app: Option<AppId>,
     pub(crate) host: String,
     pub(crate) challenge: Challenge,
     /// The certificate in whose place it comes, where the authority is to be told.
@@ -170,6 +178,7 @@ pub(crate) fn plan(seen: &Seen, policy: &Policy, now: Timestamp) -> Vec<Action> 
         if (verdict.status, &verdict.reason) != (wanted.status, &wanted.reason) {
             actions.push(Action::Say {
                 domain: wanted.domain,
+                app: wanted.app,
                 status: verdict.status,
                 reason: verdict.reason,
             });
@@ -177,8 +186,11 @@ pub(crate) fn plan(seen: &Seen, policy: &Policy, now: Timestamp) -> Vec<Action> 
         due.extend(verdict.due);
         actions.extend(verdict.warn);
     }
-    // Those whose certificate ends first come first; then those who were tried least.
-    due.sort_by_key(|due| (due.ends.is_none(), due.ends, due.tries, due.order.domain));
+    // Those whose certificate ends first come first; then those that lead, and those who were tried least.
+    due.sort_by_key(|due| {
+        let is_new = due.ends.is_none();
+        (is_new, due.ends, !due.leads, due.tries, due.order.domain)
+    });
     actions.extend(within_bounds(due, seen, policy, &outage, now));
     if !outage.holds(now) {
         actions.extend(windows(&seen.domains, now));
@@ -200,6 +212,7 @@ struct Due {
     order: Order,
     /// When the certificate ends that is to be renewed.
     ends: Option<Timestamp>,
+    leads: bool,
     /// How often it failed.
     tries: usize,
     /// Somebody asked for it since the authority was last out of reach.
@@ -272,6 +285,7 @@ fn judge(
             }),
         },
         ends: held.map(|held| held.until),
+        leads: wanted.leads,
         tries: failures.count,
         asked: wanted.asked_at > outage.last,
     });
@@ -462,10 +476,11 @@ fn within_bounds(
 ) -> Vec<Action> {
     let lately = |order: &&AcmeOrder| now.duration_since(order.began_at) < HOUR;
     let mut all = seen.orders.iter().filter(lately).count();
-    let mut of_app: HashMap<AppId, usize> = HashMap::new();
+    let mut of_app: HashMap<Option<AppId>, usize> = HashMap::new();
     for order in seen.orders.iter().filter(lately) {
         *of_app.entry(order.app).or_default() += 1;
     }
+    let mut of_platform = of_platform(&seen.orders, now);
     let mut at_once = seen.in_flight.len();
     let mut names: HashSet<String> = HashSet::new();
     let mut actions = Vec::new();
@@ -483,13 +498,30 @@ fn within_bounds(
             None => policy.hourly - policy.hourly / 5,
         };
         let app = of_app.entry(due.order.app).or_default();
-        if all >= most || *app >= policy.hourly_of_app || !names.insert(due.order.host.clone()) {
+        if all >= most || *app >= policy.hourly_of_app {
             continue;
         }
+        let is_counted = due.order.app.is_none() && due.ends.is_none();
+        if is_counted && of_platform >= policy.weekly_of_platform
+            || !names.insert(due.order.host.clone())
+        {
+            continue;
+        }
+        of_platform += usize::from(is_counted);
         (at_once, all, *app) = (at_once + 1, all + 1, *app + 1);
         actions.push(Action::Order(due.order));
     }
     actions
+}
+
+/// Certificates of the last week for the platform's own names, those under way included.
+fn of_platform(orders: &[AcmeOrder], now: Timestamp) -> usize {
+    let counts = |order: &&AcmeOrder| {
+        order.app.is_none()
+            && matches!(order.outcome, None | Some(Outcome::Issued))
+            && now.duration_since(order.began_at) < DAY * 7
+    };
+    orders.iter().filter(counts).count()
 }
 
 /// Orders in a row, of any name, that did not get as far as the authority's judgement.

@@ -2,7 +2,7 @@
 //!
 //! It takes no input and retries nothing: what an order could not do, a later look sees again. Orders run beside it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +10,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use ropewalk_logs::Logs;
 use ropewalk_model::AppId;
-use ropewalk_model::acm::Outcome;
+use ropewalk_model::acm::{AcmStatus, Outcome};
 use ropewalk_model::log_line::LogSource;
-use ropewalk_store::{AcmDomain, AcmeOrder, NewSniEndpoint, Store};
+use ropewalk_store::{AcmDomain, AcmeOrder, NewSniEndpoint, PlatformCertificate, Store};
 use ropewalk_telemetry::Shutdown;
 use tokio::sync::Notify;
 use tokio::task::{Id, JoinSet};
@@ -25,6 +25,7 @@ use crate::certificate::{self, Said};
 use crate::hook::Hook;
 use crate::order::{self, Issued, Job, Means};
 use crate::plan::{self, Action, Asked, Held, MEMORY, Order, Policy, Seen, Served, Wanted, plan};
+use crate::platform::{self, Name, Names};
 use crate::settings::Settings;
 
 /// Longest time between two looks.
@@ -39,6 +40,8 @@ pub struct Parts {
     pub front: Arc<dyn Front>,
     pub settings: Settings,
     pub policy: Policy,
+    /// The platform's domain, where its own names below it are to have certificates too.
+    pub platform: Option<String>,
 }
 
 impl fmt::Debug for Parts {
@@ -46,6 +49,7 @@ impl fmt::Debug for Parts {
         f.debug_struct("Parts")
             .field("settings", &self.settings)
             .field("policy", &self.policy)
+            .field("platform", &self.platform)
             .finish_non_exhaustive()
     }
 }
@@ -58,6 +62,9 @@ struct Inner {
     logs: Logs,
     front: Arc<dyn Front>,
     policy: Policy,
+    platform: Option<String>,
+    /// Whoever starts the server asks for new tries for the platform's own names.
+    began: Timestamp,
     means: Means,
     changed: Notify,
 }
@@ -78,6 +85,14 @@ struct Memory {
     windows: HashMap<Uuid, (Timestamp, Asked)>,
     /// By domain.
     warned: HashMap<Uuid, Timestamp>,
+    /// How far it is with the platform's own names.
+    told: HashMap<Uuid, (Option<AcmStatus>, Option<String>)>,
+}
+
+/// A certificate that serves a name now.
+struct Serving {
+    chain: String,
+    since: Timestamp,
 }
 
 enum Done {
@@ -107,6 +122,8 @@ impl Acme {
             logs: parts.logs,
             front: parts.front,
             policy,
+            platform: parts.platform,
+            began: Timestamp::now(),
             means,
             changed: Notify::new(),
         })))
@@ -141,14 +158,35 @@ impl Acme {
 
     async fn look(&self, memory: &mut Memory) -> ropewalk_store::Result<()> {
         let store = &self.0.means.store;
-        let (rows, orders) = store
-            .read(|view| Ok((view.acm_domains()?, view.acme_orders()?)))
+        let is_wanted = self.0.platform.is_some();
+        let (rows, mut own, apps, orders) = store
+            .read(move |view| {
+                let apps = match is_wanted {
+                    true => view.apps()?,
+                    false => Vec::new(),
+                };
+                let own = view.platform_certificates()?;
+                Ok((view.acm_domains()?, own, apps, view.acme_orders()?))
+            })
             .await?;
-        let rows: HashMap<Uuid, AcmDomain> =
-            rows.into_iter().map(|row| (row.domain.id, row)).collect();
-        memory.retain(&rows);
-        let mut domains: Vec<Wanted> = rows.values().map(|row| memory.wanted(row)).collect();
+        let names = self.0.platform.as_ref().map(|domain| {
+            let apps = apps.iter().map(|app| app.name.as_str());
+            Names::new(domain, apps, self.0.policy.dns)
+        });
+        let surplus = Names::surplus(names.as_ref(), &own, Timestamp::now());
+        if !surplus.is_empty() {
+            own.retain(|one| !surplus.contains(&one.hostname));
+            self.remove(surplus).await?;
+        }
+        let names = names.map(|names| names.wanted).unwrap_or_default();
+        let serving = serving(&rows, &own);
+        let mut domains: Vec<Wanted> = rows.iter().map(|row| memory.wanted(row)).collect();
+        for name in &names {
+            let certificate = own.iter().find(|one| one.hostname == name.host);
+            domains.push(memory.wanted_by_platform(name, certificate, self.0.began));
+        }
         domains.sort_by_key(|wanted| wanted.domain);
+        memory.retain(&domains, &serving);
         let seen = Seen {
             domains,
             orders,
@@ -158,10 +196,20 @@ impl Acme {
         let now = Timestamp::now();
         for action in plan(&seen, &self.0.policy, now) {
             match action {
-                Action::Order(order) => self.begin(order, &rows, memory, now).await?,
-                Action::AskWindow { endpoint } => self.ask(endpoint, &rows, memory),
+                Action::Order(order) => self.begin(order, &serving, memory, now).await?,
+                Action::AskWindow { endpoint } => self.ask(endpoint, &serving, memory),
                 Action::Say {
                     domain,
+                    app: None,
+                    status,
+                    reason,
+                } => {
+                    let name = names.iter().find(|name| platform::id(&name.host) == domain);
+                    memory.tell(domain, name, status, reason);
+                }
+                Action::Say {
+                    domain,
+                    app: Some(_),
                     status,
                     reason,
                 } => {
@@ -178,10 +226,28 @@ impl Acme {
                 } => {
                     memory.warned.insert(domain, now);
                     tracing::warn!(host, %until, reason, "A certificate could not be renewed.");
-                    self.0.say(app, &format!("Warning: {host}: {reason}"));
+                    if let Some(app) = app {
+                        self.0.say(app, &format!("Warning: {host}: {reason}"));
+                    }
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Certificates of the platform's own names that nobody needs.
+    async fn remove(&self, hosts: Vec<String>) -> ropewalk_store::Result<()> {
+        tracing::info!(?hosts, "Removed certificates of names that need none.");
+        self.0
+            .means
+            .store
+            .write(move |tx| {
+                hosts
+                    .iter()
+                    .try_for_each(|host| tx.remove_platform_certificate(host))
+            })
+            .await?;
+        self.0.front.certificates_changed();
         Ok(())
     }
 
@@ -189,7 +255,7 @@ impl Acme {
     async fn begin(
         &self,
         order: Order,
-        rows: &HashMap<Uuid, AcmDomain>,
+        serving: &HashMap<Uuid, Serving>,
         memory: &mut Memory,
         now: Timestamp,
     ) -> ropewalk_store::Result<()> {
@@ -202,10 +268,9 @@ impl Acme {
             outcome: None,
             reason: None,
         };
-        let replaced = order.replaces.and_then(|_| {
-            let endpoint = rows.get(&order.domain)?.endpoint.as_ref()?;
-            certificate::id(&endpoint.certificate_chain)
-        });
+        let replaced = order
+            .replaces
+            .and_then(|endpoint| certificate::id(&serving.get(&endpoint)?.chain));
         let job = Job {
             id: row.id,
             domain: order.domain,
@@ -233,13 +298,11 @@ impl Acme {
         Ok(())
     }
 
-    fn ask(&self, endpoint: Uuid, rows: &HashMap<Uuid, AcmDomain>, memory: &mut Memory) {
-        let row = rows
-            .values()
-            .filter_map(|row| row.endpoint.as_ref())
-            .find(|row| row.id == endpoint);
-        let Some(row) = row else { return };
-        let (id, since) = (certificate::id(&row.certificate_chain), row.updated_at);
+    fn ask(&self, endpoint: Uuid, serving: &HashMap<Uuid, Serving>, memory: &mut Memory) {
+        let Some(certificate) = serving.get(&endpoint) else {
+            return;
+        };
+        let (id, since) = (certificate::id(&certificate.chain), certificate.since);
         // Not again before the answer is here.
         let now = Timestamp::now();
         let again = now
@@ -276,7 +339,7 @@ impl Acme {
 }
 
 impl Inner {
-    async fn carry_out(&self, app: AppId, job: &Job) {
+    async fn carry_out(&self, app: Option<AppId>, job: &Job) {
         let outcome = order::run(&self.means, job).await;
         let ended = match outcome {
             Ok(issued) => self.keep(app, job, issued).await,
@@ -288,7 +351,7 @@ impl Inner {
                     detail = failure.detail,
                     "No certificate was issued."
                 );
-                if failure.outcome != Outcome::Away {
+                if let Some(app) = app.filter(|_| failure.outcome != Outcome::Away) {
                     let text = format!(
                         "No certificate was issued for {} ({}): {}",
                         job.host,
@@ -310,30 +373,41 @@ impl Inner {
     }
 
     /// In one change: what the ledger says of the order and what it serves by.
-    async fn keep(&self, app: AppId, job: &Job, issued: Issued) -> ropewalk_store::Result<()> {
-        let (id, domain) = (job.id, job.domain);
-        let new = NewSniEndpoint {
-            id: Uuid::new_v4(),
-            app,
-            name: name(domain),
-            certificate_chain: issued.chain,
-            private_key: issued.key,
-        };
-        let kept = self
+    async fn keep(
+        &self,
+        app: Option<AppId>,
+        job: &Job,
+        issued: Issued,
+    ) -> ropewalk_store::Result<()> {
+        let (id, domain, host) = (job.id, job.domain, job.host.clone());
+        let (chain, key) = (issued.chain, issued.key);
+        let is_kept = self
             .means
             .store
             .write(move |tx| {
                 tx.end_acme_order(id, Outcome::Issued, None)?;
-                tx.keep_acm_certificate(domain, &new, Timestamp::now())
+                let Some(app) = app else {
+                    tx.put_platform_certificate(&host, &chain, &key, Timestamp::now())?;
+                    return Ok(true);
+                };
+                let new = NewSniEndpoint {
+                    id: Uuid::new_v4(),
+                    app,
+                    name: name(domain),
+                    certificate_chain: chain,
+                    private_key: key,
+                };
+                let kept = tx.keep_acm_certificate(domain, &new, Timestamp::now())?;
+                Ok(kept.is_some())
             })
             .await?;
-        if kept.is_some() {
+        if is_kept {
             tracing::info!(host = job.host, until = %issued.said.until, "A certificate was issued.");
-            let until = issued.said.until.strftime("%Y-%m-%d");
-            self.say(
-                app,
-                &format!("Certificate for {} issued, good until {until}", job.host),
-            );
+            if let Some(app) = app {
+                let until = issued.said.until.strftime("%Y-%m-%d");
+                let text = format!("Certificate for {} issued, good until {until}", job.host);
+                self.say(app, &text);
+            }
             self.front.certificates_changed();
         }
         Ok(())
@@ -371,37 +445,24 @@ impl Memory {
     }
 
     /// Forgets what is about domains that are gone.
-    fn retain(&mut self, rows: &HashMap<Uuid, AcmDomain>) {
-        let endpoints: HashMap<Uuid, Timestamp> = rows
-            .values()
-            .filter_map(|row| row.endpoint.as_ref())
-            .map(|endpoint| (endpoint.id, endpoint.updated_at))
-            .collect();
+    fn retain(&mut self, domains: &[Wanted], serving: &HashMap<Uuid, Serving>) {
         self.windows
-            .retain(|id, (since, _)| endpoints.get(id) == Some(since));
-        self.warned.retain(|id, _| rows.contains_key(id));
+            .retain(|id, (since, _)| serving.get(id).is_some_and(|one| one.since == *since));
+        let domains: HashSet<Uuid> = domains.iter().map(|wanted| wanted.domain).collect();
+        self.warned.retain(|id, _| domains.contains(id));
+        self.told.retain(|id, _| domains.contains(id));
     }
 
     fn wanted(&self, row: &AcmDomain) -> Wanted {
         let served = match &row.endpoint {
             None => Served::Nothing,
             Some(endpoint) if !endpoint.acm => Served::Brought,
-            Some(endpoint) => match Said::of(&endpoint.certificate_chain) {
-                Err(_) => Served::Nothing,
-                Ok(said) => Served::Held(Held {
-                    endpoint: endpoint.id,
-                    from: said.from,
-                    until: said.until,
-                    window: self
-                        .windows
-                        .get(&endpoint.id)
-                        .map_or(plan::Asked::Never, |(_, asked)| *asked),
-                }),
-            },
+            Some(endpoint) => self.held(endpoint.id, &endpoint.certificate_chain),
         };
         Wanted {
             domain: row.domain.id,
-            app: row.domain.app,
+            app: Some(row.domain.app),
+            leads: false,
             host: row.domain.hostname.clone(),
             asked_at: row.asked_at,
             status: row.domain.acm_status,
@@ -409,6 +470,84 @@ impl Memory {
             served,
         }
     }
+
+    fn wanted_by_platform(
+        &self,
+        name: &Name,
+        certificate: Option<&PlatformCertificate>,
+        asked_at: Timestamp,
+    ) -> Wanted {
+        let domain = platform::id(&name.host);
+        let (status, reason) = self.told.get(&domain).cloned().unwrap_or_default();
+        Wanted {
+            domain,
+            app: None,
+            leads: name.leads,
+            host: name.host.clone(),
+            asked_at: Some(asked_at),
+            status,
+            reason,
+            served: certificate.map_or(Served::Nothing, |one| {
+                self.held(one.id, &one.certificate_chain)
+            }),
+        }
+    }
+
+    fn held(&self, endpoint: Uuid, chain: &str) -> Served {
+        match Said::of(chain) {
+            Err(_) => Served::Nothing,
+            Ok(said) => Served::Held(Held {
+                endpoint,
+                from: said.from,
+                until: said.until,
+                window: self
+                    .windows
+                    .get(&endpoint)
+                    .map_or(plan::Asked::Never, |(_, asked)| *asked),
+            }),
+        }
+    }
+
+    /// How far it is with a name of the platform's own is said in the server's log.
+    fn tell(
+        &mut self,
+        domain: Uuid,
+        name: Option<&Name>,
+        status: Option<AcmStatus>,
+        reason: Option<String>,
+    ) {
+        if let (Some(name), Some(reason)) = (name, &reason) {
+            match status {
+                Some(AcmStatus::Failed) => tracing::warn!(
+                    host = name.host,
+                    reason,
+                    "Gave up on a certificate for a name of the platform's own. Once that is set right, restart the server."
+                ),
+                _ => tracing::info!(
+                    host = name.host,
+                    reason,
+                    "A name of the platform's own waits for its certificate."
+                ),
+            }
+        }
+        self.told.insert(domain, (status, reason));
+    }
+}
+
+/// What serves, by its id.
+fn serving(rows: &[AcmDomain], own: &[PlatformCertificate]) -> HashMap<Uuid, Serving> {
+    let endpoints = rows.iter().filter_map(|row| row.endpoint.as_ref());
+    let of_domains = endpoints.map(|one| (one.id, &one.certificate_chain, one.updated_at));
+    let of_platform = own
+        .iter()
+        .map(|one| (one.id, &one.certificate_chain, one.updated_at));
+    of_domains
+        .chain(of_platform)
+        .map(|(id, chain, since)| {
+            let chain = chain.clone();
+            (id, Serving { chain, since })
+        })
+        .collect()
 }
 
 /// Of the certificate of a domain, among those of its app.

@@ -17,7 +17,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::alarm::{self, Alarms};
@@ -33,6 +32,7 @@ use crate::router::Router;
 use crate::seldom::seldom;
 use crate::sniff::{self, Opening};
 use crate::stall::{self, Stall};
+use crate::tls::Acceptor;
 
 /// Pause after a failed accept (most often: no file descriptors left).
 const BREATH: Duration = Duration::from_millis(50);
@@ -56,9 +56,9 @@ const HANDSHAKE: u8 = 22;
 #[derive(Clone)]
 pub(crate) enum Greeting {
     Plain,
-    Tls(TlsAcceptor),
+    Tls(Acceptor),
     /// Whatever the client begins with.
-    Either(TlsAcceptor),
+    Either(Acceptor),
 }
 
 /// Accepts until the router stops.
@@ -150,7 +150,7 @@ async fn greet(
 async fn greet_tls(
     router: Arc<Router>,
     mut peer: Peer,
-    tls: TlsAcceptor,
+    tls: Acceptor,
     stream: TcpStream,
 ) -> io::Result<()> {
     let stopping = router.stopping.clone();

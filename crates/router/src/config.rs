@@ -15,7 +15,8 @@ use crate::stats::Counters;
 pub struct Config {
     /// Where the table comes from and the log goes to.
     pub source: Source,
-    /// The platform's own certificate, for every name that has none of its own.
+    /// The platform's own certificate, for every name that has none of its own. Without it, and without a server that
+    /// sends certificates, no socket can be for TLS.
     pub tls: Option<TlsFiles>,
     /// Folder of an authority of this machine's own, made at first, for names below `localhost`. With it clients may
     /// also speak TLS on the sockets for plain HTTP.

@@ -144,7 +144,9 @@ pub struct Started {
 pub async fn start(config: Config, listeners: Listeners) -> Result<Started, RouterError> {
     let authority = config.local_authority.as_deref();
     let certificates = Arc::new(Certificates::load(config.tls.as_ref(), authority)?);
-    let greetings = Greetings::new(&certificates, authority.is_some())?;
+    // A server sends certificates later, if not now.
+    let may_have_none = matches!(config.source, Source::Link { .. });
+    let greetings = Greetings::new(&certificates, authority.is_some(), may_have_none)?;
     let https_at = https_at(&greetings, &listeners);
     let (logs, lines) = logs::queue(Arc::clone(&config.counters));
     let router = Arc::new(Router {
@@ -310,8 +312,12 @@ struct Greetings {
 }
 
 impl Greetings {
-    fn new(certificates: &Arc<Certificates>, tls_everywhere: bool) -> Result<Self, RouterError> {
-        if certificates.is_empty() {
+    fn new(
+        certificates: &Arc<Certificates>,
+        tls_everywhere: bool,
+        may_have_none: bool,
+    ) -> Result<Self, RouterError> {
+        if certificates.is_empty() && !may_have_none {
             return Ok(Self {
                 plain: Greeting::Plain,
                 tls: None,

@@ -1,6 +1,7 @@
 //! TLS towards clients: the certificate for a name, exchangeable while connections live.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -13,13 +14,19 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::time::sleep;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::authority::{Authority, LOOPBACK};
 use crate::challenge::{self, Challenges};
 use crate::config::TlsFiles;
 use crate::error::RouterError;
+
+/// A record with the fatal alert `unrecognized_name` (RFC 8446, 6.2).
+const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(5);
@@ -55,7 +62,7 @@ impl Certificates {
         })
     }
 
-    /// Whether any client can be served.
+    /// Whether no client can be served but by what the server sends.
     pub(crate) fn is_empty(&self) -> bool {
         self.default.load().is_none() && self.authority.is_none()
     }
@@ -146,18 +153,43 @@ impl ResolvesServerCert for Certificates {
 }
 
 /// TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1.
-pub(crate) fn acceptor(certificates: Arc<Certificates>) -> Result<TlsAcceptor, RouterError> {
+#[derive(Clone)]
+pub(crate) struct Acceptor {
+    certificates: Arc<Certificates>,
+    config: Arc<ServerConfig>,
+}
+
+impl Acceptor {
+    /// Shakes hands. A client that asks for a name without a certificate is told that it is the name.
+    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let asking = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+        if self.certificates.resolve(asking.client_hello()).is_some() {
+            return asking.into_stream(Arc::clone(&self.config)).await;
+        }
+        let mut stream = asking.io;
+        stream.write_all(&UNRECOGNIZED_NAME).await?;
+        stream.shutdown().await?;
+        let text = "there is no certificate for the name that was asked for";
+        Err(io::Error::new(io::ErrorKind::NotFound, text))
+    }
+}
+
+pub(crate) fn acceptor(certificates: Arc<Certificates>) -> Result<Acceptor, RouterError> {
+    let resolver = Arc::clone(&certificates);
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|source| RouterError::Tls { source })?
         .with_no_client_auth()
-        .with_cert_resolver(certificates);
+        .with_cert_resolver(resolver);
     config.alpn_protocols = vec![
         b"h2".to_vec(),
         b"http/1.1".to_vec(),
         challenge::PROTOCOL.to_vec(),
     ];
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    Ok(Acceptor {
+        certificates,
+        config: Arc::new(config),
+    })
 }
 
 fn changed_at(files: &TlsFiles) -> [Option<SystemTime>; 2] {

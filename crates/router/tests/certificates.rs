@@ -10,8 +10,10 @@ use std::sync::Arc;
 
 use rig::{ANY, DEADLINE, Dyno, Rig, Server, app, get, read_all, table, until};
 use ropewalk_api_types::Secret;
-use ropewalk_api_types::router::{Certificate, Certificates, Challenge, Proof, Target, ToRouter};
-use ropewalk_router::{AUTHORITY_CERTIFICATE, Limits};
+use ropewalk_api_types::router::{
+    Certificate, Certificates, Challenge, Proof, Table, Target, ToRouter,
+};
+use ropewalk_router::{AUTHORITY_CERTIFICATE, Config, Limits, Listeners, RouterError, Source};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
@@ -377,4 +379,80 @@ async fn a_host_of_another_certificate_is_told_to_come_by_its_own() {
         .await
         .unwrap();
     assert_eq!(rig::status(&read_all(&mut client).await), 200);
+}
+
+#[tokio::test]
+async fn a_tls_socket_waits_for_the_certificates_of_the_server() {
+    let server = Server::new();
+    let listeners = Listeners::bind(&[], &[ANY]).unwrap();
+    let addr = listeners.tls[0].local_addr().unwrap();
+    let source = Source::Link {
+        socket: server.socket.clone(),
+        table_file: server.table_file.clone(),
+        certificates_file: server.certificates_file.clone(),
+    };
+    let rig = Rig::run(
+        source,
+        Limits::default(),
+        rig::Log::default(),
+        listeners,
+        None,
+        addr,
+    );
+    let mut link = server.rise().await;
+    let chain = server.dir.path().join("chain.pem");
+    std::fs::write(&chain, CHAIN).unwrap();
+    let unknown = async |host: &str| {
+        let error = handshake(&rig, &chain, host, true).await.unwrap_err();
+        assert!(error.to_string().ends_with("UnrecognisedName"), "{error}");
+    };
+    unknown("app.test").await;
+    // An authority may look before there is any.
+    let all = Certificates {
+        generation: 1,
+        endpoints: Vec::new(),
+        challenges: vec![Challenge {
+            host: "app.test".to_owned(),
+            proof: Proof::Tls {
+                chain: CHAIN.to_owned(),
+                key: Secret(KEY.to_owned()),
+            },
+        }],
+    };
+    link.send(&ToRouter::Certificates(all)).await;
+    assert_eq!(link.certified().await, 1);
+    assert!(look(&rig, "app.test").await.is_some());
+    assert!(look(&rig, "other.test").await.is_none());
+    unknown("app.test").await;
+    let all = Certificates {
+        generation: 2,
+        endpoints: vec![Certificate {
+            hosts: vec!["app.test".to_owned()],
+            chain: CHAIN.to_owned(),
+            key: Secret(KEY.to_owned()),
+        }],
+        challenges: Vec::new(),
+    };
+    link.send(&ToRouter::Certificates(all)).await;
+    assert_eq!(link.certified().await, 2);
+    handshake(&rig, &chain, "app.test", true).await.unwrap();
+    unknown("other.test").await;
+}
+
+#[tokio::test]
+async fn without_a_server_a_tls_socket_needs_a_certificate() {
+    let listeners = Listeners::bind(&[], &[ANY]).unwrap();
+    let config = Config {
+        source: Source::Fixed {
+            table: Table::default(),
+            log: None,
+        },
+        tls: None,
+        local_authority: None,
+        proxies: Vec::new(),
+        limits: Limits::default(),
+        counters: Arc::default(),
+    };
+    let error = ropewalk_router::start(config, listeners).await.unwrap_err();
+    assert!(matches!(error, RouterError::NoCertificate), "{error}");
 }

@@ -15,7 +15,8 @@ use crate::{App, Domain, NewSniEndpoint, Result, SniEndpoint, StoreError, Tx, Vi
 pub struct AcmeOrder {
     pub id: Uuid,
     pub hostname: String,
-    pub app: AppId,
+    /// None where the name is the platform's own.
+    pub app: Option<AppId>,
     pub challenge: Challenge,
     pub began_at: Timestamp,
     /// `None` while it is under way, and when the server ended meanwhile.
@@ -55,7 +56,7 @@ fn order(row: &Row<'_>) -> Result<AcmeOrder> {
     Ok(AcmeOrder {
         id: parse(row, "id")?,
         hostname: row.get("hostname")?,
-        app: parse(row, "app_id")?,
+        app: parse_opt(row, "app_id")?,
         challenge: parse_with(row, "challenge", Challenge::parse)?,
         began_at: parse(row, "began_at")?,
         outcome: match outcome {
@@ -219,7 +220,7 @@ impl Tx<'_> {
             params![
                 order.id.to_string(),
                 order.hostname,
-                order.app.to_string(),
+                order.app.map(|app| app.to_string()),
                 order.challenge.as_str(),
                 time(order.began_at)
             ],
@@ -240,7 +241,7 @@ impl Tx<'_> {
         self.conn.execute(
             "DELETE FROM acme_orders WHERE began_at < ?1 AND NOT (
                  outcome IS 'issued'
-                 AND hostname IN (SELECT hostname FROM domains)
+                 AND hostname IN (SELECT hostname FROM domains UNION SELECT hostname FROM platform_certificates)
                  AND began_at = (SELECT max(began_at) FROM acme_orders AS other
                                  WHERE other.hostname = acme_orders.hostname AND other.outcome = 'issued'))",
             [time(cutoff)],

@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0009_session_affinity.sql"),
     include_str!("../migrations/0010_edge.sql"),
     include_str!("../migrations/0011_acm.sql"),
+    include_str!("../migrations/0012_platform_certificates.sql"),
 ];
 
 /// Schema version of this build.

@@ -24,8 +24,9 @@ pub struct SniEndpoint {
 
 /// A certificate that serves, with what it takes to serve it.
 pub struct ServedCertificate {
-    pub endpoint: SniEndpoint,
     pub hosts: Vec<String>,
+    /// PEM, leaf first.
+    pub certificate_chain: String,
     /// PEM.
     pub private_key: Zeroizing<String>,
 }
@@ -33,7 +34,6 @@ pub struct ServedCertificate {
 impl std::fmt::Debug for ServedCertificate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ServedCertificate")
-            .field("endpoint", &self.endpoint)
             .field("hosts", &self.hosts)
             .finish_non_exhaustive()
     }
@@ -93,7 +93,7 @@ impl View<'_> {
             .ok_or(StoreError::NotFound("sni_endpoint"))
     }
 
-    /// Every certificate that serves a domain.
+    /// Every certificate that serves a domain or a name of the platform's own.
     pub fn served_certificates(&self) -> Result<Vec<ServedCertificate>> {
         let mut statement = self.conn.prepare_cached(
             "SELECT * FROM sni_endpoints
@@ -105,18 +105,19 @@ impl View<'_> {
         let rows = all(&mut statement, [], |row| {
             Ok((endpoint(row)?, row.get::<_, Vec<u8>>("private_key")?))
         })?;
-        rows.into_iter()
-            .map(|(endpoint, sealed)| {
-                let hosts = all(&mut hosts, [endpoint.id.to_string()], |row| Ok(row.get(0)?))?;
-                let plain = self.key.unseal(&context(endpoint.id), &sealed)?;
-                let key = String::from_utf8(plain).map_err(|_| StoreError::Unseal)?;
-                Ok(ServedCertificate {
-                    endpoint,
-                    hosts,
-                    private_key: Zeroizing::new(key),
-                })
+        let of_domains = rows.into_iter().map(|(endpoint, sealed)| {
+            let hosts = all(&mut hosts, [endpoint.id.to_string()], |row| Ok(row.get(0)?))?;
+            let plain = self.key.unseal(&context(endpoint.id), &sealed)?;
+            let key = String::from_utf8(plain).map_err(|_| StoreError::Unseal)?;
+            Ok(ServedCertificate {
+                hosts,
+                certificate_chain: endpoint.certificate_chain,
+                private_key: Zeroizing::new(key),
             })
-            .collect()
+        });
+        let mut served = of_domains.collect::<Result<Vec<_>>>()?;
+        served.extend(self.served_platform_certificates()?);
+        Ok(served)
     }
 }
 

@@ -164,7 +164,7 @@ async fn old_orders_are_forgotten_but_for_what_worked_last() {
         let order = AcmeOrder {
             id: Uuid::from_u128(n),
             hostname: "www.example.com".to_owned(),
-            app,
+            app: Some(app),
             challenge: Challenge::TlsAlpn,
             began_at: now.checked_sub(day * days).unwrap(),
             outcome: None,
@@ -242,4 +242,69 @@ async fn the_account_is_sealed() {
         .await
         .unwrap();
     assert!(find(directory).await.is_none());
+}
+
+#[tokio::test]
+async fn a_certificate_of_the_platforms_own_name_is_sealed_served_and_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let now = Timestamp::now();
+    let put = async |chain: &'static str, key: &'static str| {
+        store
+            .write(move |tx| tx.put_platform_certificate("api.example.com", chain, key, now))
+            .await
+            .unwrap();
+    };
+    let known = async || {
+        store
+            .read(|view| view.platform_certificates())
+            .await
+            .unwrap()
+    };
+    put("one", "the secret of one").await;
+    let first = known().await;
+    put("two", "the secret of two").await;
+    let second = known().await;
+    assert_eq!(first[0].id, second[0].id);
+    assert_eq!(second.len(), 1);
+    let served = store.read(|view| view.served_certificates()).await.unwrap();
+    assert_eq!(served[0].hosts, ["api.example.com"]);
+    assert_eq!(served[0].certificate_chain, "two");
+    assert_eq!(served[0].private_key.as_str(), "the secret of two");
+    for file in std::fs::read_dir(dir.path()).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        assert!(!bytes.windows(10).any(|part| part == b"the secret"));
+    }
+    // What worked for the name is remembered as long as it has one.
+    let order = AcmeOrder {
+        id: Uuid::from_u128(1),
+        hostname: "api.example.com".to_owned(),
+        app: None,
+        challenge: Challenge::TlsAlpn,
+        began_at: now
+            .checked_sub(SignedDuration::from_hours(24 * 30))
+            .unwrap(),
+        outcome: None,
+        reason: None,
+    };
+    store
+        .write(move |tx| {
+            tx.begin_acme_order(&order)?;
+            tx.end_acme_order(order.id, Outcome::Issued, None)
+        })
+        .await
+        .unwrap();
+    let left = async || {
+        store
+            .write(move |tx| tx.forget_acme_orders(now))
+            .await
+            .unwrap();
+        store.read(|view| view.acme_orders()).await.unwrap()
+    };
+    assert_eq!(left().await[0].app, None);
+    store
+        .write(|tx| tx.remove_platform_certificate("api.example.com"))
+        .await
+        .unwrap();
+    assert_eq!((known().await, left().await), (Vec::new(), Vec::new()));
 }

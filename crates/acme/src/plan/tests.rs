@@ -19,7 +19,8 @@ fn later(wait: SignedDuration) -> Timestamp {
 fn wanted(n: u128, host: &str) -> Wanted {
     Wanted {
         domain: Uuid::from_u128(n),
-        app: AppId(Uuid::from_u128(1)),
+        app: Some(AppId(Uuid::from_u128(1))),
+        leads: false,
         host: host.to_owned(),
         asked_at: None,
         status: None,
@@ -50,7 +51,7 @@ fn order(host: &str, ago: SignedDuration, outcome: Option<Outcome>) -> AcmeOrder
     AcmeOrder {
         id: Uuid::from_u128(u128::try_from(ago.as_secs()).unwrap()),
         hostname: host.to_owned(),
-        app: AppId(Uuid::from_u128(1)),
+        app: Some(AppId(Uuid::from_u128(1))),
         challenge: Challenge::Http,
         began_at: before(ago),
         outcome,
@@ -394,7 +395,7 @@ fn no_app_uses_up_what_there_is_for_all() {
     let mut domains: Vec<Wanted> = (0..60)
         .map(|n| {
             let mut domain = wanted(n, &format!("{n}.test"));
-            domain.app = AppId(Uuid::from_u128(n / 30));
+            domain.app = Some(AppId(Uuid::from_u128(n / 30)));
             domain
         })
         .collect();
@@ -409,14 +410,14 @@ fn no_app_uses_up_what_there_is_for_all() {
     // Twenty of each app.
     assert_eq!(count(&domains, &[]), 40);
     for (n, domain) in (0..).zip(&mut domains) {
-        domain.app = AppId(Uuid::from_u128(n));
+        domain.app = Some(AppId(Uuid::from_u128(n)));
     }
     // Forty of all, for the rest is for renewals.
     assert_eq!(count(&domains, &[]), 40);
     let lately: Vec<AcmeOrder> = (0..40)
         .map(|n| {
             let mut order = order(&format!("old{n}.test"), MINUTE * 30, Some(Outcome::Refused));
-            order.app = AppId(Uuid::from_u128(500 + n));
+            order.app = Some(AppId(Uuid::from_u128(500 + n)));
             order
         })
         .collect();
@@ -506,4 +507,40 @@ fn chance_is_the_same_for_the_same_text_and_below_one() {
         let number = jitter(&n.to_string());
         assert!((0.0..1.0).contains(&number), "{number}");
     }
+}
+
+#[test]
+fn names_that_lead_are_ordered_before_other_new_ones() {
+    let mut domains: Vec<Wanted> = (0..6).map(|n| wanted(n, &format!("{n}.test"))).collect();
+    domains[5].leads = true;
+    domains.push(held(9, HOST, DAY * 80));
+    let actions = run(&seen(domains, Vec::new()));
+    let hosts: Vec<&str> = ordered(&actions).iter().map(|(host, _)| *host).collect();
+    assert_eq!(hosts, [HOST, "5.test", "0.test", "1.test"]);
+}
+
+#[test]
+fn the_platforms_own_names_get_so_many_certificates_a_week() {
+    let own = |mut wanted: Wanted| {
+        wanted.app = None;
+        wanted
+    };
+    let issued: Vec<AcmeOrder> = (0..39)
+        .map(|n| {
+            let ago = DAY * 3 + MINUTE * n;
+            let mut order = order(&format!("old{n}.test"), ago, Some(Outcome::Issued));
+            order.app = None;
+            order
+        })
+        .collect();
+    let domains = vec![
+        own(wanted(1, "a.test")),
+        own(wanted(2, "b.test")),
+        wanted(3, HOST),
+        own(held(4, "c.test", DAY * 80)),
+    ];
+    let actions = run(&seen(domains, issued));
+    let hosts: Vec<&str> = ordered(&actions).iter().map(|(host, _)| *host).collect();
+    // One more, what is renewed, and what is an app's.
+    assert_eq!(hosts, ["c.test", "a.test", HOST]);
 }

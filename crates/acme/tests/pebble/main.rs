@@ -231,3 +231,81 @@ async fn an_authority_that_is_away_or_has_forgotten_us_costs_no_name_anything() 
         .filter(|order| order.outcome == Some(Outcome::Refused));
     assert_eq!(refused.count(), 0);
 }
+
+#[tokio::test]
+async fn the_platforms_own_names_get_certificates_where_there_was_none() {
+    if pebble::is_missing() {
+        return;
+    }
+    let means = Means {
+        platform: true,
+        ..Means::default()
+    };
+    let rig = Rig::start(With::default(), means).await;
+    for host in ["api.apps.test", "git.apps.test", "demo.apps.test"] {
+        let mut client = until("the certificate", async || rig.handshake(host).await).await;
+        let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        client.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 "), "{answer:?}");
+    }
+    assert!(rig.handshake("www.example.com").await.is_none());
+    // Once all have one, nothing is ordered.
+    let all = ["api", "demo", "git", "registry"].map(|label| format!("{label}.apps.test"));
+    until("all certificates", async || {
+        (rig.certified().await == all).then_some(())
+    })
+    .await;
+    rig.acme.changed();
+    let orders = rig.orders().await;
+    assert_eq!(orders.len(), 4, "{orders:?}");
+    assert!(orders.iter().all(|order| order.app.is_none()));
+    // The certificate goes with the name.
+    rig.rename("shop").await;
+    until("the other name", async || {
+        rig.handshake("shop.apps.test").await
+    })
+    .await;
+    until("no certificate", async || {
+        rig.handshake("demo.apps.test")
+            .await
+            .is_none()
+            .then_some(())
+    })
+    .await;
+    rig.destroy().await;
+    until("no certificate", async || {
+        rig.handshake("shop.apps.test")
+            .await
+            .is_none()
+            .then_some(())
+    })
+    .await;
+    let left = rig.certified().await;
+    assert_eq!(
+        left,
+        ["api.apps.test", "git.apps.test", "registry.apps.test"]
+    );
+    assert!(rig.handshake("api.apps.test").await.is_some());
+}
+
+#[tokio::test]
+async fn one_wildcard_is_for_all_of_the_platforms_names_where_records_can_be_set() {
+    if pebble::is_missing() {
+        return;
+    }
+    let means = Means {
+        platform: true,
+        hook: true,
+        ..Means::default()
+    };
+    let rig = Rig::start(With::default(), means).await;
+    for host in ["api.apps.test", "demo.apps.test"] {
+        until("the certificate", async || rig.handshake(host).await).await;
+    }
+    assert_eq!(rig.certified().await, ["*.apps.test"]);
+    let orders = rig.orders().await;
+    assert_eq!(orders.len(), 1, "{orders:?}");
+    assert_eq!(orders[0].challenge, Challenge::Dns);
+}

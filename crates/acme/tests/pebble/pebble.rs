@@ -55,10 +55,10 @@ pub(crate) struct Again {
 }
 
 impl Pebble {
-    /// `port` is where it finds the router, by HTTP and TLS.
-    pub(crate) async fn start(with: With, port: u16) -> Self {
+    /// Where it finds the router by HTTP, and where by TLS.
+    pub(crate) async fn start(with: With, http: u16, tls: u16) -> Self {
         for _ in 0..5 {
-            if let Some(pebble) = Self::try_start(with, port).await {
+            if let Some(pebble) = Self::try_start(with, http, tls).await {
                 return pebble;
             }
         }
@@ -66,7 +66,7 @@ impl Pebble {
     }
 
     /// `None` when somebody else took a port meanwhile.
-    async fn try_start(with: With, port: u16) -> Option<Self> {
+    async fn try_start(with: With, http: u16, tls: u16) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let [authority, management, names, records] = free();
         let ports = Ports {
@@ -82,8 +82,8 @@ impl Pebble {
             "managementListenAddress": format!("127.0.0.1:{management}"),
             "certificate": dir.path().join("cert.pem"),
             "privateKey": dir.path().join("key.pem"),
-            "httpPort": if with.no_http { nobody } else { port },
-            "tlsPort": port,
+            "httpPort": if with.no_http { nobody } else { http },
+            "tlsPort": tls,
             "ocspResponderURL": "",
             "externalAccountBindingRequired": with.external,
             "externalAccountMACKeys": {(KEY_ID): KEY},

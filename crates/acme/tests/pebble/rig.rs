@@ -26,6 +26,9 @@ use uuid::Uuid;
 
 use crate::pebble::{KEY, KEY_ID, Pebble, With};
 
+/// The platform's.
+const DOMAIN: &str = "apps.test";
+
 /// Every wait of a test ends here.
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -40,6 +43,7 @@ pub(crate) struct Rig {
     store: Store,
     logs: Logs,
     routes: Routes,
+    /// Where TLS is spoken.
     port: u16,
     /// Whom what is served is checked against.
     issuer: RootCertStore,
@@ -50,6 +54,9 @@ pub(crate) struct Rig {
 #[derive(Default)]
 pub(crate) struct Means {
     pub(crate) policy: Policy,
+    /// The names of the platform itself get certificates too. The router has none of its own then, and speaks TLS on a
+    /// socket for that alone.
+    pub(crate) platform: bool,
     /// A program that sets TXT records.
     pub(crate) hook: bool,
 }
@@ -63,13 +70,19 @@ impl Rig {
     pub(crate) async fn start(with: With, means: Means) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
-        let listeners = Listeners::bind(&[([127, 0, 0, 1], 0).into()], &[]).unwrap();
-        let port = listeners.plain[0].local_addr().unwrap().port();
-        let pebble = Pebble::start(with, port).await;
+        let any = [([127, 0, 0, 1], 0).into()];
+        let of_tls = if means.platform { &any[..] } else { &[] };
+        let listeners = Listeners::bind(&any, of_tls).unwrap();
+        let plain = listeners.plain[0].local_addr().unwrap().port();
+        let port = match listeners.tls.first() {
+            Some(listener) => listener.local_addr().unwrap().port(),
+            None => plain,
+        };
+        let pebble = Pebble::start(with, plain, port).await;
         let store = Store::open(&at("ledger.db"), Key::open(&at("key")).unwrap()).unwrap();
         let logs = Logs::open(&at("logs")).unwrap();
         let platform = Platform {
-            domain: "apps.test".to_owned(),
+            domain: DOMAIN.to_owned(),
             socket: at("platform.sock"),
             rendezvous: at("rendezvous.sock"),
         };
@@ -86,7 +99,7 @@ impl Rig {
             },
             proxies: Vec::new(),
             tls: None,
-            local_authority: Some(at("tls")),
+            local_authority: (!means.platform).then(|| at("tls")),
             limits: Limits::default(),
             counters: Arc::default(),
         };
@@ -119,6 +132,7 @@ impl Rig {
                 hook,
             },
             policy: means.policy,
+            platform: means.platform.then(|| DOMAIN.to_owned()),
         })
         .unwrap();
         let issuer = pebble.issuer().await;
@@ -137,7 +151,36 @@ impl Rig {
             _tasks: tasks,
         };
         rig.app = rig.app("demo").await;
+        rig.acme.changed();
         rig
+    }
+
+    /// Gives the first app another name.
+    pub(crate) async fn rename(&self, name: &'static str) {
+        let app = self.app;
+        self.store
+            .write(move |tx| {
+                let name = AppName::parse(name).unwrap();
+                tx.rename_app(app, &name, Timestamp::now())
+            })
+            .await
+            .unwrap();
+        self.acme.changed();
+    }
+
+    pub(crate) async fn destroy(&self) {
+        let app = self.app;
+        self.store
+            .write(move |tx| tx.delete_app(app))
+            .await
+            .unwrap();
+        self.acme.changed();
+    }
+
+    /// Names of the platform's own that have a certificate.
+    pub(crate) async fn certified(&self) -> Vec<String> {
+        let all = self.store.read(|view| view.platform_certificates()).await;
+        all.unwrap().into_iter().map(|one| one.hostname).collect()
     }
 
     pub(crate) async fn app(&self, name: &'static str) -> AppId {
@@ -281,7 +324,7 @@ async fn publish(routes: &Routes, store: &Store) {
     let served = store.read(|view| view.served_certificates()).await.unwrap();
     let endpoints = served.into_iter().map(|served| Certificate {
         hosts: served.hosts,
-        chain: served.endpoint.certificate_chain,
+        chain: served.certificate_chain,
         key: Secret(served.private_key.to_string()),
     });
     routes.publish_certificates(endpoints.collect());

@@ -109,8 +109,8 @@ impl Change {
         change.apply(&mut wanted).map_err(refuse)?;
         if (wanted.https_redirect || wanted.hsts.is_some()) && !state.ctx.urls.speaks_https() {
             return Err(ApiError::invalid(
-                "This server speaks no HTTPS, so clients could not reach the app. Its administrator gives it a \
-                 certificate first: ropewalk install --cert FILE --key FILE.",
+                "This server speaks no HTTPS, so clients could not reach the app. Its administrator gives it \
+                 certificates first: ropewalk install --acme-email EMAIL, or --cert FILE --key FILE.",
             ));
         }
         Ok(change)

@@ -63,7 +63,7 @@ pub(crate) async fn create(
     if state.ctx.urls.rendezvous.is_none() {
         return Err(ApiError::invalid(
             "This server does not speak HTTPS, so a certificate would serve nothing. \
-             Install it with --cert and --key first.",
+             Install it with --acme-email, or with --cert and --key, first.",
         ));
     }
     certificate::check(&asked.certificate_chain, &asked.private_key.0)?;

@@ -203,7 +203,7 @@ fn certificates(data: &Data) -> Finding {
 fn ending(mut served: Vec<(Said, String)>, now: Timestamp) -> Finding {
     served.sort_by_key(|(said, _)| said.until);
     let Some((first, hosts)) = served.first() else {
-        return finding("certificates", true, "no domain has one".to_owned(), "");
+        return finding("certificates", true, "none served".to_owned(), "");
     };
     let day = first.until.strftime("%Y-%m-%d");
     let (good, ends) = match first.until <= now {
@@ -215,7 +215,8 @@ fn ending(mut served: Vec<(Said, String)>, now: Timestamp) -> Finding {
         "certificates",
         good,
         detail,
-        "see the app's log for why it is not renewed (`ropewalk certs:auto`), or bring a newer one: `ropewalk certs:update`",
+        "see the app's log for why it is not renewed (`ropewalk certs:auto`), the server's (journalctl -u ropewalk-server) \
+         for names of the platform; or bring a newer one: `ropewalk certs:update`",
     )
 }
 

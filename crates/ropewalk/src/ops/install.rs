@@ -24,6 +24,7 @@ use super::DEFAULT_DATA;
 use super::acme::AcmeArgs;
 use super::data::{Data, replace};
 use crate::ui::Printer;
+use units::Tls;
 
 /// Where the binary goes.
 const BINARY: &str = "/usr/local/bin/ropewalk";
@@ -38,7 +39,8 @@ pub(crate) struct Install {
     /// Write everything below this folder instead of /, and start nothing
     #[arg(long, value_name = "DIR", hide = true)]
     root: Option<PathBuf>,
-    /// Certificate chain for *.DOMAIN, PEM
+    /// Certificate chain for *.DOMAIN, PEM. Without it HTTPS is spoken if the authority's options below say who asks for
+    /// certificates: --acme-email is enough
     #[arg(long, value_name = "FILE", requires = "key")]
     cert: Option<PathBuf>,
     /// Its key, PEM
@@ -62,6 +64,7 @@ impl Install {
             None => domain::of_this_server()?,
         };
         let acme = self.acme.for_unit()?;
+        let tls = self.tls();
         let printer = Printer::for_process();
         let staged = self.root.clone();
         if staged.is_none() {
@@ -74,7 +77,7 @@ impl Install {
                 );
             }
             services::check_port(services::HTTP, 80)?;
-            if self.cert.is_some() {
+            if tls != Tls::Off {
                 services::check_port(services::HTTPS, 443)?;
             }
             let answers = engine::info().await.is_some();
@@ -86,7 +89,7 @@ impl Install {
         let below = |path: &str| root.join(path.trim_start_matches('/'));
         printer.line(&format!("-----> Installing {BINARY}"))?;
         install_binary(&below(BINARY))?;
-        let tls = self.tls(&below)?;
+        self.copy_certificate(&below)?;
         for (name, text) in units::units(&domain, tls, self.ssh, &acme, &self.proxy_protocol_from) {
             write(&below(UNITS).join(name), &text)?;
         }
@@ -102,8 +105,8 @@ impl Install {
             printer.line(&format!("       {text}"))?;
         }
         let sockets: &[&str] = match tls {
-            true => &[services::HTTP, services::HTTPS],
-            false => {
+            Tls::Files | Tls::Acme => &[services::HTTP, services::HTTPS],
+            Tls::Off => {
                 services::remove_https()?;
                 &[services::HTTP]
             }
@@ -111,11 +114,20 @@ impl Install {
         services::run(sockets)?;
         printer.line("-----> Waiting until dynos can be run")?;
         ready::wait(&domain, &self.proxy_protocol_from, &printer).await?;
-        let scheme = if tls { "https" } else { "http" };
+        let scheme = match tls {
+            Tls::Files | Tls::Acme => "https",
+            Tls::Off => "http",
+        };
         printer.line("")?;
         printer.line(&format!(
             "Ropewalk runs. Apps get names like {scheme}://APP.{domain}/."
         ))?;
+        if tls == Tls::Acme {
+            printer.line(&format!(
+                "HTTPS begins once the certificate authority has seen that api.{domain} and the other names lead here, \
+                 within a minute. If it does not, `journalctl -u ropewalk-server` says why."
+            ))?;
+        }
         if let Some(port) = self.ssh {
             printer.line(&format!(
                 "Git speaks SSH on port {port}; the host's own firewall must let it in."
@@ -130,10 +142,22 @@ impl Install {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// By what HTTPS is spoken.
+    fn tls(&self) -> Tls {
+        let asks = self.acme.acme_email.is_some() || self.acme.acme_directory.is_some();
+        let can_look = |domain: &str| matches!(self.acme.directory(domain), Ok(Some(_)));
+        match (&self.cert, &self.domain) {
+            (Some(_), _) => Tls::Files,
+            // A name made of the address shares its zone with strangers, and authorities count by the zone.
+            (None, Some(domain)) if asks && can_look(domain) => Tls::Acme,
+            _ => Tls::Off,
+        }
+    }
+
     /// Puts the certificate where the router reads it.
-    fn tls(&self, below: &dyn Fn(&str) -> PathBuf) -> Result<bool> {
+    fn copy_certificate(&self, below: &dyn Fn(&str) -> PathBuf) -> Result<()> {
         let (Some(cert), Some(key)) = (&self.cert, &self.key) else {
-            return Ok(false);
+            return Ok(());
         };
         let folder = below("/etc/ropewalk");
         fs::create_dir_all(&folder)?;
@@ -145,7 +169,7 @@ impl Install {
                 replace(&target, &text, 0o600)?;
             }
         }
-        Ok(true)
+        Ok(())
     }
 }
 
@@ -255,6 +279,46 @@ mod tests {
         let unit = root.join("etc/systemd/system/ropewalk-server.service");
         assert!(fs::read_to_string(unit)?.contains("--domain apps.example.com --https"));
         assert!(root.join("var/lib/ropewalk/instance").exists());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_an_authority_for_certificates_needs_none_in_files() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let root = folder.path().to_owned();
+        let install = |email: Option<&str>, directory: Option<&str>| Install {
+            domain: Some("apps.example.com".to_owned()),
+            root: Some(root.clone()),
+            cert: None,
+            key: None,
+            ssh: None,
+            proxy_protocol_from: Vec::new(),
+            acme: AcmeArgs {
+                acme_email: email.map(str::to_owned),
+                acme_directory: directory.map(str::to_owned),
+                ..AcmeArgs::default()
+            },
+        };
+        assert_eq!(install(None, None).tls(), Tls::Off);
+        assert_eq!(
+            install(None, Some("https://ca.example.com/dir")).tls(),
+            Tls::Acme
+        );
+        let asking = install(Some("ops@example.com"), None);
+        assert_eq!(asking.tls(), Tls::Acme);
+        for domain in [None, Some("localhost".to_owned())] {
+            let nowhere = Install {
+                domain,
+                ..install(Some("ops@example.com"), None)
+            };
+            assert_eq!(nowhere.tls(), Tls::Off);
+        }
+        asking.run().await?;
+        let units = root.join("etc/systemd/system");
+        assert_eq!(fs::read_dir(&units)?.count(), 4);
+        let server = fs::read_to_string(units.join("ropewalk-server.service"))?;
+        assert!(server.contains(" --acme-platform --acme-email ops@example.com\n"));
+        assert!(!root.join("etc/ropewalk").exists());
         Ok(())
     }
 

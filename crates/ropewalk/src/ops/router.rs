@@ -31,8 +31,8 @@ pub(crate) struct RouterCommand {
     /// Listen for HTTP here (sockets held by systemd are used when there are any)
     #[arg(long, value_name = "ADDR")]
     listen: Vec<SocketAddr>,
-    /// Listen for TLS here
-    #[arg(long, value_name = "ADDR", requires = "cert")]
+    /// Listen for TLS here, with the certificates that the server sends and the one that is named
+    #[arg(long, value_name = "ADDR")]
     tls_listen: Vec<SocketAddr>,
     /// Certificate chain, PEM
     #[arg(long, value_name = "FILE", requires = "key")]
@@ -126,14 +126,15 @@ impl RouterCommand {
     }
 
     fn listeners(&self) -> Result<Listeners> {
-        if self.listen_stdin {
-            let socket = std::io::stdin().as_fd().try_clone_to_owned()?;
-            return Ok(Listeners {
-                plain: vec![TcpListener::from(socket)],
+        let mut listeners = match self.listen_stdin {
+            true => Listeners {
+                plain: vec![TcpListener::from(
+                    std::io::stdin().as_fd().try_clone_to_owned()?,
+                )],
                 tls: Vec::new(),
-            });
-        }
-        let mut listeners = Listeners::inherited()?;
+            },
+            false => Listeners::inherited()?,
+        };
         let own = Listeners::bind(&self.listen, &self.tls_listen)?;
         listeners.plain.extend(own.plain);
         listeners.tls.extend(own.tls);

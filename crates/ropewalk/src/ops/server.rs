@@ -83,6 +83,10 @@ pub(crate) struct Server {
         env = "ROPEWALK_ALLOW_EGRESS"
     )]
     allow_egress: Vec<Cidr>,
+    /// The authority also issues certificates for the platform's own names: api.DOMAIN, git.DOMAIN, registry.DOMAIN and
+    /// every APP.DOMAIN; with --acme-dns-hook it is one for *.DOMAIN
+    #[arg(long, requires = "https")]
+    acme_platform: bool,
     #[command(flatten)]
     acme: AcmeArgs,
 }

@@ -78,3 +78,25 @@ async fn a_domain_gets_its_certificate_by_one_command() {
     let said = platform.said();
     assert!(!said.contains("PRIVATE KEY"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_platform_without_a_certificate_gets_those_of_its_own_names() {
+    if pebble::is_missing() {
+        return;
+    }
+    let platform = Platform::start_for_world(With::default()).await;
+    for host in ["api.apps.test", "git.apps.test", "registry.apps.test"] {
+        rig::until("the certificate", async || {
+            platform.speaks_for(host).await.then_some(())
+        })
+        .await;
+    }
+    assert!(!platform.speaks_for("shop.apps.test").await);
+    let doctor = platform.doctor().await;
+    assert!(
+        doctor.contains("ok   certificates     3 served; that of "),
+        "{doctor}"
+    );
+    let said = platform.said();
+    assert!(!said.contains("PRIVATE KEY"), "{said}");
+}

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use crate::pebble::{Pebble, With};
+use crate::pebble::{Pebble, With, free};
 
 /// Every wait of a test ends here.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -23,6 +23,8 @@ const DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) struct Platform {
     dir: TempDir,
     port: u16,
+    /// Where TLS is spoken.
+    tls_port: u16,
     pebble: Pebble,
     issuer: RootCertStore,
     token: String,
@@ -30,8 +32,32 @@ pub(crate) struct Platform {
     _router: Child,
 }
 
+/// For whom the platform is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum For {
+    /// This machine, whose names have an authority of its own.
+    Here,
+    /// The world, by names of a domain without any certificate.
+    World,
+}
+
 impl Platform {
     pub(crate) async fn start(with: With) -> Self {
+        let platform = Self::start_for(For::Here, with).await;
+        until("the API", async || {
+            let ran = platform.try_run(&["apps"]).await;
+            ran.status.success().then_some(())
+        })
+        .await;
+        platform
+    }
+
+    /// Of the domain `apps.test`, as `install` sets it up without a certificate.
+    pub(crate) async fn start_for_world(with: With) -> Self {
+        Self::start_for(For::World, with).await
+    }
+
+    async fn start_for(whom: For, with: With) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
         for folder in ["router", "run"] {
@@ -58,7 +84,14 @@ impl Platform {
 
         let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = socket.local_addr().unwrap().port();
-        let pebble = Pebble::start(with, port).await;
+        let tls_port = match whom {
+            For::Here => port,
+            For::World => {
+                let [free] = free();
+                free
+            }
+        };
+        let pebble = Pebble::start(with, port, tls_port).await;
         let log = std::fs::File::create(dir.path().join("log")).unwrap();
         let start = |name: &str, input: Stdio, args: &[&str]| {
             let mut command = Command::new(env!("CARGO_BIN_EXE_ropewalk"));
@@ -66,7 +99,7 @@ impl Platform {
                 .arg(name)
                 .arg("--data")
                 .arg(&data)
-                .arg("--local-tls")
+                .args((whom == For::Here).then_some("--local-tls"))
                 .args(args)
                 .env_clear()
                 // Neither engine nor packet filter of this machine.
@@ -83,45 +116,40 @@ impl Platform {
                 .unwrap()
         };
         let ca_file = pebble.ca_file().display().to_string();
-        let server = start(
-            "server",
-            Stdio::null(),
-            &[
-                "--port",
-                &port.to_string(),
-                "--acme-directory",
-                &pebble.directory(),
-                "--acme-ca-file",
-                &ca_file,
-                "--acme-email",
-                "ops@example.com",
-            ],
-        );
-        let router = start(
-            "router",
-            Stdio::from(OwnedFd::from(socket)),
-            &["--listen-stdin"],
-        );
+        let (server_port, tls_address) = (tls_port.to_string(), format!("127.0.0.1:{tls_port}"));
+        let directory = pebble.directory();
+        let mut of_server = vec![
+            "--port",
+            &server_port,
+            "--acme-directory",
+            &directory,
+            "--acme-ca-file",
+            &ca_file,
+            "--acme-email",
+            "ops@example.com",
+        ];
+        let mut of_router = vec!["--listen-stdin"];
+        if whom == For::World {
+            of_server.extend(["--domain", "apps.test", "--https", "--acme-platform"]);
+            of_router.extend(["--tls-listen", &tls_address]);
+        }
+        let server = start("server", Stdio::null(), &of_server);
+        let router = start("router", Stdio::from(OwnedFd::from(socket)), &of_router);
         let token = until("the administrator's token", async || {
             std::fs::read_to_string(data.join("admin-token")).ok()
         })
         .await;
         let issuer = pebble.issuer().await;
-        let platform = Self {
+        Self {
             dir,
             port,
+            tls_port,
             pebble,
             issuer,
             token: token.trim().to_owned(),
             _server: server,
             _router: router,
-        };
-        until("the API", async || {
-            let ran = platform.try_run(&["apps"]).await;
-            ran.status.success().then_some(())
-        })
-        .await;
-        platform
+        }
     }
 
     /// What a command that works prints to either stream, the first behind the second.
@@ -178,9 +206,10 @@ impl Platform {
             .unwrap()
             .with_root_certificates(self.issuer.clone())
             .with_no_client_auth();
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))
-            .await
-            .unwrap();
+        // A router that has just been started may not listen yet.
+        let Ok(stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.tls_port)).await else {
+            return false;
+        };
         tokio_rustls::TlsConnector::from(Arc::new(config))
             .connect(ServerName::try_from(host.to_owned()).unwrap(), stream)
             .await

@@ -5,24 +5,38 @@ use ropewalk_model::egress::Cidr;
 use super::BINARY;
 use crate::ops::{DEFAULT_DATA, proxy_protocol_from};
 
+/// By what HTTPS is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tls {
+    /// It is not.
+    Off,
+    /// The files in `/etc/ropewalk`.
+    Files,
+    /// What the server gets from an authority.
+    Acme,
+}
+
 /// Every unit's file name and text. `domain` must have been checked. `ssh`: the port on which git speaks SSH. `proxies`:
 /// who says to the router on whose behalf it connects. `acme`: options of the server, with a blank in front.
 pub(super) fn units(
     domain: &str,
-    tls: bool,
+    tls: Tls,
     ssh: Option<u16>,
     acme: &str,
     proxies: &[Cidr],
 ) -> Vec<(&'static str, String)> {
-    let https = if tls { " --https --port 443" } else { "" };
+    let https = match tls {
+        Tls::Off => "",
+        Tls::Files => " --https --port 443",
+        Tls::Acme => " --https --port 443 --acme-platform",
+    };
     let ssh = ssh.map_or_else(String::new, |port| format!(" --ssh [::]:{port}"));
     let proxies = proxy_protocol_from(proxies).map_or_else(String::new, |text| format!(" {text}"));
-    let cert = if tls {
-        " --cert /etc/ropewalk/cert.pem --key /etc/ropewalk/key.pem"
-    } else {
-        ""
+    let cert = match tls {
+        Tls::Files => " --cert /etc/ropewalk/cert.pem --key /etc/ropewalk/key.pem",
+        Tls::Off | Tls::Acme => "",
     };
-    let sockets = if tls {
+    let sockets = if tls != Tls::Off {
         "ropewalk-http.socket ropewalk-https.socket"
     } else {
         "ropewalk-http.socket"
@@ -81,7 +95,7 @@ pub(super) fn units(
         ),
         ("ropewalk-http.socket", socket_unit("http", 80)),
     ];
-    if tls {
+    if tls != Tls::Off {
         units.push(("ropewalk-https.socket", socket_unit("https", 443)));
     }
     units
@@ -116,7 +130,7 @@ mod tests {
     fn sockets_are_held_by_systemd_and_the_router_restarts_at_once() {
         let proxies = ["10.0.0.0/8", "fd00::1"].map(|text| text.parse().unwrap());
         let acme = " --acme-email ops@example.com";
-        let units = units("example.com", true, Some(2222), acme, &proxies);
+        let units = units("example.com", Tls::Files, Some(2222), acme, &proxies);
         let router = text(&units, "ropewalk-router.service");
         assert!(router.contains("Sockets=ropewalk-http.socket ropewalk-https.socket\n"));
         assert!(router.contains("RestartSec=100ms\n"));
@@ -142,8 +156,26 @@ mod tests {
     }
 
     #[test]
+    fn with_an_authority_https_is_spoken_without_a_certificate_in_files() {
+        let acme = " --acme-email ops@example.com";
+        let units = units("example.com", Tls::Acme, None, acme, &[]);
+        let router = text(&units, "ropewalk-router.service");
+        assert!(router.contains("Sockets=ropewalk-http.socket ropewalk-https.socket\n"));
+        assert!(
+            router
+                .contains("\nExecStart=/usr/local/bin/ropewalk router --data /var/lib/ropewalk\n")
+        );
+        let https = text(&units, "ropewalk-https.socket");
+        assert!(https.contains("ListenStream=443\nFileDescriptorName=https\n"));
+        let server = text(&units, "ropewalk-server.service");
+        assert!(server.contains(
+            "--domain example.com --https --port 443 --acme-platform --acme-email ops@example.com\n"
+        ));
+    }
+
+    #[test]
     fn without_a_certificate_only_port_80_is_served() {
-        let units = units("example.com", false, None, "", &[]);
+        let units = units("example.com", Tls::Off, None, "", &[]);
         assert_eq!(text(&units, "ropewalk-https.socket"), "");
         assert!(text(&units, "ropewalk-http.socket").contains("ListenStream=80\n"));
         assert!(units.iter().all(|(_, text)| {
@@ -155,7 +187,7 @@ mod tests {
 
     #[test]
     fn every_line_is_a_section_a_setting_or_a_comment() {
-        for (name, text) in units("example.com", true, Some(22), "", &[]) {
+        for (name, text) in units("example.com", Tls::Acme, Some(22), "", &[]) {
             for line in text.lines().filter(|line| !line.is_empty()) {
                 let section = line.starts_with('[') && line.ends_with(']');
                 let setting = line

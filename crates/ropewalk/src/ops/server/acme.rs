@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use ropewalk_acme::{Acme, Answer, External, Front, Policy, Proof, Settings};
@@ -24,6 +24,12 @@ pub(super) async fn start(
     let args = &server.acme;
     args.check()?;
     let Some(directory) = args.directory(&server.domain)? else {
+        if server.acme_platform {
+            bail!(
+                "--acme-platform: no certificate authority can look at {}; name one that can with --acme-directory",
+                server.domain
+            );
+        }
         return Ok(Err(
             "This server is for this machine alone, where no certificate authority can look. \
              Bring a certificate of your own: `ropewalk certs:add CRT KEY`."
@@ -33,7 +39,7 @@ pub(super) async fn start(
     if server.rendezvous().is_none() {
         return Ok(Err(
             "This server does not speak HTTPS, so a certificate would serve nothing. \
-             Install it with --cert and --key first."
+             Install it with --acme-email, or with --cert and --key, first."
                 .to_owned(),
         ));
     }
@@ -59,6 +65,7 @@ pub(super) async fn start(
             hook: args.acme_dns_hook.clone(),
         },
         policy: Policy::default(),
+        platform: server.acme_platform.then(|| server.domain.clone()),
     })?;
     let looked_after = acme.clone();
     tasks.supervise("automatic certificates", move |token| {

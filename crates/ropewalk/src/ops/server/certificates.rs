@@ -86,7 +86,7 @@ async fn served(store: &Store) -> ropewalk_store::Result<Vec<Certificate>> {
     let rows = store.read(|view| view.served_certificates()).await?;
     let endpoints = rows.into_iter().map(|served| Certificate {
         hosts: served.hosts,
-        chain: served.endpoint.certificate_chain,
+        chain: served.certificate_chain,
         key: Secret(served.private_key.to_string()),
     });
     Ok(endpoints.collect())

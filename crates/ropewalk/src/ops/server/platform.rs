@@ -43,6 +43,8 @@ pub(super) struct Ports {
 impl Platform for Ports {
     fn changed(&self) {
         self.scheduler.changed();
+        // Perhaps an app has another name.
+        self.acm_changed();
     }
 
     fn settled(&self) -> BoxFuture<'_, ()> {
@@ -134,7 +136,7 @@ impl Platform for Ports {
     }
 
     fn app_deleted(&self, app: AppId) {
-        self.scheduler.changed();
+        self.changed();
         self.logs.forget(app);
         self.log_drains.changed();
         let builder = self.builder.clone();
