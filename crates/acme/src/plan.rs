@@ -166,6 +166,9 @@ const WINDOWS: usize = 5;
 const NO_HOOK: &str = "A wildcard is proven by a TXT record, and this server cannot set one. \
     Its administrator can give it a program that does: ropewalk server --acme-dns-hook.";
 
+const WEEK_IS_FULL: &str = "The platform's names got as many certificates within a week as one domain may. \
+    A wildcard would serve them all: ropewalk server --acme-dns-hook.";
+
 pub(crate) fn plan(seen: &Seen, policy: &Policy, now: Timestamp) -> Vec<Action> {
     let mut actions = Vec::new();
     let mut due = Vec::new();
@@ -269,6 +272,13 @@ fn judge(
                 minute(at)
             ));
         }
+        return verdict;
+    }
+    let is_new_of_platform = wanted.app.is_none() && held.is_none();
+    if is_new_of_platform && of_platform(&seen.orders, now) >= policy.weekly_of_platform {
+        verdict
+            .reason
+            .get_or_insert_with(|| WEEK_IS_FULL.to_owned());
         return verdict;
     }
     verdict.due = Some(Due {

@@ -525,7 +525,7 @@ fn the_platforms_own_names_get_so_many_certificates_a_week() {
         wanted.app = None;
         wanted
     };
-    let issued: Vec<AcmeOrder> = (0..39)
+    let mut issued: Vec<AcmeOrder> = (0..39)
         .map(|n| {
             let ago = DAY * 3 + MINUTE * n;
             let mut order = order(&format!("old{n}.test"), ago, Some(Outcome::Issued));
@@ -539,8 +539,21 @@ fn the_platforms_own_names_get_so_many_certificates_a_week() {
         wanted(3, HOST),
         own(held(4, "c.test", DAY * 80)),
     ];
-    let actions = run(&seen(domains, issued));
-    let hosts: Vec<&str> = ordered(&actions).iter().map(|(host, _)| *host).collect();
+    let hosts = |actions: &[Action]| -> Vec<String> {
+        let all = ordered(actions).into_iter();
+        all.map(|(host, _)| host.to_owned()).collect()
+    };
+    let actions = run(&seen(domains.clone(), issued.clone()));
     // One more, what is renewed, and what is an app's.
-    assert_eq!(hosts, ["c.test", "a.test", HOST]);
+    assert_eq!(hosts(&actions), ["c.test", "a.test", HOST]);
+    // Then it is said why there is no other.
+    let mut last = order("a.test", MINUTE, Some(Outcome::Issued));
+    last.app = None;
+    issued.push(last);
+    let actions = run(&seen(domains[1..].to_vec(), issued));
+    assert_eq!(hosts(&actions), ["c.test", HOST]);
+    assert_eq!(
+        said(&actions)[0],
+        (Some(AcmStatus::Pending), Some(WEEK_IS_FULL))
+    );
 }

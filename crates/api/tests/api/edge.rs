@@ -112,7 +112,10 @@ async fn a_server_without_https_sends_nobody_there() {
             .call("PATCH", PATH, body)
             .await
             .refused(422, "invalid_params");
-        assert!(message.contains("ropewalk install --cert"), "{message}");
+        assert!(
+            message.contains("ropewalk install --acme-email"),
+            "{message}"
+        );
     }
     let body = json!({"https_redirect": false, "hsts_max_age": null});
     rig.call("PATCH", PATH, body).await.expect(200);
