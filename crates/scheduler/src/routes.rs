@@ -488,6 +488,7 @@ fn edge(policy: &edge::Policy) -> Option<Box<EdgePolicy>> {
     let trusted = trusted.flat_map(edge::TrustedIps::ranges);
     (!policy.is_empty()).then(|| {
         Box::new(EdgePolicy {
+            pause: policy.pause,
             https_redirect: policy.https_redirect,
             hsts: policy.hsts.map(edge::Hsts::seconds),
             trusted_ips: trusted.map(ToString::to_string).collect(),
