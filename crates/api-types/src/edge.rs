@@ -9,6 +9,9 @@ use crate::secret::Secret;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Edge {
     pub app: Named,
+    /// Requests wait instead of reaching a dyno.
+    #[serde(default)]
+    pub pause: bool,
     /// Requests over plain HTTP are sent to HTTPS.
     pub https_redirect: bool,
     /// Seconds for which browsers keep to HTTPS.
@@ -47,6 +50,8 @@ pub struct BasicAuthUpdate {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EdgeUpdate {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pause: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub https_redirect: Option<bool>,
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]

@@ -135,6 +135,8 @@ pub enum DynoProtocol {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EdgePolicy {
+    /// Requests wait as if the app were booting.
+    pub pause: bool,
     /// Requests over plain HTTP are sent to HTTPS.
     pub https_redirect: bool,
     /// Seconds that answers over HTTPS name in `Strict-Transport-Security`.

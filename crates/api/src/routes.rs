@@ -100,6 +100,7 @@ fn of_accounts() -> Router<State> {
         .route("/account/delinquency", get(delinquency::info))
         .route("/filters/apps", post(app_filter::list))
         .route("/ropewalk/status", get(status::info))
+        .route("/ropewalk/prometheus", get(scrape::info))
         .route("/ropewalk/ssh", get(ssh::info))
 }
 

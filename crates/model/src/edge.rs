@@ -22,6 +22,8 @@ pub const MAX_TEXT: usize = 8 << 10;
 /// Everything that is asked for; the default asks for nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Policy {
+    /// Requests wait instead of reaching a dyno.
+    pub pause: bool,
     /// Requests over plain HTTP are sent to HTTPS.
     pub https_redirect: bool,
     /// Browsers that came over HTTPS once stay with it.
@@ -39,6 +41,7 @@ pub struct Policy {
 /// A part of a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Name {
+    Pause,
     HttpsRedirect,
     Hsts,
     TrustedIps,
@@ -62,7 +65,8 @@ pub enum EdgeError {
 }
 
 impl Name {
-    pub const ALL: [Name; 6] = [
+    pub const ALL: [Name; 7] = [
+        Name::Pause,
         Name::HttpsRedirect,
         Name::Hsts,
         Name::TrustedIps,
@@ -74,6 +78,7 @@ impl Name {
     /// `https-redirect`
     pub fn as_str(self) -> &'static str {
         match self {
+            Name::Pause => "pause",
             Name::HttpsRedirect => "https-redirect",
             Name::Hsts => "hsts",
             Name::TrustedIps => "trusted-ips",
@@ -93,7 +98,7 @@ impl Name {
     /// A text that may be its value.
     pub fn example(self) -> &'static str {
         match self {
-            Name::HttpsRedirect => "on",
+            Name::Pause | Name::HttpsRedirect => "on",
             Name::Hsts => "1y",
             Name::TrustedIps => "192.0.2.0/24,2001:db8::/32",
             Name::BasicAuth => "dev",
@@ -105,7 +110,7 @@ impl Name {
     /// What its value has to be, for error texts.
     fn must(self) -> &'static str {
         match self {
-            Name::HttpsRedirect => "on or off",
+            Name::Pause | Name::HttpsRedirect => "on or off",
             Name::Hsts => "a time of at most 10 years",
             Name::TrustedIps => "1 to 100 addresses or ranges of them with commas between",
             Name::BasicAuth => "a user's name without a colon, of at most 64 characters",
@@ -135,6 +140,7 @@ impl Policy {
     /// What a part is set to, for people; `None` when it is not set.
     pub fn text(&self, name: Name) -> Option<String> {
         match name {
+            Name::Pause => self.pause.then(|| "on".to_owned()),
             Name::HttpsRedirect => self.https_redirect.then(|| "on".to_owned()),
             Name::Hsts => self.hsts.map(|hsts| hsts.to_string()),
             Name::TrustedIps => self.trusted_ips.as_ref().map(TrustedIps::to_string),
@@ -154,6 +160,7 @@ impl Policy {
             return Err(name.refuse(text));
         }
         match name {
+            Name::Pause => self.pause = switch(text).ok_or_else(|| name.refuse(text))?,
             Name::HttpsRedirect => {
                 self.https_redirect = switch(text).ok_or_else(|| name.refuse(text))?;
             }
@@ -192,6 +199,7 @@ impl Policy {
     /// Asks for a part no more.
     pub fn unset(&mut self, name: Name) {
         match name {
+            Name::Pause => self.pause = false,
             Name::HttpsRedirect => self.https_redirect = false,
             Name::Hsts => self.hsts = None,
             Name::TrustedIps => self.trusted_ips = None,
@@ -247,7 +255,7 @@ mod tests {
     fn a_name_that_is_none_is_answered_with_those_that_are() {
         let error = Name::parse("https_redirect").unwrap_err().to_string();
         assert!(error.starts_with(
-            "There is no edge setting https_redirect. There are: https-redirect, hsts"
+            "There is no edge setting https_redirect. There are: pause, https-redirect, hsts"
         ));
     }
 

@@ -48,10 +48,28 @@ impl ResponseTimes {
         }
     }
 
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.0.values().fold(0, |sum, n| sum.saturating_add(*n))
+    }
+
+    /// How many took less than this, in ms. Exact for a power of two from 8 on, and for any below.
+    pub fn below(&self, ms: u64) -> u64 {
+        let below = |bucket: &u16| lowest_of(usize::from(*bucket)) < ms;
+        let counts = self.0.iter().filter(|(bucket, _)| below(bucket));
+        counts.fold(0, |sum, (_, n)| sum.saturating_add(*n))
+    }
+
+    /// All of them together, in ms; each as the shortest of its bucket.
+    pub fn sum(&self) -> u64 {
+        self.0.iter().fold(0, |sum, (bucket, n)| {
+            sum.saturating_add(lowest_of(usize::from(*bucket)).saturating_mul(*n))
+        })
+    }
+
     /// As many of 100 answers took no longer than this, in ms; `None` without any.
     pub fn percentile(&self, percent: u64) -> Option<u64> {
-        let total = self.0.values().fold(0u64, |sum, n| sum.saturating_add(*n));
-        let rank = u128::from(total)
+        let rank = u128::from(self.count())
             .saturating_mul(percent.into())
             .div_ceil(100);
         let mut seen = 0;

@@ -63,6 +63,8 @@ pub enum Resource {
     Catalogue,
     /// How the platform itself is.
     Platform,
+    /// What is measured of everybody's apps.
+    Measures,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +98,7 @@ pub fn authorise(actor: &Actor, verb: Verb, resource: Resource) -> Result<(), De
     if owned.is_some_and(|relation| relation != Relation::Owner) && !actor.admin {
         return Err(Denied::NotOwner);
     }
-    if resource == Resource::Users && !actor.admin {
+    if matches!(resource, Resource::Users | Resource::Measures) && !actor.admin {
         return Err(Denied::NotAdmin);
     }
     let needed = match (resource, verb) {
@@ -106,7 +108,7 @@ pub fn authorise(actor: &Actor, verb: Verb, resource: Resource) -> Result<(), De
         (Config(_) | Sharing(_), Verb::Write) => Scope::WriteProtected,
         (App(_) | Ownership(_) | Resource::NewApp, Verb::Write) => Scope::Write,
         (App(_) | Ownership(_) | Sharing(_) | Resource::NewApp, Verb::Read)
-        | (Resource::Platform, _) => Scope::Read,
+        | (Resource::Platform | Resource::Measures, _) => Scope::Read,
         (Resource::Account, Verb::Write) | (Resource::Tokens | Resource::Users, _) => Scope::Global,
     };
     match actor.scopes.reach(needed) {
@@ -129,7 +131,7 @@ mod tests {
         }
     }
 
-    fn all_of(relation: Relation) -> [Resource; 10] {
+    fn all_of(relation: Relation) -> [Resource; 11] {
         [
             Resource::Account,
             Resource::Tokens,
@@ -141,6 +143,7 @@ mod tests {
             Resource::NewApp,
             Resource::Catalogue,
             Resource::Platform,
+            Resource::Measures,
         ]
     }
 
@@ -163,120 +166,150 @@ mod tests {
     #[test]
     fn the_matrix() {
         use Relation::{Collaborator, Owner, Stranger};
-        //                      acc tok use app con sha own new cat pla
+        //                      acc tok use app con sha own new cat pla mea
         for (who, relation, scopes, expected) in [
-            ("user", Owner, "identity", "ys ss aa ss ss ss ss ss yy ss"),
-            ("user", Owner, "read", "ys ss aa ys ss ys ys ys yy yy"),
-            ("user", Owner, "write", "ys ss aa yy ss ys yy yy yy yy"),
+            (
+                "user",
+                Owner,
+                "identity",
+                "ys ss aa ss ss ss ss ss yy ss aa",
+            ),
+            ("user", Owner, "read", "ys ss aa ys ss ys ys ys yy yy aa"),
+            ("user", Owner, "write", "ys ss aa yy ss ys yy yy yy yy aa"),
             (
                 "user",
                 Owner,
                 "read-protected",
-                "ys ss aa ys ys ys ys ys yy yy",
+                "ys ss aa ys ys ys ys ys yy yy aa",
             ),
             (
                 "user",
                 Owner,
                 "write-protected",
-                "ys ss aa yy yy yy yy yy yy yy",
+                "ys ss aa yy yy yy yy yy yy yy aa",
             ),
             (
                 "user",
                 Owner,
                 "read,identity",
-                "ys ss aa ys ss ys ys ys yy yy",
+                "ys ss aa ys ss ys ys ys yy yy aa",
             ),
-            ("user", Owner, "global", "yy yy aa yy yy yy yy yy yy yy"),
-            ("user", Owner, "", "ss ss aa ss ss ss ss ss ss ss"),
-            ("user", Owner, "root", "ss ss aa ss ss ss ss ss ss ss"),
+            ("user", Owner, "global", "yy yy aa yy yy yy yy yy yy yy aa"),
+            ("user", Owner, "", "ss ss aa ss ss ss ss ss ss ss aa"),
+            ("user", Owner, "root", "ss ss aa ss ss ss ss ss ss ss aa"),
             (
                 "user",
                 Collaborator,
                 "identity",
-                "ys ss aa ss ss so so ss yy ss",
+                "ys ss aa ss ss so so ss yy ss aa",
             ),
             (
                 "user",
                 Collaborator,
                 "read",
-                "ys ss aa ys ss yo yo ys yy yy",
+                "ys ss aa ys ss yo yo ys yy yy aa",
             ),
             (
                 "user",
                 Collaborator,
                 "write",
-                "ys ss aa yy ss yo yo yy yy yy",
+                "ys ss aa yy ss yo yo yy yy yy aa",
             ),
             (
                 "user",
                 Collaborator,
                 "read-protected",
-                "ys ss aa ys ys yo yo ys yy yy",
+                "ys ss aa ys ys yo yo ys yy yy aa",
             ),
             (
                 "user",
                 Collaborator,
                 "write-protected",
-                "ys ss aa yy yy yo yo yy yy yy",
+                "ys ss aa yy yy yo yo yy yy yy aa",
             ),
             (
                 "user",
                 Collaborator,
                 "global",
-                "yy yy aa yy yy yo yo yy yy yy",
+                "yy yy aa yy yy yo yo yy yy yy aa",
             ),
-            ("user", Collaborator, "", "ss ss aa ss ss so so ss ss ss"),
+            ("user", Collaborator, "", "ss ss aa ss ss so so ss ss ss aa"),
             (
                 "user",
                 Stranger,
                 "identity",
-                "ys ss aa hh hh hh hh ss yy ss",
+                "ys ss aa hh hh hh hh ss yy ss aa",
             ),
-            ("user", Stranger, "read", "ys ss aa hh hh hh hh ys yy yy"),
-            ("user", Stranger, "write", "ys ss aa hh hh hh hh yy yy yy"),
+            ("user", Stranger, "read", "ys ss aa hh hh hh hh ys yy yy aa"),
+            (
+                "user",
+                Stranger,
+                "write",
+                "ys ss aa hh hh hh hh yy yy yy aa",
+            ),
             (
                 "user",
                 Stranger,
                 "read-protected",
-                "ys ss aa hh hh hh hh ys yy yy",
+                "ys ss aa hh hh hh hh ys yy yy aa",
             ),
             (
                 "user",
                 Stranger,
                 "write-protected",
-                "ys ss aa hh hh hh hh yy yy yy",
+                "ys ss aa hh hh hh hh yy yy yy aa",
             ),
-            ("user", Stranger, "global", "yy yy aa hh hh hh hh yy yy yy"),
-            ("user", Stranger, "", "ss ss aa hh hh hh hh ss ss ss"),
+            (
+                "user",
+                Stranger,
+                "global",
+                "yy yy aa hh hh hh hh yy yy yy aa",
+            ),
+            ("user", Stranger, "", "ss ss aa hh hh hh hh ss ss ss aa"),
             (
                 "admin",
                 Stranger,
                 "identity",
-                "ys ss ss ss ss ss ss ss yy ss",
+                "ys ss ss ss ss ss ss ss yy ss ss",
             ),
-            ("admin", Stranger, "read", "ys ss ss ys ss ys ys ys yy yy"),
-            ("admin", Stranger, "write", "ys ss ss yy ss ys yy yy yy yy"),
+            (
+                "admin",
+                Stranger,
+                "read",
+                "ys ss ss ys ss ys ys ys yy yy yy",
+            ),
+            (
+                "admin",
+                Stranger,
+                "write",
+                "ys ss ss yy ss ys yy yy yy yy yy",
+            ),
             (
                 "admin",
                 Stranger,
                 "read-protected",
-                "ys ss ss ys ys ys ys ys yy yy",
+                "ys ss ss ys ys ys ys ys yy yy yy",
             ),
             (
                 "admin",
                 Stranger,
                 "write-protected",
-                "ys ss ss yy yy yy yy yy yy yy",
+                "ys ss ss yy yy yy yy yy yy yy yy",
             ),
-            ("admin", Stranger, "global", "yy yy yy yy yy yy yy yy yy yy"),
+            (
+                "admin",
+                Stranger,
+                "global",
+                "yy yy yy yy yy yy yy yy yy yy yy",
+            ),
             (
                 "admin",
                 Collaborator,
                 "global",
-                "yy yy yy yy yy yy yy yy yy yy",
+                "yy yy yy yy yy yy yy yy yy yy yy",
             ),
-            ("admin", Owner, "global", "yy yy yy yy yy yy yy yy yy yy"),
-            ("admin", Stranger, "", "ss ss ss ss ss ss ss ss ss ss"),
+            ("admin", Owner, "global", "yy yy yy yy yy yy yy yy yy yy yy"),
+            ("admin", Stranger, "", "ss ss ss ss ss ss ss ss ss ss ss"),
         ] {
             let actor = actor(who == "admin", scopes);
             assert_eq!(

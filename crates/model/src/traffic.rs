@@ -26,6 +26,13 @@ pub struct Window {
     pub dynos: BTreeMap<DynoId, Requests>,
 }
 
+/// Since the server began to count.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub requests: Requests,
+    pub load: Load,
+}
+
 /// Requests that have ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Requests {

@@ -35,6 +35,7 @@ const MAX_AUTHORIZATION: usize = 512;
 /// An app's policy, ready for use.
 #[derive(Debug)]
 pub(crate) struct Policy {
+    pause: bool,
     https_redirect: bool,
     hsts: Option<HeaderValue>,
     trusted: Option<Box<[Cidr]>>,
@@ -192,6 +193,7 @@ impl Policy {
         let ranges = wire.trusted_ips.iter();
         let ranges = ranges.filter_map(|text| text.parse().ok());
         Policy {
+            pause: wire.pause,
             https_redirect: wire.https_redirect,
             hsts,
             trusted: (!wire.trusted_ips.is_empty()).then(|| ranges.collect()),
@@ -206,6 +208,11 @@ impl Policy {
             }),
             max_body: wire.max_body,
         }
+    }
+
+    /// Whether requests wait until the app says otherwise.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.pause
     }
 
     /// What a body that is sent without its length may have, in bytes.

@@ -340,6 +340,11 @@ async fn choose(
         if app.maintenance {
             return Err(Code::H80);
         }
+        if app.edge.as_ref().is_some_and(|edge| edge.is_paused()) {
+            let seats = router.limits.held;
+            hold.wait(&router.tables, Some(&app.tally), seats).await?;
+            continue;
+        }
         if app.upstreams.is_empty() {
             match app.when_empty {
                 WhenEmpty::NoWebDynos => return Err(Code::H14),

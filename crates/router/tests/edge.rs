@@ -269,3 +269,53 @@ async fn a_body_that_is_too_large_is_refused_by_its_length_or_on_its_way() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn paused_requests_wait_and_all_pass_when_it_ends() {
+    let server = Server::new();
+    let rig = Arc::new(Rig::local(&server, Limits::default()));
+    let mut link = server.rise().await;
+    let dyno = Dyno::hello("moved").await;
+    let pause = EdgePolicy {
+        pause: true,
+        ..EdgePolicy::default()
+    };
+    link.apply(asks(pause, &dyno)).await;
+    let waiting: Vec<_> = (0..3)
+        .map(|_| {
+            let rig = Arc::clone(&rig);
+            tokio::spawn(async move { rig.get("app.test", "/").await })
+        })
+        .collect();
+    until("three requests that wait", || {
+        (rig.counters.snapshot().in_flight == 3).then_some(())
+    })
+    .await;
+    assert_eq!(dyno.count(), 0);
+    let mut open = asks(EdgePolicy::default(), &dyno);
+    open.generation = 2;
+    link.apply(open).await;
+    for answer in waiting {
+        let answer = answer.await.unwrap();
+        assert_eq!((status(&answer), body(&answer)), (200, "moved"));
+    }
+    assert_eq!(dyno.count(), 3);
+}
+
+#[tokio::test]
+async fn a_pause_has_an_end() {
+    let dyno = Dyno::hello("x").await;
+    let pause = EdgePolicy {
+        pause: true,
+        ..EdgePolicy::default()
+    };
+    let limits = Limits {
+        boot: std::time::Duration::from_millis(50),
+        ..Limits::default()
+    };
+    let rig = Rig::fixed(asks(pause, &dyno), limits).await;
+    let answer = rig.get("app.test", "/").await;
+    assert_eq!(status(&answer), 503);
+    rig.log.with("code=H20").await;
+    assert_eq!(dyno.count(), 0);
+}

@@ -17,6 +17,7 @@ use ropewalk_api_types::router::{
 use ropewalk_logs::Logs;
 use ropewalk_model::dyno::PORT;
 use ropewalk_model::log_line::LogSource;
+use ropewalk_model::traffic::Totals;
 use ropewalk_model::{AppId, DynoId, DynoState, ProcessType, Traffic, edge};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{broadcast, watch};
@@ -121,6 +122,13 @@ impl Routes {
             .read(app, &routers, self.inner.began.elapsed().as_secs())
     }
 
+    /// What routers measured of every app that had a request since the server began.
+    pub fn totals(&self) -> BTreeMap<AppId, Totals> {
+        let routers: Vec<u64> = self.lock().routers.keys().copied().collect();
+        self.recorder()
+            .totals(&routers, self.inner.began.elapsed().as_secs())
+    }
+
     /// Every router's reports from now on, about one a second while there is traffic. Who is behind by more than
     /// [`REPORTS`] misses some, and is told.
     pub fn traffic(&self) -> broadcast::Receiver<Report> {
@@ -206,6 +214,8 @@ impl Routes {
 
     /// Makes the table of what is seen, and sends it if it says anything new.
     pub(crate) fn publish(&self, world: &World) {
+        let apps = world.apps.iter().map(|app| app.app.id).collect();
+        self.recorder().keep(&apps);
         let mut table = table(&self.inner.platform, world);
         let before = self.inner.table.borrow().clone();
         if before.hosts == table.hosts && before.apps == table.apps && before.generation > 0 {
@@ -478,6 +488,7 @@ fn edge(policy: &edge::Policy) -> Option<Box<EdgePolicy>> {
     let trusted = trusted.flat_map(edge::TrustedIps::ranges);
     (!policy.is_empty()).then(|| {
         Box::new(EdgePolicy {
+            pause: policy.pause,
             https_redirect: policy.https_redirect,
             hsts: policy.hsts.map(edge::Hsts::seconds),
             trusted_ips: trusted.map(ToString::to_string).collect(),

@@ -1,12 +1,12 @@
 //! What routers reported in the last minutes, kept in memory; gathered anew after a start.
 //!
 //! Bounded: a fixed number of steps for each app that had traffic in the last ten minutes, and in each step the buckets
-//! that something fell into. Reads no clock.
+//! that something fell into; and one sum for each app that there is. Reads no clock.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use ropewalk_api_types::router::{AppStats, DynoStats};
-use ropewalk_model::traffic::{Load, Requests, Traffic, Window};
+use ropewalk_model::traffic::{Load, Requests, Totals, Traffic, Window};
 use ropewalk_model::{AppId, DynoId};
 
 /// Seconds of a step, and how many steps: the last minute, and the last ten.
@@ -19,6 +19,8 @@ const FRESH: u64 = 3;
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
     apps: HashMap<AppId, History>,
+    /// Since the start.
+    totals: HashMap<AppId, Requests>,
     swept: u64,
 }
 
@@ -41,7 +43,27 @@ impl Recorder {
     /// Takes a router's report of one app.
     pub(crate) fn hear(&mut self, app: AppId, router: u64, stats: &AppStats, now: u64) {
         self.sweep(now);
+        self.totals.entry(app).or_default().add(&of_app(stats));
         self.apps.entry(app).or_default().hear(router, stats, now);
+    }
+
+    /// What is known of every app since the start.
+    pub(crate) fn totals(&self, routers: &[u64], now: u64) -> BTreeMap<AppId, Totals> {
+        let load = |app| {
+            let history = self.apps.get(app);
+            history.map_or_else(Load::default, |history| history.load(routers, now))
+        };
+        let totals = self.totals.iter().map(|(app, requests)| {
+            let requests = requests.clone();
+            let load = load(app);
+            (*app, Totals { requests, load })
+        });
+        totals.collect()
+    }
+
+    /// Forgets all but these apps.
+    pub(crate) fn keep(&mut self, apps: &HashSet<AppId>) {
+        self.totals.retain(|app, _| apps.contains(app));
     }
 
     /// What is known of an app. Without a router nothing is known of the moment.
@@ -69,11 +91,7 @@ impl Recorder {
 
 impl History {
     fn hear(&mut self, router: u64, stats: &AppStats, now: u64) {
-        let app = Requests {
-            classes: stats.classes,
-            codes: stats.codes.clone(),
-            times: stats.times.iter().copied().collect(),
-        };
+        let app = of_app(stats);
         for ((width, count), steps) in WINDOWS.into_iter().zip(&mut self.windows) {
             let step = step(steps, now / width, count);
             step.app.add(&app);
@@ -119,6 +137,14 @@ impl History {
                     .back()
                     .is_some_and(|step| step.number + count > now / width)
             })
+    }
+}
+
+fn of_app(stats: &AppStats) -> Requests {
+    Requests {
+        classes: stats.classes,
+        codes: stats.codes.clone(),
+        times: stats.times.iter().copied().collect(),
     }
 }
 
@@ -218,6 +244,22 @@ mod tests {
         assert_eq!(totals(&recorder, 720), [(55, 0), (540, 0)]);
         let kept = &recorder.apps[&APP].windows;
         assert_eq!([kept[0].len(), kept[1].len()], [12, 2]);
+    }
+
+    #[test]
+    fn totals_grow_until_the_app_is_gone() {
+        let mut recorder = Recorder::default();
+        for now in [0, 5000] {
+            recorder.hear(APP, 1, &stats(), now);
+        }
+        let totals = recorder.totals(&[1], 5000);
+        assert_eq!(totals[&APP].requests.total(), 4);
+        assert_eq!(totals[&APP].load.in_flight, 1);
+        assert_eq!(recorder.totals(&[1], 6000)[&APP].load, Load::default());
+        recorder.keep(&HashSet::from([APP]));
+        assert_eq!(recorder.totals(&[1], 5000).len(), 1);
+        recorder.keep(&HashSet::new());
+        assert!(recorder.totals(&[1], 5000).is_empty());
     }
 
     #[test]

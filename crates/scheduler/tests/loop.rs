@@ -86,6 +86,7 @@ async fn routers_are_told_what_apps_ask_of_the_edge() {
         }
     };
     let wanted = EdgePolicy {
+        pause: true,
         https_redirect: true,
         hsts: Some(31_536_000),
         trusted_ips: vec!["192.0.2.0/24".into(), "2001:db8::/32".into()],

@@ -9,6 +9,6 @@ mod process;
 mod tasks;
 
 pub use log::{Format, InitError, VARIABLE, init};
-pub use metrics::{Counter, Counters, Gauge, Histogram, MetricError, Metrics};
+pub use metrics::{CONTENT_TYPE, Distribution, Labels, MetricError, Reading};
 pub use process::{Usage, rss_bytes, usage};
 pub use tasks::{Shutdown, TaskState, TaskStatus, Tasks};

@@ -1,113 +1,181 @@
 //! Metrics, in the text form that Prometheus scrapes.
 //!
-//! Names are `ropewalk_<noun>_<unit>[_total]`; the prefix is put here.
+//! Nothing is counted here: what is told was counted elsewhere, and is read anew for each scrape. Names are
+//! `ropewalk_<noun>_<unit>[_total]`; the prefix is put here.
 
-use prometheus::{Encoder, HistogramOpts, Opts, Registry, TextEncoder};
+use prometheus::proto::{
+    Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
+};
+use prometheus::{Encoder, TextEncoder};
 use thiserror::Error;
 
 use crate::process;
 
-/// A number that only grows.
-pub type Counter = prometheus::IntCounter;
-/// Counters told apart by labels.
-pub type Counters = prometheus::IntCounterVec;
-/// A number that goes up and down.
-pub type Gauge = prometheus::IntGauge;
-/// A distribution, in seconds or bytes.
-pub type Histogram = prometheus::Histogram;
-
 const PREFIX: &str = "ropewalk";
 
+/// `Content-Type` of what [`Reading::render`] gives.
+pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+
 #[derive(Debug, Error)]
-#[error("metric {name}: {source}")]
+#[error("the metrics cannot be written")]
 pub struct MetricError {
-    name: String,
     #[source]
     source: prometheus::Error,
 }
 
-/// A registry. Clones share it.
-#[derive(Debug, Clone, Default)]
-pub struct Metrics {
-    registry: Registry,
+/// By which numbers of one name are told apart: name and value.
+pub type Labels = Vec<(&'static str, String)>;
+
+/// How many values were at most so large.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Distribution {
+    /// Upper end of each bucket, rising, and how many values were no larger.
+    pub buckets: Vec<(f64, u64)>,
+    pub count: u64,
+    /// Of all values.
+    pub sum: f64,
 }
 
-impl Metrics {
-    pub fn counter(&self, name: &str, help: &str) -> Result<Counter, MetricError> {
-        self.register(name, Counter::with_opts(opts(name, help)))
-    }
+/// Everything that is told in one answer.
+#[derive(Debug)]
+pub struct Reading {
+    families: Vec<MetricFamily>,
+}
 
-    pub fn counters(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-    ) -> Result<Counters, MetricError> {
-        self.register(name, Counters::new(opts(name, help), labels))
-    }
-
-    pub fn gauge(&self, name: &str, help: &str) -> Result<Gauge, MetricError> {
-        self.register(name, Gauge::with_opts(opts(name, help)))
-    }
-
-    /// `bounds` are the upper ends of the buckets, rising.
-    pub fn histogram(
-        &self,
-        name: &str,
-        help: &str,
-        bounds: &[f64],
-    ) -> Result<Histogram, MetricError> {
-        let opts = HistogramOpts::from(opts(name, help)).buckets(bounds.to_vec());
-        self.register(name, Histogram::with_opts(opts))
-    }
-
-    /// Everything in the text form, the gauges of this process included.
-    pub fn render(&self) -> Result<String, MetricError> {
-        let fail = |source| MetricError {
-            name: "all".to_owned(),
-            source,
+impl Default for Reading {
+    /// With what this process uses.
+    fn default() -> Self {
+        let mut reading = Self {
+            families: Vec::new(),
         };
-        let mut out = Vec::new();
-        TextEncoder::new()
-            .encode(&self.registry.gather(), &mut out)
-            .map_err(fail)?;
-        let mut text = String::from_utf8_lossy(&out).into_owned();
         let usage = process::usage();
-        for (name, kind, value) in [
-            ("resident_memory_bytes", "gauge", usage.rss_bytes as f64),
-            ("open_fds", "gauge", usage.open_fds as f64),
-            ("threads", "gauge", usage.threads as f64),
-            ("cpu_seconds_total", "counter", usage.cpu_seconds),
-        ] {
-            text.push_str(&format!(
-                "# TYPE {PREFIX}_process_{name} {kind}\n{PREFIX}_process_{name} {value}\n"
-            ));
-        }
-        Ok(text)
-    }
-
-    fn register<M>(
-        &self,
-        name: &str,
-        metric: Result<M, prometheus::Error>,
-    ) -> Result<M, MetricError>
-    where
-        M: prometheus::core::Collector + Clone + 'static,
-    {
-        let fail = |source| MetricError {
-            name: name.to_owned(),
-            source,
-        };
-        let metric = metric.map_err(fail)?;
-        self.registry
-            .register(Box::new(metric.clone()))
-            .map_err(fail)?;
-        Ok(metric)
+        let none = Labels::new;
+        reading.gauges(
+            "process_resident_memory_bytes",
+            "Resident memory of the server.",
+            [(none(), usage.rss_bytes as f64)],
+        );
+        reading.gauges(
+            "process_open_fds",
+            "File descriptors that the server has open.",
+            [(none(), usage.open_fds as f64)],
+        );
+        reading.gauges(
+            "process_threads",
+            "Threads of the server.",
+            [(none(), usage.threads as f64)],
+        );
+        reading.counters(
+            "process_cpu_seconds_total",
+            "Processor time that the server used.",
+            [(none(), usage.cpu_seconds)],
+        );
+        reading
     }
 }
 
-fn opts(name: &str, help: &str) -> Opts {
-    Opts::new(name, help).namespace(PREFIX)
+impl Reading {
+    /// Numbers that only grow.
+    pub fn counters(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (Labels, f64)>,
+    ) {
+        self.family(name, help, MetricType::COUNTER, samples, |metric, value| {
+            let mut counter = Counter::default();
+            counter.set_value(value);
+            metric.set_counter(counter);
+        });
+    }
+
+    /// Numbers that go up and down.
+    pub fn gauges(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (Labels, f64)>,
+    ) {
+        self.family(name, help, MetricType::GAUGE, samples, |metric, value| {
+            let mut gauge = Gauge::default();
+            gauge.set_value(value);
+            metric.set_gauge(gauge);
+        });
+    }
+
+    pub fn distributions(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (Labels, Distribution)>,
+    ) {
+        self.family(
+            name,
+            help,
+            MetricType::HISTOGRAM,
+            samples,
+            |metric, value| {
+                let bucket = |(upper, count): (f64, u64)| {
+                    let mut bucket = Bucket::default();
+                    bucket.set_upper_bound(upper);
+                    bucket.set_cumulative_count(count);
+                    bucket
+                };
+                let mut histogram = Histogram::default();
+                histogram.set_bucket(value.buckets.into_iter().map(bucket).collect());
+                histogram.set_sample_count(value.count);
+                histogram.set_sample_sum(value.sum);
+                metric.set_histogram(histogram);
+            },
+        );
+    }
+
+    /// The text.
+    ///
+    /// # Errors
+    /// A name that Prometheus does not take.
+    pub fn render(&self) -> Result<String, MetricError> {
+        let mut text = Vec::new();
+        TextEncoder::new()
+            .encode(&self.families, &mut text)
+            .map_err(|source| MetricError { source })?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// A name without numbers is left out.
+    fn family<T>(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+        samples: impl IntoIterator<Item = (Labels, T)>,
+        put: impl Fn(&mut Metric, T),
+    ) {
+        let metrics: Vec<Metric> = samples
+            .into_iter()
+            .map(|(labels, value)| {
+                let mut metric = Metric::from_label(labels.into_iter().map(pair).collect());
+                put(&mut metric, value);
+                metric
+            })
+            .collect();
+        if metrics.is_empty() {
+            return;
+        }
+        let mut family = MetricFamily::default();
+        family.set_name(format!("{PREFIX}_{name}"));
+        family.set_help(help.to_owned());
+        family.set_field_type(kind);
+        family.set_metric(metrics);
+        self.families.push(family);
+    }
+}
+
+fn pair((name, value): (&'static str, String)) -> LabelPair {
+    let mut pair = LabelPair::default();
+    pair.set_name(name.to_owned());
+    pair.set_value(value);
+    pair
 }
 
 #[cfg(test)]
@@ -115,34 +183,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_counted_is_rendered_with_the_process() {
-        let metrics = Metrics::default();
-        let pushes = metrics.counter("pushes_total", "Pushes taken.").unwrap();
-        let answers = metrics
-            .counters("answers_total", "Answers by status.", &["status"])
-            .unwrap();
-        let seconds = metrics
-            .histogram("build_seconds", "Time of a build.", &[1.0, 10.0])
-            .unwrap();
-        pushes.inc_by(2);
-        answers.with_label_values(&["200"]).inc();
-        seconds.observe(3.5);
-        let text = metrics.render().unwrap();
+    fn what_was_read_is_rendered_with_the_process() {
+        let mut reading = Reading::default();
+        let labels = |value: &str| vec![("class", value.to_owned())];
+        reading.counters(
+            "requests_total",
+            "Requests.",
+            [(labels("2xx"), 7.0), (labels("a\"b\n"), 1.0)],
+        );
+        reading.gauges("nothing", "Left out.", []);
+        let distribution = Distribution {
+            buckets: vec![(0.5, 1), (2.0, 3)],
+            count: 4,
+            sum: 9.5,
+        };
+        reading.distributions("wait_seconds", "Waits.", [(labels("x"), distribution)]);
+        let text = reading.render().unwrap();
         for line in [
-            "ropewalk_pushes_total 2",
-            "ropewalk_answers_total{status=\"200\"} 1",
-            "ropewalk_build_seconds_bucket{le=\"10\"} 1",
-            "ropewalk_process_resident_memory_bytes ",
+            "# TYPE ropewalk_requests_total counter",
+            "ropewalk_requests_total{class=\"2xx\"} 7",
+            "ropewalk_requests_total{class=\"a\\\"b\\n\"} 1",
+            "ropewalk_wait_seconds_bucket{class=\"x\",le=\"2\"} 3",
+            "ropewalk_wait_seconds_bucket{class=\"x\",le=\"+Inf\"} 4",
+            "ropewalk_wait_seconds_sum{class=\"x\"} 9.5",
+            "ropewalk_wait_seconds_count{class=\"x\"} 4",
         ] {
-            assert!(text.contains(line), "{line} is not in {text}");
+            assert!(
+                text.lines().any(|one| one == line),
+                "{line} is not in {text}"
+            );
         }
-    }
-
-    #[test]
-    fn a_name_is_taken_once() {
-        let metrics = Metrics::default();
-        metrics.gauge("dynos", "Dynos.").unwrap();
-        let error = metrics.gauge("dynos", "Dynos.").unwrap_err();
-        assert!(error.to_string().starts_with("metric dynos: "));
+        assert!(text.contains("\nropewalk_process_resident_memory_bytes "));
+        assert!(!text.contains("nothing"));
     }
 }

@@ -77,6 +77,9 @@ impl Change {
     fn read(state: &State, asked: EdgeUpdate) -> ApiResult<Self> {
         let mut change = Self::default();
         let refuse = |error: EdgeError| ApiError::invalid(error.to_string());
+        if let Some(on) = asked.pause {
+            change.add(Name::Pause, on.then(|| "on".to_owned()));
+        }
         if let Some(on) = asked.https_redirect {
             change.add(Name::HttpsRedirect, on.then(|| "on".to_owned()));
         }
@@ -138,6 +141,7 @@ fn shown(app: &store::App, policy: &Policy) -> Edge {
     let trusted = policy.trusted_ips.iter().flat_map(TrustedIps::ranges);
     Edge {
         app: app::named(app),
+        pause: policy.pause,
         https_redirect: policy.https_redirect,
         hsts_max_age: policy.hsts.map(Hsts::seconds),
         trusted_ips: trusted.map(ToString::to_string).collect(),

@@ -37,6 +37,7 @@ pub(crate) mod rate_limit;
 pub(crate) mod region;
 pub(crate) mod release;
 pub(crate) mod schema;
+pub(crate) mod scrape;
 pub(crate) mod session;
 pub(crate) mod slug;
 pub(crate) mod sni_endpoint;

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use ropewalk_model::traffic::{Load, Requests, Window};
-use ropewalk_model::{DynoId, ResponseTimes, Traffic};
+use ropewalk_model::traffic::{Load, Requests, Totals, Window};
+use ropewalk_model::{AppId, DynoId, ResponseTimes, Traffic};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::rig::{OTHER, Rig};
+use crate::rig::{ADMIN, OTHER, Rig};
 
 const PATH: &str = "/ropewalk/apps/demo/metrics";
 
@@ -134,4 +134,50 @@ async fn without_a_router_nothing_is_said_of_now_and_others_see_nothing() {
     rig.get("/ropewalk/apps/nope/metrics")
         .await
         .refused(404, "not_found");
+}
+
+#[tokio::test]
+async fn prometheus_is_told_of_every_app_that_there_is() {
+    let rig = Rig::new().await;
+    let app = rig.app("demo").await;
+    rig.deploy(app, &[("web", "node web.js")]).await;
+    rig.dyno(app, "web.1").await;
+    let totals = Totals {
+        requests: Requests {
+            classes: [3, 0, 40, 0, 3, 0],
+            codes: BTreeMap::from([("H12".to_owned(), 2)]),
+            times: ResponseTimes::from_iter([(4, 23), (20, 20)]),
+        },
+        load: Load {
+            in_flight: 5,
+            ..Load::default()
+        },
+    };
+    let gone = AppId(Uuid::from_u128(9));
+    *rig.platform.totals.lock().unwrap() = BTreeMap::from([(app, totals.clone()), (gone, totals)]);
+    let answer = rig
+        .call_as(ADMIN, "GET", "/ropewalk/prometheus", None)
+        .await;
+    assert_eq!(answer.status, 200);
+    let kind = answer.header("content-type").unwrap();
+    assert!(kind.starts_with("text/plain"), "{kind}");
+    let text = answer.text.clone();
+    for line in [
+        "ropewalk_requests_total{app=\"demo\",class=\"2xx\"} 40",
+        "ropewalk_requests_total{app=\"demo\",class=\"router\"} 3",
+        "ropewalk_router_answers_total{app=\"demo\",code=\"H12\"} 2",
+        "ropewalk_response_seconds_bucket{app=\"demo\",le=\"0.008\"} 23",
+        "ropewalk_response_seconds_bucket{app=\"demo\",le=\"+Inf\"} 43",
+        "ropewalk_requests_in_flight{app=\"demo\"} 5",
+        "ropewalk_dynos{app=\"demo\",process_type=\"web\",state=\"starting\"} 1",
+    ] {
+        assert!(
+            text.lines().any(|one| one == line),
+            "{line} is not in {text}"
+        );
+    }
+    assert_eq!(text.matches("ropewalk_requests_in_flight{").count(), 1);
+    rig.call_as(OTHER, "GET", "/ropewalk/prometheus", None)
+        .await
+        .refused(403, "forbidden");
 }

@@ -21,6 +21,7 @@ use ropewalk_api::{
 };
 use ropewalk_api_types::attach::{FromDyno, ToDyno};
 use ropewalk_logs::{Logs, Outputs};
+use ropewalk_model::traffic::Totals;
 use ropewalk_model::{
     AppId, BuildId, DynoId, DynoName, Egress, ReleaseId, SlugId, SourceId, TokenId, Traffic, UserId,
 };
@@ -129,6 +130,7 @@ impl Rig {
             archives: Mutex::default(),
             purged: Mutex::default(),
             traffic: Mutex::default(),
+            totals: Mutex::default(),
             memory: Mutex::default(),
         });
         let ctx = Context {
@@ -389,6 +391,7 @@ pub(crate) struct FakePlatform {
     pub(crate) purged: Mutex<Vec<AppId>>,
     /// Of every app.
     pub(crate) traffic: Mutex<Traffic>,
+    pub(crate) totals: Mutex<BTreeMap<AppId, Totals>>,
     pub(crate) memory: Mutex<BTreeMap<DynoId, u64>>,
 }
 
@@ -629,6 +632,10 @@ impl Platform for FakePlatform {
 
     fn traffic(&self, _: AppId) -> Traffic {
         self.traffic.lock().unwrap().clone()
+    }
+
+    fn totals(&self) -> BTreeMap<AppId, Totals> {
+        self.totals.lock().unwrap().clone()
     }
 
     fn memory(&self, dynos: Vec<DynoId>) -> BoxFuture<'_, BTreeMap<DynoId, u64>> {

@@ -16,6 +16,7 @@ use crate::ui::{Failure, json, prompt};
 /// What there is to set, for the help of `edge:set`.
 pub(crate) const SETTINGS: &str = "\
 Settings:
+  pause=on           Requests wait, while a database moves: up to 1,000 of them, each for 75 seconds
   https-redirect=on  Requests over plain HTTP are sent to HTTPS
   hsts=1y            Browsers that came over HTTPS keep to it for so long: 1y, 180d, 12h; 0 makes them forget
   trusted-ips=LIST   Only these addresses and ranges reach the app: 192.0.2.7,198.51.100.0/24,2001:db8::/32
@@ -89,6 +90,7 @@ pub(crate) async fn unset(cx: &Context, args: UnsetArgs) -> anyhow::Result<ExitC
     for text in &args.names {
         let name = name(text)?;
         match name {
+            Name::Pause => update.pause = Some(false),
             Name::HttpsRedirect => update.https_redirect = Some(false),
             Name::Hsts => update.hsts_max_age = Some(None),
             Name::TrustedIps => update.trusted_ips = Some(None),
@@ -151,6 +153,7 @@ fn parse(settings: &[String]) -> anyhow::Result<(EdgeUpdate, Vec<Name>)> {
         let mut policy = Policy::default();
         policy.set(name, value).map_err(mistake)?;
         match name {
+            Name::Pause => update.pause = Some(policy.pause),
             Name::HttpsRedirect => update.https_redirect = Some(policy.https_redirect),
             Name::Hsts => update.hsts_max_age = Some(policy.hsts.map(Hsts::seconds)),
             Name::TrustedIps => {
@@ -228,6 +231,7 @@ fn told(cx: &Context, edge: &Edge, names: &[Name]) -> anyhow::Result<Vec<(String
 /// But for the password, which no server tells.
 fn policy(edge: &Edge) -> Result<Policy, EdgeError> {
     Ok(Policy {
+        pause: edge.pause,
         https_redirect: edge.https_redirect,
         hsts: edge.hsts_max_age.map(Hsts::new).transpose()?,
         trusted_ips: match edge.trusted_ips.is_empty() {

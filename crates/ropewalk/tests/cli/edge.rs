@@ -9,7 +9,7 @@ const PATCH: &str = "PATCH /ropewalk/apps/demo/edge";
 
 /// Settings as the API shows them, nothing but `other` set.
 fn edge(other: Value) -> Value {
-    let mut edge = json!({"app": {"id": ID, "name": "demo"}, "https_redirect": false,
+    let mut edge = json!({"app": {"id": ID, "name": "demo"}, "pause": false, "https_redirect": false,
         "hsts_max_age": null, "trusted_ips": [], "basic_auth": null, "rate_limit": null, "max_body_bytes": null});
     for (key, value) in other.as_object().unwrap() {
         edge[key] = value.clone();
@@ -103,7 +103,7 @@ fn mistakes_say_what_to_type() {
         assert_eq!(ran.code, 2);
         assert!(
             ran.stderr.starts_with(
-                " \u{25b8}    There is no edge setting nothing. There are: https-redirect, hsts"
+                " \u{25b8}    There is no edge setting nothing. There are: pause, https-redirect, hsts"
             ),
             "{}",
             ran.stderr

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::Import;
 use super::origin::Origin;
 
-/// As the API names them, and as people do.
+/// As the API names them, and as people do. A pause is not copied: it is for the origin's own move.
 const SETTINGS: [(&str, Name); 5] = [
     ("trusted_ips", Name::TrustedIps),
     ("https_redirect", Name::HttpsRedirect),
