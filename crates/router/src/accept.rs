@@ -230,11 +230,7 @@ where
     let stream = TokioIo::new(Stall::new(stream, Arc::clone(&peer.stall)));
     let begun = Arc::new(Notify::new());
     // An HTTP/2 client is told which of its requests still count.
-    let leave = pin!(leave(
-        Arc::clone(&router),
-        Arc::clone(&begun),
-        Duration::ZERO
-    ));
+    let leave = pin!(leave(Arc::clone(&router), Arc::clone(&begun), LAST_CALL));
     let record = Arc::new(Record::default());
     let asking = Arc::clone(&record);
     let service = service_fn(move |request| {
@@ -292,11 +288,11 @@ async fn serve_last(
 }
 
 /// Returns when the router stops and the client may be told so: a graceful shutdown before the first request would
-/// close the connection without reading it. With nobody waiting for the end, an idle connection has time for `another`.
-async fn leave(router: Arc<Router>, begun: Arc<Notify>, another: Duration) {
+/// close the connection without reading it. `idle`: how long an idle connection may stay when nobody waits for the end.
+async fn leave(router: Arc<Router>, begun: Arc<Notify>, idle: Duration) {
     router.stopping.cancelled().await;
     if router.succeeded.load(Relaxed) {
-        sleep(another.max(LAST_CALL)).await;
+        sleep(idle).await;
     } else {
         let _ = timeout(LAST_CALL, begun.notified()).await;
     }

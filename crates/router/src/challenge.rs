@@ -19,7 +19,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use crate::tls;
 
 /// Where an authority looks over HTTP (RFC 8555, 8.3).
-const FOLDER: &str = "/.well-known/acme-challenge/";
+pub(crate) const FOLDER: &str = "/.well-known/acme-challenge/";
 
 /// The protocol by which it looks over TLS (RFC 8737). Nothing is spoken after the handshake.
 pub(crate) const PROTOCOL: &[u8] = b"acme-tls/1";

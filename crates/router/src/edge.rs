@@ -21,10 +21,8 @@ use ropewalk_model::egress::Cidr;
 pub(crate) use buckets::{Buckets, Rate};
 
 use crate::access::Subject;
+use crate::challenge;
 use crate::request::Peer;
-
-/// Where certificate authorities look, over plain HTTP, for what proves a domain (RFC 8555, 8.3).
-const ACME: &str = "/.well-known/acme-challenge/";
 
 /// How a browser is told to ask for a user and a password (RFC 7617, 2).
 const ASK: &str = "Basic realm=\"This application\", charset=\"UTF-8\"";
@@ -341,7 +339,7 @@ fn admits(auth: &Auth, header: Option<&[u8]>) -> bool {
 }
 
 fn to_https(facts: &Facts<'_>) -> Option<Reply> {
-    if facts.https || facts.path.path().starts_with(ACME) {
+    if facts.https || facts.path.path().starts_with(challenge::FOLDER) {
         return None;
     }
     let port = match facts.https_at {

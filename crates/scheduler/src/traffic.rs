@@ -43,8 +43,10 @@ impl Recorder {
     /// Takes a router's report of one app.
     pub(crate) fn hear(&mut self, app: AppId, router: u64, stats: &AppStats, now: u64) {
         self.sweep(now);
-        self.totals.entry(app).or_default().add(&of_app(stats));
-        self.apps.entry(app).or_default().hear(router, stats, now);
+        let ended = of_app(stats);
+        self.totals.entry(app).or_default().add(&ended);
+        let history = self.apps.entry(app).or_default();
+        history.hear(router, stats, &ended, now);
     }
 
     /// What is known of every app since the start.
@@ -90,11 +92,11 @@ impl Recorder {
 }
 
 impl History {
-    fn hear(&mut self, router: u64, stats: &AppStats, now: u64) {
-        let app = of_app(stats);
+    /// `ended`: of the whole app, what `stats` say has ended.
+    fn hear(&mut self, router: u64, stats: &AppStats, ended: &Requests, now: u64) {
         for ((width, count), steps) in WINDOWS.into_iter().zip(&mut self.windows) {
             let step = step(steps, now / width, count);
-            step.app.add(&app);
+            step.app.add(ended);
             for (id, stats) in dynos(stats) {
                 let requests = Requests {
                     classes: stats.classes,

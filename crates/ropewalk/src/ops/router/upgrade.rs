@@ -1,6 +1,5 @@
 //! `ropewalk router:upgrade`: the router that runs gives way to the program that is installed now.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -39,8 +38,7 @@ impl Upgrade {
 ///
 /// # Errors
 /// When none runs, or the new one does not come to serve: then the old one goes on.
-pub(crate) async fn replace(data: &Data) -> Result<(Pid, Pid)> {
-    let file: PathBuf = data.socket("router.pid");
+async fn replace(data: &Data) -> Result<(Pid, Pid)> {
     let Some(old) = router(data) else {
         bail!(
             "no router runs on {}: start it with `ropewalk router` or, where it is a service, `systemctl start ropewalk-router`",
@@ -48,7 +46,7 @@ pub(crate) async fn replace(data: &Data) -> Result<(Pid, Pid)> {
         );
     };
     kill_process(old, Signal::HUP)
-        .with_context(|| format!("process {old} of {} could not be told", file.display()))?;
+        .with_context(|| format!("process {old}, the router, could not be told"))?;
     let deadline = Instant::now() + WITHIN;
     while Instant::now() < deadline {
         match router(data) {
