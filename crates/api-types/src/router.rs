@@ -1,10 +1,10 @@
 //! The link between server and router: newline-delimited JSON on one unix socket, both ways.
 //!
 //! The server listens, the router connects and reconnects. Each line is one message of at most
-//! [`MAX_LINE`] bytes. The server sends whole tables ([`ToRouter::Table`]), each with a higher
-//! generation than the last; the router answers each with [`ToServer::Ack`] once no *new* request
-//! can reach an upstream that the table no longer names, and reports what it saw. Certificates are numbered and
-//! answered likewise ([`ToServer::Certified`]).
+//! [`MAX_LINE`] bytes. The server sends a whole table ([`ToRouter::Table`]), then what changes in it
+//! ([`ToRouter::Changes`]), each with a higher generation than the last; the router answers each with [`ToServer::Ack`]
+//! once no *new* request can reach an upstream that the table no longer names, and reports what it saw. Certificates are
+//! numbered and answered likewise ([`ToServer::Certified`]).
 
 use std::collections::BTreeMap;
 
@@ -20,6 +20,8 @@ pub const MAX_LINE: usize = 64 << 20;
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ToRouter {
     Table(Table),
+    /// To a router that has said that it understands them, after the table that they change.
+    Changes(Changes),
     /// Takes the place of the certificates sent before.
     Certificates(Certificates),
     /// Sent every few seconds when nothing else is; a router that hears nothing for 30 s reconnects.
@@ -39,6 +41,71 @@ pub struct Table {
     /// Unix socket that serves terminals of one-off dynos to clients that speak rendezvous.
     #[serde(default)]
     pub rendezvous: Option<String>,
+}
+
+/// What makes one table of another. Kept on disk by the router behind the table, as it came.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
+    /// Of the table that comes out.
+    pub generation: u64,
+    /// Of the table that goes in.
+    pub since: u64,
+    /// As in [`Table::hosts`]; `None` for one that is gone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hosts: BTreeMap<String, Option<Target>>,
+    /// As in [`Table::apps`]; `None` for one that is gone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub apps: BTreeMap<String, Option<AppRoute>>,
+}
+
+impl Changes {
+    /// What makes `new` of `old`, or `None` where only a whole table says it.
+    pub fn between(old: &Table, new: &Table) -> Option<Changes> {
+        if old.rendezvous != new.rendezvous {
+            return None;
+        }
+        Some(Changes {
+            generation: new.generation,
+            since: old.generation,
+            hosts: difference(&old.hosts, &new.hosts),
+            apps: difference(&old.apps, &new.apps),
+        })
+    }
+}
+
+impl Table {
+    /// Makes the table that comes out of `changes`, unless they are to another one: then it stays, and this is `false`.
+    pub fn change(&mut self, changes: Changes) -> bool {
+        if changes.since != self.generation {
+            return false;
+        }
+        self.generation = changes.generation;
+        merge(&mut self.hosts, changes.hosts);
+        merge(&mut self.apps, changes.apps);
+        true
+    }
+}
+
+fn difference<V: Clone + PartialEq>(
+    old: &BTreeMap<String, V>,
+    new: &BTreeMap<String, V>,
+) -> BTreeMap<String, Option<V>> {
+    let gone = old.keys().filter(|key| !new.contains_key(*key));
+    let news = new
+        .iter()
+        .filter(|(key, value)| old.get(*key) != Some(value));
+    gone.map(|key| (key.clone(), None))
+        .chain(news.map(|(key, value)| (key.clone(), Some(value.clone()))))
+        .collect()
+}
+
+fn merge<V>(into: &mut BTreeMap<String, V>, changes: BTreeMap<String, Option<V>>) {
+    for (key, value) in changes {
+        match value {
+            Some(value) => into.insert(key, value),
+            None => into.remove(&key),
+        };
+    }
 }
 
 /// The certificates of people's domains, whole. Kept on disk by the router, readable by its user alone.
@@ -188,7 +255,13 @@ pub struct Upstream {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ToServer {
     /// First line after connecting.
-    Hello { pid: u32, version: String },
+    Hello {
+        pid: u32,
+        version: String,
+        /// It understands [`ToRouter::Changes`].
+        #[serde(default)]
+        changes: bool,
+    },
     /// The table of this generation is in force. `draining`: upstreams no longer named that still have requests
     /// in flight, by id with the count; sent again each time one of them reaches zero (then without it).
     Ack {
@@ -247,4 +320,46 @@ pub struct DynoStats {
     pub in_flight: u64,
     /// As in [`AppStats::times`].
     pub times: Vec<(u16, u64)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(generation: u64, hosts: &[(&str, &str)]) -> Table {
+        let target = |app: &str| Target::App {
+            app: app.to_owned(),
+        };
+        Table {
+            generation,
+            hosts: hosts
+                .iter()
+                .map(|(host, app)| ((*host).to_owned(), target(app)))
+                .collect(),
+            ..Table::default()
+        }
+    }
+
+    #[test]
+    fn changes_make_one_table_of_another() {
+        let old = table(7, &[("a", "1"), ("b", "1"), ("c", "2")]);
+        let new = table(9, &[("a", "1"), ("b", "2"), ("d", "2")]);
+        let changes = Changes::between(&old, &new).unwrap();
+        assert_eq!(changes.hosts.len(), 3, "{changes:?}");
+        let mut made = old.clone();
+        assert!(made.change(changes.clone()));
+        assert_eq!(made, new);
+        assert!(!made.change(changes), "they are to another table");
+        assert_eq!(made, new);
+    }
+
+    #[test]
+    fn another_socket_for_terminals_takes_a_whole_table() {
+        let old = table(1, &[]);
+        let new = Table {
+            rendezvous: Some("/run/terminals".to_owned()),
+            ..table(2, &[])
+        };
+        assert_eq!(Changes::between(&old, &new), None);
+    }
 }

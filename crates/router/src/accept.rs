@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::alarm::{self, Alarms};
 use crate::challenge;
+use crate::cores::Seat;
 use crate::pace::Streams;
 use crate::proxy;
 use crate::proxy_protocol;
@@ -61,7 +62,7 @@ pub(crate) enum Greeting {
     Either(Acceptor),
 }
 
-/// Accepts until the router stops.
+/// Accepts, on this core, until the router stops.
 pub(crate) async fn run(router: Arc<Router>, listener: TcpListener, greeting: Greeting) {
     let port = listener.local_addr().map_or(0, |addr| addr.port());
     loop {
@@ -72,16 +73,27 @@ pub(crate) async fn run(router: Arc<Router>, listener: TcpListener, greeting: Gr
         };
         match accepted {
             Ok((stream, addr)) => {
-                let greeted = greet(Arc::clone(&router), stream, addr, port, greeting.clone());
-                let cut = router.cut.clone();
-                router.tasks.spawn(alarm::keep(async move {
-                    let cut = pin!(cut.cancelled());
-                    tokio::select! {
-                        biased;
-                        () = greeted => {}
-                        () = seldom(cut) => {}
+                let seat = router.cores.seat();
+                let (cores, tasks) = (Arc::clone(&router.cores), router.tasks.clone());
+                let router = Arc::clone(&router);
+                let greeting = greeting.clone();
+                match cores.elsewhere(&seat) {
+                    None => {
+                        tasks.spawn(keep(router, seat, stream, addr, port, greeting));
                     }
-                }));
+                    // A socket belongs to the runtime in which it was made.
+                    Some(core) => match stream.into_std() {
+                        Ok(stream) => {
+                            let moved = async move {
+                                if let Ok(stream) = TcpStream::from_std(stream) {
+                                    keep(router, seat, stream, addr, port, greeting).await;
+                                }
+                            };
+                            tasks.spawn_on(moved, core);
+                        }
+                        Err(error) => tracing::warn!(%error, "Lost a client on the way."),
+                    },
+                }
             }
             Err(error) if is_of_the_client(&error) => {}
             Err(error) => {
@@ -90,6 +102,28 @@ pub(crate) async fn run(router: Arc<Router>, listener: TcpListener, greeting: Gr
             }
         }
     }
+}
+
+/// A connection's whole life, with the one timer it keeps.
+fn keep(
+    router: Arc<Router>,
+    seat: Seat,
+    stream: TcpStream,
+    addr: SocketAddr,
+    port: u16,
+    greeting: Greeting,
+) -> impl Future<Output = ()> {
+    let cut = router.cut.clone();
+    alarm::keep(async move {
+        let _seat = seat;
+        let greeted = pin!(greet(router, stream, addr, port, greeting));
+        let cut = pin!(cut.cancelled());
+        tokio::select! {
+            biased;
+            () = greeted => {}
+            () = seldom(cut) => {}
+        }
+    })
 }
 
 /// Finds out what the client speaks and serves it.

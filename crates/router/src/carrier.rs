@@ -1,5 +1,7 @@
 //! What carries one request to an upstream: a connection to itself (HTTP/1.1), or a seat on one that it shares (HTTP/2).
 
+use std::task::{Context, Poll};
+
 use futures_util::future::Either;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -45,11 +47,20 @@ impl Carrier {
 }
 
 impl Held {
-    /// Completes when the connection is gone and this has to be dropped to have the request back.
-    pub(crate) async fn ended(&mut self) {
+    /// Moves the connection's bytes, where nobody else does. Ready when it is gone and this has to be dropped to have the
+    /// request back.
+    pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
-            Held::Own(sender) => sender.ended().await,
-            Held::Seat(_) => std::future::pending().await,
+            Held::Own(sender) => sender.poll_ended(cx),
+            Held::Seat(_) => Poll::Pending,
+        }
+    }
+
+    /// Lets the connection move while nobody polls this.
+    pub(crate) fn detach(&mut self) {
+        match self {
+            Held::Own(sender) => sender.detach(),
+            Held::Seat(_) => {}
         }
     }
 

@@ -23,6 +23,11 @@ pub enum RouterError {
         #[source]
         source: io::Error,
     },
+    #[error("cannot start the threads that serve")]
+    Threads {
+        #[source]
+        source: io::Error,
+    },
     #[error("a socket listens for TLS, but there is no certificate")]
     NoCertificate,
     #[error("cannot read {path}")]

@@ -57,24 +57,23 @@ pub(crate) async fn exchange(
             Some(at) => alarm.poll_at(cx, clock::at(at)),
             None => Poll::Pending,
         });
-        let ended = async {
-            match &mut held {
-                Some(held) => held.ended().await,
-                None => std::future::pending().await,
-            }
-        };
+        let ended = poll_fn(|cx| match &mut held {
+            Some(held) => held.poll_ended(cx),
+            None => Poll::Pending,
+        });
         tokio::select! {
             biased;
+            // First, for it is what moves the request and its reply. The reply, if there is one, is there; if not, this
+            // brings the request back.
+            () = ended => {
+                held = None;
+                continue;
+            }
             reply = &mut reply => {
                 return match reply {
                     Ok(response) => Ok((response, held)),
                     Err(error) => Err(fault(error, progress.as_ref())),
                 };
-            }
-            // The reply, if there is one, is on its way; if not, this brings the request back.
-            () = ended => {
-                held = None;
-                continue;
             }
             () = overdue => {}
         }

@@ -1,7 +1,7 @@
 //! The data plane: takes every request of every app, finds its dyno, and streams both ways.
 //!
 //! # Layout
-//! A request goes through `accept` (sockets, HTTP/1 and 2; `proxy_protocol`, `tls`, `challenge`, `sniff`, `stall`, `pace`, `recant`, `alarm`, `seldom`), `proxy` (the straight
+//! A request goes through `accept` (sockets, HTTP/1 and 2; `cores`, `proxy_protocol`, `tls`, `challenge`, `sniff`, `stall`, `pace`, `recant`, `alarm`, `seldom`), `proxy` (the straight
 //! line), `request` (its head), `table` (host to app), `edge` (may it pass), `hold` (while an app boots), `balance` (which
 //! dyno; `health`: may it), `line` (while none has a place), `pool` or `shared` (a connection, `carrier`), `exchange` (one attempt), `relay` and `upload` (the bodies) or
 //! `tunnel` (after an upgrade; `websocket`: of an HTTP/2 client), and ends in `access` (its record) or `pages` (our own answer, with
@@ -22,6 +22,7 @@ mod challenge;
 mod clock;
 mod code;
 mod config;
+mod cores;
 mod edge;
 mod error;
 mod exchange;
@@ -64,7 +65,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use rustix::net::sockopt::set_tcp_nodelay;
-use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -82,11 +82,13 @@ pub use stats::{Counters, Snapshot};
 pub use table::fixed_table;
 
 use crate::accept::Greeting;
+use crate::cores::Cores;
 use crate::edge::HttpsAt;
 use crate::health::{Event, Standing};
 use crate::link::{Link, Saved};
 use crate::logs::Lines;
 use crate::router::Router;
+use crate::saved::News;
 use crate::table::{App, Tables};
 use crate::tls::Certificates;
 use crate::upstream::Upstream;
@@ -157,6 +159,7 @@ pub async fn start(config: Config, listeners: Listeners) -> Result<Started, Rout
         https_at,
         counters: config.counters,
         logs,
+        cores: Arc::new(Cores::start().map_err(|source| RouterError::Threads { source })?),
         tasks: TaskTracker::new(),
         stopping: CancellationToken::new(),
         succeeded: AtomicBool::new(false),
@@ -201,8 +204,12 @@ pub async fn start(config: Config, listeners: Listeners) -> Result<Started, Rout
             )))
         }
     };
-    for (listener, greeting) in sockets {
-        helpers.spawn(accept::run(Arc::clone(&router), listener, greeting));
+    for core in router.cores.handles() {
+        for (listener, greeting) in &sockets {
+            let listener = on(core, listener)?;
+            let accept = accept::run(Arc::clone(&router), listener, greeting.clone());
+            helpers.spawn_on(accept, core);
+        }
     }
     helpers.spawn(reap(Arc::clone(&router)));
     Ok(Started {
@@ -258,10 +265,10 @@ struct Kept {
 impl Kept {
     /// What an earlier router was told last.
     async fn restore(&self, router: &Router) {
-        if let Some(certificates) = last(&self.certificates_file).await {
+        if let Some(certificates) = last(&self.certificates_file, saved::load).await {
             router.certificates.apply(&certificates);
         }
-        if let Some(table) = last(&self.table_file).await {
+        if let Some(table) = last(&self.table_file, saved::load_table).await {
             router.tables.apply(&table);
         }
     }
@@ -269,7 +276,8 @@ impl Kept {
 
 /// Follows the server's table and certificates, and keeps them, until the router has ended.
 async fn follow(router: Arc<Router>, socket: PathBuf, kept: Kept, lines: Lines) {
-    let (table, tables) = watch::channel(None);
+    let table = Arc::new(News::default());
+    let tables = Arc::clone(&table);
     let (certificates, all_certificates) = watch::channel(None);
     let link = Link {
         router,
@@ -283,7 +291,7 @@ async fn follow(router: Arc<Router>, socket: PathBuf, kept: Kept, lines: Lines) 
     };
     let keep = async {
         tokio::join!(
-            saved::keep(kept.table_file, tables),
+            saved::keep_table(kept.table_file, tables),
             saved::keep(kept.certificates_file, all_certificates),
         )
     };
@@ -293,9 +301,12 @@ async fn follow(router: Arc<Router>, socket: PathBuf, kept: Kept, lines: Lines) 
     }
 }
 
-async fn last<T: DeserializeOwned + Send + 'static>(path: &Path) -> Option<T> {
+async fn last<T: Send + 'static>(
+    path: &Path,
+    load: fn(&Path) -> io::Result<Option<T>>,
+) -> Option<T> {
     let file = path.to_owned();
-    match tokio::task::spawn_blocking(move || saved::load(&file)).await {
+    match tokio::task::spawn_blocking(move || load(&file)).await {
         Ok(Ok(kept)) => kept,
         Ok(Err(error)) => {
             tracing::warn!(path = %path.display(), %error, "Could not read what was kept.");
@@ -346,11 +357,18 @@ fn https_at(greetings: &Greetings, listeners: &Listeners) -> HttpsAt {
         .map_or(HttpsAt::Nowhere, |addr| HttpsAt::Port(addr.port()))
 }
 
+/// A socket as a core accepts on it.
+fn on(core: &Handle, listener: &std::net::TcpListener) -> Result<TcpListener, RouterError> {
+    let _entered = core.enter();
+    let own = listener.try_clone().and_then(TcpListener::from_std);
+    own.map_err(|source| RouterError::Socket { source })
+}
+
 /// Every socket with how to greet on it.
 fn sockets(
     listeners: Listeners,
     greetings: Greetings,
-) -> Result<Vec<(TcpListener, Greeting)>, RouterError> {
+) -> Result<Vec<(std::net::TcpListener, Greeting)>, RouterError> {
     let mut all: Vec<_> = listeners
         .plain
         .into_iter()
@@ -365,10 +383,9 @@ fn sockets(
             // What is set on the socket is set on every connection that comes over it.
             let ready = set_tcp_nodelay(&listener, true)
                 .map_err(io::Error::from)
-                .and_then(|()| listener.set_nonblocking(true))
-                .and_then(|()| TcpListener::from_std(listener));
-            let socket = ready.map_err(|source| RouterError::Socket { source })?;
-            Ok((socket, greeting))
+                .and_then(|()| listener.set_nonblocking(true));
+            ready.map_err(|source| RouterError::Socket { source })?;
+            Ok((listener, greeting))
         })
         .collect()
 }

@@ -19,7 +19,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::logs::Lines;
 use crate::router::Router;
-use crate::saved::Raw;
+use crate::saved::{News, Raw};
 
 /// Silence after which the server is taken for dead.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -51,7 +51,7 @@ pub(crate) struct Link {
 /// What is on its way to the disk.
 #[derive(Clone)]
 pub(crate) struct Saved {
-    pub(crate) table: watch::Sender<Option<Raw>>,
+    pub(crate) table: Arc<News>,
     pub(crate) certificates: watch::Sender<Option<Raw>>,
 }
 
@@ -114,6 +114,7 @@ impl Link {
         let hello = ToServer::Hello {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            changes: true,
         };
         send(&mut writer, &hello).await?;
         self.send_lines(&mut writer).await?;
@@ -240,7 +241,13 @@ async fn listen(
             Taken::Table(generation, raw) => {
                 newest = Some(generation);
                 applied.table.notify_one();
-                saved.table.send_replace(Some(raw));
+                saved.table.whole(raw);
+            }
+            Taken::Changes(generation, raw) => {
+                newest = Some(generation);
+                applied.table.notify_one();
+                // The next connection begins with a whole table.
+                saved.table.more(raw).map_err(io::Error::other)?;
             }
             Taken::Certificates(generation, raw) => {
                 // A server that numbers none would not understand the answer.
@@ -258,14 +265,26 @@ async fn listen(
 /// What became of a line: its part that is to be kept.
 enum Taken {
     Table(u64, Raw),
+    Changes(u64, Raw),
     Certificates(u64, Raw),
     Nothing,
 }
 
-/// Applies a line, if it is certificates or a table newer than `newest`.
+/// Applies a line, if it is certificates, a table newer than `newest` or changes to it.
+///
+/// # Errors
+/// Changes to another table than the one in force, or what is no message at all.
 fn take(router: &Router, newest: Option<u64>, line: Vec<u8>) -> io::Result<Taken> {
     let table = match serde_json::from_slice(&line) {
         Ok(ToRouter::Table(table)) => table,
+        Ok(ToRouter::Changes(changes)) => {
+            if newest != Some(changes.since) || !router.tables.change(&changes) {
+                let error = "changes to a table that is not in force";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+            }
+            router.counters.tables.fetch_add(1, Relaxed);
+            return Ok(Taken::Changes(changes.generation, Arc::new(line)));
+        }
         Ok(ToRouter::Certificates(certificates)) => {
             router.certificates.apply(&certificates);
             return Ok(Taken::Certificates(certificates.generation, Arc::new(line)));

@@ -3,12 +3,19 @@
 //! Ours rather than a general client's, because the router must know whether a connection was used
 //! before (then a request without a body may be repeated), must drop all of an upstream's
 //! connections at once, and must tell a refusal from a timeout. HTTP/1.1; `shared` is for HTTP/2.
+//!
+//! A connection has no task of its own: it moves when the request that has it is polled, which saves two wakes and as
+//! many switches a request. While it is idle nobody moves it, so whoever takes it out looks first whether it is alive.
 
 use std::convert::Infallible;
+use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -19,6 +26,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
+use crate::cores::Cores;
 use crate::upload::Upload;
 
 /// Where an upstream listens.
@@ -32,8 +40,18 @@ pub(crate) enum Address {
 #[derive(Debug)]
 pub(crate) struct Sender {
     requests: http1::SendRequest<Upload>,
-    /// Ends when the connection's task has ended.
-    ended: oneshot::Receiver<Infallible>,
+    driver: Driver,
+    /// That it was opened on.
+    core: usize,
+}
+
+/// What moves a connection's bytes.
+enum Driver {
+    /// Whoever polls it.
+    Here(Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>),
+    /// A task, which lets go of the other end when the connection has ended.
+    Task(oneshot::Receiver<Infallible>),
+    Ended,
 }
 
 /// Why no connection could be made.
@@ -73,37 +91,94 @@ impl Sender {
         self.requests.try_send_request(request)
     }
 
-    /// Completes when the connection is gone. A request handed over at that very moment may lie
-    /// where nobody will ever take it, and comes back only when the sender is dropped.
-    pub(crate) async fn ended(&mut self) {
-        let _ = (&mut self.ended).await;
+    /// Moves what there is to move. Ready when the connection is gone; a request handed over at that very moment may
+    /// lie where nobody will ever take it, and comes back only when the sender is dropped.
+    pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let ended = match &mut self.driver {
+            Driver::Here(connection) => connection.as_mut().poll(cx).map(tell),
+            Driver::Task(ended) => Pin::new(ended).poll(cx).map(drop),
+            Driver::Ended => Poll::Ready(()),
+        };
+        if ended.is_ready() {
+            self.driver = Driver::Ended;
+        }
+        ended
     }
 
-    fn is_ready(&self) -> bool {
-        self.requests.is_ready()
+    /// Gives the connection a task, for one that has to move while nobody polls it.
+    pub(crate) fn detach(&mut self) {
+        let driver = match std::mem::replace(&mut self.driver, Driver::Ended) {
+            Driver::Here(connection) => {
+                let (end, ended) = oneshot::channel();
+                tokio::spawn(async move {
+                    tell(connection.await);
+                    drop(end);
+                });
+                Driver::Task(ended)
+            }
+            other => other,
+        };
+        self.driver = driver;
     }
 
-    fn is_closed(&self) -> bool {
-        self.requests.is_closed()
+    /// Ready when it takes a request, or is gone: then it is `false`.
+    fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if self.poll_ended(cx).is_ready() {
+            return Poll::Ready(false);
+        }
+        match self.requests.is_ready() {
+            true => Poll::Ready(true),
+            false => self.requests.poll_ready(cx).map(|ready| ready.is_ok()),
+        }
+    }
+
+    /// Looks whether it is still there, on nobody's behalf.
+    fn is_gone(&mut self) -> bool {
+        let mut nobody = Context::from_waker(Waker::noop());
+        self.poll_ended(&mut nobody).is_ready() || self.requests.is_closed()
+    }
+}
+
+/// Whatever ended a connection is told to the request in flight; an idle one may just close.
+fn tell(ended: hyper::Result<()>) {
+    if let Err(error) = ended {
+        tracing::trace!(%error, "Connection to an upstream ended.");
+    }
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Driver::Here(_) => "Here",
+            Driver::Task(_) => "Task",
+            Driver::Ended => "Ended",
+        })
     }
 }
 
 impl Pool {
-    /// An open connection that was idle for less than `max_idle`.
+    /// An open connection that was idle for less than `max_idle`, the youngest first.
     pub(crate) async fn checkout(&self, max_idle: Duration) -> Option<Sender> {
-        let mut sender = self.take(max_idle)?;
-        if sender.is_ready() {
-            return Some(sender);
-        }
-        match timeout(SETTLE, sender.requests.ready()).await {
-            Ok(Ok(())) => Some(sender),
-            Ok(Err(_)) | Err(_) => None,
+        loop {
+            let mut sender = self.take(max_idle)?;
+            let at_once = poll_fn(|cx| Poll::Ready(sender.poll_settled(cx))).await;
+            let settled = match at_once {
+                Poll::Ready(settled) => settled,
+                Poll::Pending => {
+                    let settled = poll_fn(|cx| sender.poll_settled(cx));
+                    timeout(SETTLE, settled).await.unwrap_or(false)
+                }
+            };
+            if settled {
+                return Some(sender);
+            }
         }
     }
 
     /// Keeps a connection for the next request.
-    pub(crate) fn park(&self, sender: Sender) {
-        if sender.is_closed() {
+    pub(crate) fn park(&self, mut sender: Sender) {
+        // Who is ready for the next request has nothing left to do for the last.
+        if !sender.requests.is_ready() && sender.is_gone() {
             return;
         }
         self.lock().push(Idle {
@@ -116,8 +191,8 @@ impl Pool {
     pub(crate) fn reap(&self, max_idle: Duration) {
         let now = Instant::now();
         let mut idle = self.lock();
-        idle.retain(|entry| {
-            !entry.sender.is_closed() && now.duration_since(entry.since) < max_idle
+        idle.retain_mut(|entry| {
+            now.duration_since(entry.since) < max_idle && !entry.sender.is_gone()
         });
         if idle.is_empty() {
             idle.shrink_to_fit();
@@ -129,27 +204,23 @@ impl Pool {
         *self.lock() = Vec::new();
     }
 
-    /// The youngest ready connection, else the youngest that is merely open.
+    /// The youngest of this core, else the youngest: dynos that give a thread to each connection need not have one for
+    /// each core, too.
     fn take(&self, max_idle: Duration) -> Option<Sender> {
-        let now = Instant::now();
+        let (now, here) = (Instant::now(), Cores::here());
         let mut idle = self.lock();
-        let mut settling = None;
-        let mut index = idle.len();
-        while index > 0 {
-            index -= 1;
-            let entry = idle.get(index)?;
-            if entry.sender.is_closed() {
-                idle.remove(index);
-                settling = settling.map(|known: usize| known - 1);
-            } else if now.duration_since(entry.since) >= max_idle {
+        let mut chosen = None;
+        for (index, entry) in idle.iter().enumerate().rev() {
+            if now.duration_since(entry.since) >= max_idle {
                 break;
-            } else if entry.sender.is_ready() {
-                return Some(idle.remove(index).sender);
-            } else if settling.is_none() {
-                settling = Some(index);
             }
+            if entry.sender.core == here {
+                chosen = Some(index);
+                break;
+            }
+            chosen = chosen.or(Some(index));
         }
-        settling.map(|index| idle.remove(index).sender)
+        chosen.map(|index| idle.remove(index).sender)
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Idle>> {
@@ -157,7 +228,7 @@ impl Pool {
     }
 }
 
-/// Opens a connection within `limit` and starts the task that drives it.
+/// Opens a connection within `limit`.
 pub(crate) async fn connect(address: &Address, limit: Duration) -> Result<Sender, ConnectError> {
     within(limit, open(address)).await
 }
@@ -177,8 +248,8 @@ pub(crate) async fn within<T>(
 
 async fn open(address: &Address) -> io::Result<Sender> {
     match address {
-        Address::Tcp(addr) => drive(tcp(addr).await?).await,
-        Address::Unix(path) => drive(UnixStream::connect(path).await?).await,
+        Address::Tcp(addr) => greet(tcp(addr).await?).await,
+        Address::Unix(path) => greet(UnixStream::connect(path).await?).await,
     }
 }
 
@@ -188,7 +259,7 @@ pub(crate) async fn tcp(addr: &SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-async fn drive<S>(stream: S) -> io::Result<Sender>
+async fn greet<S>(stream: S) -> io::Result<Sender>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
@@ -200,13 +271,9 @@ where
         .handshake(TokioIo::new(stream))
         .await
         .map_err(io::Error::other)?;
-    let (end, ended) = oneshot::channel();
-    tokio::spawn(async move {
-        // Whatever ends it is told to the request in flight; an idle connection may just close.
-        if let Err(error) = connection.with_upgrades().await {
-            tracing::trace!(%error, "Connection to an upstream ended.");
-        }
-        drop(end);
-    });
-    Ok(Sender { requests, ended })
+    Ok(Sender {
+        requests,
+        driver: Driver::Here(Box::pin(connection.with_upgrades())),
+        core: Cores::here(),
+    })
 }

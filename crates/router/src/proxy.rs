@@ -134,11 +134,11 @@ fn is_misdirected(router: &Router, peer: &Peer, host: &str) -> bool {
 async fn lookup(router: &Router, host: &str) -> Option<Route> {
     let mut hold = Hold::new(router.limits.first_table);
     loop {
-        if let Some(route) = router.tables.load().route(host) {
-            return Some(route.clone());
+        if let Some(route) = router.tables.route(host).await {
+            return Some(route);
         }
         if !router.tables.is_blank() {
-            return router.tables.load().route(host).cloned();
+            return router.tables.route(host).await;
         }
         hold.wait(&router.tables, None, 0).await.ok()?;
     }
@@ -330,8 +330,8 @@ async fn choose(
     let mut fresh = tried.is_empty();
     loop {
         if !fresh {
-            match router.tables.load().app(&app.id) {
-                Some(current) => *app = Arc::clone(current),
+            match router.tables.app(&app.id).await {
+                Some(current) => *app = current,
                 // Destroyed while its request waited.
                 None => return Err(Code::H14),
             }
@@ -375,9 +375,7 @@ async fn choose(
                 let most = usize::try_from(router.limits.held).unwrap_or(usize::MAX);
                 let wait = line.wait(most, in_line.until(), || {
                     // As the table now is: it may have changed before we stood in line.
-                    if let Some(current) = router.tables.load().app(&app.id) {
-                        current.serve_line();
-                    }
+                    router.tables.serve_line(&app.id);
                 });
                 match wait.await {
                     Ok(place) => return Ok(Some(place)),
@@ -472,7 +470,7 @@ fn respond(
         && let (Some(upgrade), Some(upstream)) = (upgrade, switched)
     {
         let stream = Offer::current();
-        let tunnel = tunnel::run(upgrade.client, upstream, stream, visit, patience.idle);
+        let tunnel = tunnel::run(upgrade.client, upstream, held, stream, visit, patience.idle);
         let cut = router.cut.clone();
         router
             .tasks

@@ -43,6 +43,8 @@ pub(crate) struct Relay {
     last: u64,
     /// Made when the first wait begins: most responses never wait.
     timer: Option<Pin<Box<Sleep>>>,
+    /// What ended it before its end, until the client's connection is told.
+    broken: Option<RelayError>,
     ended: bool,
 }
 
@@ -61,10 +63,16 @@ impl Relay {
         inner: Incoming,
         status: u16,
         visit: Visit,
-        held: Option<Held>,
+        mut held: Option<Held>,
         upload: Option<Arc<Progress>>,
         idle: Option<Duration>,
     ) -> Relay {
+        // A client may read nothing before all of its request is gone.
+        if let Some(held) = &mut held
+            && upload.as_ref().is_some_and(|upload| !upload.done())
+        {
+            held.detach();
+        }
         Relay {
             inner,
             visit,
@@ -75,6 +83,7 @@ impl Relay {
             offer: Offer::current(),
             last: clock::millis(),
             timer: None,
+            broken: None,
             ended: false,
         }
     }
@@ -97,9 +106,12 @@ impl Relay {
         }
     }
 
-    fn fail(&mut self, code: Code) {
-        self.ended = true;
+    /// Ends it early. The client's connection is told at the next poll: it closes at once and without what it has not yet
+    /// sent, which may be the head.
+    fn fail(&mut self, cx: &Context<'_>, code: Code, error: RelayError) {
         self.visit.fail(code);
+        self.broken = Some(error);
+        cx.waker().wake_by_ref();
     }
 
     /// Ready when neither side has sent anything for too long.
@@ -119,17 +131,36 @@ impl Relay {
         }
     }
 
+    /// What has come, else what comes when the connection moves.
+    fn poll_inner(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        let Some(held) = self.held.as_mut().filter(|_| polled.is_pending()) else {
+            return polled;
+        };
+        if held.poll_ended(cx).is_ready() {
+            self.held = None;
+        }
+        Pin::new(&mut self.inner).poll_frame(cx)
+    }
+
     fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
+        if let Some(error) = self.broken.take() {
+            self.ended = true;
+            return Poll::Ready(Some(Err(error)));
+        }
         if self.ended {
             return Poll::Ready(None);
         }
         if let Some(offer) = &self.offer {
             offer.taken();
         }
-        match Pin::new(&mut self.inner).poll_frame(cx) {
+        match self.poll_inner(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(data) = frame.data_ref() {
                     self.visit.add_bytes(data.len());
@@ -145,13 +176,13 @@ impl Relay {
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(error))) => {
-                self.fail(Code::H18);
-                Poll::Ready(Some(Err(RelayError::Interrupted(error))))
+                self.fail(cx, Code::H18, RelayError::Interrupted(error));
+                Poll::Pending
             }
             Poll::Pending => {
                 ready!(self.poll_idle(cx));
-                self.fail(Code::H15);
-                Poll::Ready(Some(Err(RelayError::Idle)))
+                self.fail(cx, Code::H15, RelayError::Idle);
+                Poll::Pending
             }
         }
     }
@@ -159,7 +190,7 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        if self.ended {
+        if self.ended || self.broken.is_some() {
             return;
         }
         let complete = self.inner.is_end_stream();

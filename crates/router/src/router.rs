@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Limits;
+use crate::cores::Cores;
 use crate::edge::HttpsAt;
 use crate::logs::Logs;
 use crate::stats::Counters;
@@ -25,6 +26,8 @@ pub(crate) struct Router {
     pub(crate) https_at: HttpsAt,
     pub(crate) counters: Arc<Counters>,
     pub(crate) logs: Logs,
+    /// Where connections live.
+    pub(crate) cores: Arc<Cores>,
     /// Connections and tunnels: what a stop waits for.
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the router is told to stop: nothing new is accepted.

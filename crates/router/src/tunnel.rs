@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes};
 use tokio::time::sleep;
 
 use crate::access::Visit;
+use crate::carrier::Held;
 use crate::clock;
 use crate::code::Code;
 use crate::pace::Offer;
@@ -23,14 +24,19 @@ use crate::pace::Offer;
 /// Buffer of each direction, in bytes; most tunnels are idle most of the time.
 const BUFFER: usize = 4 * 1024;
 
-/// Joins the two sides once both have switched; the record is closed at the end. `stream`: the client's, on HTTP/2.
+/// Joins the two sides once both have switched; the record is closed at the end. `held` is the connection that switches
+/// on the upstream's side. `stream`: the client's, on HTTP/2.
 pub(crate) async fn run(
     client: OnUpgrade,
     upstream: OnUpgrade,
+    held: Option<Held>,
     stream: Option<Arc<Offer>>,
     mut visit: Visit,
     idle: Option<Duration>,
 ) {
+    if let Some(mut held) = held {
+        held.detach();
+    }
     let (client, upstream) = match tokio::try_join!(client, upstream) {
         Ok(sides) => sides,
         Err(error) => {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use rig::*;
-use ropewalk_api_types::router::{AppRoute, Table, ToRouter, WhenEmpty};
+use ropewalk_api_types::router::{AppRoute, Changes, Table, ToRouter, WhenEmpty};
 use ropewalk_router::Limits;
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -392,4 +392,37 @@ async fn a_stop_lets_requests_in_flight_finish() {
     assert_eq!(body(&answer), "slow");
     assert_eq!(header(&answer, "connection"), Some("close"));
     rig.shut_down().await;
+}
+
+#[tokio::test]
+async fn changes_are_put_in_force_and_kept() {
+    let dyno = Dyno::hello("Hello").await;
+    let server = Server::new();
+    let rig = Rig::linked(&server, Limits::default());
+    let mut link = server.rise().await;
+    link.apply(table(1, app(&[]))).await;
+    let before = rig.get("app.test", "/").await;
+    assert_eq!(status(&before), 503, "{before}");
+    let named = table(2, app(&[dyno.addr]));
+    let changes = Changes::between(&table(1, app(&[])), &named).unwrap();
+    link.send(&ToRouter::Changes(changes.clone())).await;
+    assert_eq!(link.ack().await, (2, BTreeMap::new()));
+    assert_eq!(status(&rig.get("app.test", "/").await), 200);
+    until("the change on disk", || {
+        let text = std::fs::read_to_string(&server.table_file).ok()?;
+        (text.lines().count() == 2).then_some(())
+    })
+    .await;
+
+    // A router that starts without a server serves by it.
+    drop((rig, link));
+    let alone = Rig::linked(&server, Limits::default());
+    assert_eq!(status(&alone.get("app.test", "/").await), 200);
+
+    // Changes to something else are refused: the router comes again for a whole table.
+    let mut link = server.rise().await;
+    link.send(&ToRouter::Changes(changes)).await;
+    let mut link = server.rise().await;
+    link.apply(table(1, app(&[dyno.addr]))).await;
+    assert_eq!(status(&alone.get("app.test", "/").await), 200);
 }

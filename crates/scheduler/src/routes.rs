@@ -3,7 +3,7 @@
 //! A table is made from each look at the dynos and sent when it differs from the last. The router's answers tell
 //! which dynos can still have requests in flight, and that is what stopping a dyno waits for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use futures_util::{SinkExt, StreamExt};
 use jiff::Timestamp;
 use ropewalk_api_types::router::{
-    AppRoute, AppStats, Certificate, Certificates, Challenge, EdgePolicy, MAX_LINE, RateLimit,
-    Table, Target, ToRouter, ToServer, Upstream, WhenEmpty,
+    AppRoute, AppStats, Certificate, Certificates, Challenge, Changes, EdgePolicy, MAX_LINE,
+    RateLimit, Table, Target, ToRouter, ToServer, Upstream, WhenEmpty,
 };
 use ropewalk_logs::Logs;
 use ropewalk_model::dyno::PORT;
@@ -223,20 +223,16 @@ impl Routes {
         }
         table.generation = before.generation + 1;
         let mut state = self.lock();
-        let named = |table: &Table, id: &str| {
-            table
-                .apps
-                .values()
-                .any(|app| app.upstreams.iter().any(|upstream| upstream.id == id))
-        };
+        let upstreams = table.apps.values().flat_map(|app| &app.upstreams);
+        let named: HashSet<&str> = upstreams.map(|one| one.id.as_str()).collect();
         for upstream in before.apps.values().flat_map(|app| &app.upstreams) {
             if let Ok(id) = upstream.id.parse()
-                && !named(&table, &upstream.id)
+                && !named.contains(upstream.id.as_str())
             {
                 state.excluded.insert(id, table.generation);
             }
         }
-        let present: std::collections::HashSet<DynoId> = world
+        let present: HashSet<DynoId> = world
             .apps
             .iter()
             .flat_map(|app| app.seen.iter().map(|one| one.dyno.id))
@@ -332,6 +328,8 @@ impl Routes {
         let mut certificates = self.inner.certificates.subscribe();
         certificates.mark_changed();
         let mut ping = tokio::time::interval(PING);
+        let mut understands = false;
+        let mut sent: Option<Arc<Table>> = None;
         loop {
             tokio::select! {
                 changed = tables.changed() => {
@@ -339,8 +337,16 @@ impl Routes {
                     let table = tables.borrow_and_update().clone();
                     // Generation 0 is a server that has not looked yet; the router's own table is better.
                     if table.generation > 0 {
-                        let message = ToRouter::Table(Table::clone(&table));
+                        let message = match &sent {
+                            Some(sent) if understands => Changes::between(sent, &table),
+                            _ => None,
+                        };
+                        let message = match message {
+                            Some(changes) => ToRouter::Changes(changes),
+                            None => ToRouter::Table(Table::clone(&table)),
+                        };
                         lines.send(serde_json::to_string(&message)?).await?;
+                        sent = Some(table);
                     }
                 }
                 changed = certificates.changed() => {
@@ -354,7 +360,13 @@ impl Routes {
                 _ = ping.tick() => lines.send(serde_json::to_string(&ToRouter::Ping)?).await?,
                 line = lines.next() => match line {
                     None => return Ok(()),
-                    Some(line) => self.hear(connection, serde_json::from_str(&line?)?),
+                    Some(line) => {
+                        let message = serde_json::from_str(&line?)?;
+                        if let ToServer::Hello { changes, .. } = message {
+                            understands = changes;
+                        }
+                        self.hear(connection, message);
+                    }
                 },
             }
         }
@@ -362,7 +374,7 @@ impl Routes {
 
     fn hear(&self, connection: u64, message: ToServer) {
         match message {
-            ToServer::Hello { pid, version } => {
+            ToServer::Hello { pid, version, .. } => {
                 if let Some(router) = self.lock().routers.get_mut(&connection) {
                     (router.pid, router.version) = (pid, version);
                 }

@@ -281,6 +281,7 @@ impl Rig {
 /// A router that does as it is told.
 pub struct Router {
     lines: Framed<UnixStream, LinesCodec>,
+    table: Table,
     _folder: tempfile::TempDir,
 }
 
@@ -293,20 +294,31 @@ impl Router {
         tokio::spawn(async move { routes.serve(listener, stop).await });
         let stream = UnixStream::connect(&socket).await.unwrap();
         let lines = Framed::new(stream, LinesCodec::new_with_max_length(MAX_LINE));
-        Self {
+        let mut router = Self {
             lines,
+            table: Table::default(),
             _folder: folder,
-        }
+        };
+        let hello = ToServer::Hello {
+            pid: 1,
+            version: "0.0.0".to_owned(),
+            changes: true,
+        };
+        router.tell(&hello).await;
+        router
     }
 
-    /// The next table.
+    /// The next table, which the server tells whole or by what changed.
     pub async fn table(&mut self) -> Table {
         loop {
             let line = tokio::time::timeout(PATIENCE, self.lines.next()).await;
             let line = line.unwrap().unwrap().unwrap();
-            if let ToRouter::Table(table) = serde_json::from_str(&line).unwrap() {
-                return table;
+            match serde_json::from_str(&line).unwrap() {
+                ToRouter::Table(table) => self.table = table,
+                ToRouter::Changes(changes) => assert!(self.table.change(changes), "{line}"),
+                ToRouter::Certificates(_) | ToRouter::Ping => continue,
             }
+            return self.table.clone();
         }
     }
 
@@ -316,7 +328,11 @@ impl Router {
             generation,
             draining,
         };
-        let line = serde_json::to_string(&ack).unwrap();
+        self.tell(&ack).await;
+    }
+
+    async fn tell(&mut self, message: &ToServer) {
+        let line = serde_json::to_string(message).unwrap();
         self.lines.send(line).await.unwrap();
     }
 }
