@@ -71,6 +71,7 @@ impl Route {
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) id: String,
+    pub(crate) name: String,
     pub(crate) maintenance: bool,
     pub(crate) session_affinity: bool,
     pub(crate) error_page_url: Option<String>,
@@ -219,6 +220,13 @@ impl RouteTable {
         self.apps.get(id)
     }
 
+    /// The canary of an app, if that can answer.
+    pub(crate) fn canary(&self, app: &App) -> Option<&Arc<App>> {
+        let canary = app.edge.as_ref()?.canary()?;
+        let canary = self.app(&canary.app)?;
+        canary.stands_in().then_some(canary)
+    }
+
     pub(crate) fn apps(&self) -> impl Iterator<Item = &Arc<App>> {
         self.apps.values()
     }
@@ -331,6 +339,7 @@ impl App {
         line.set_limit(route.concurrency.map(u64::from));
         App {
             id: id.to_owned(),
+            name: route.name.clone(),
             maintenance: route.maintenance,
             session_affinity: route.session_affinity,
             error_page_url: route.error_page_url.clone(),
@@ -346,6 +355,16 @@ impl App {
             line,
             shared: old.map_or_else(Arc::default, |old| Arc::clone(&old.shared)),
         }
+    }
+
+    /// Whether its dynos can answer requests of another app whose canary it is.
+    pub(crate) fn stands_in(&self) -> bool {
+        !self.maintenance && !self.is_paused() && !self.upstreams.is_empty()
+    }
+
+    /// Whether requests wait until the app says otherwise.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.edge.as_ref().is_some_and(|edge| edge.is_paused())
     }
 
     /// Takes a request off what its address may do, or says how long that has to wait.

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use futures_util::{SinkExt, StreamExt};
 use jiff::Timestamp;
 use ropewalk_api_types::router::{
-    AppRoute, AppStats, Certificate, Certificates, Challenge, EdgePolicy, MAX_LINE, RateLimit,
-    Table, Target, ToRouter, ToServer, Upstream, WhenEmpty,
+    AppRoute, AppStats, Canary, Certificate, Certificates, Challenge, EdgePolicy, MAX_LINE,
+    RateLimit, Table, Target, ToRouter, ToServer, Upstream, WhenEmpty,
 };
 use ropewalk_logs::Logs;
 use ropewalk_model::dyno::PORT;
@@ -499,6 +499,11 @@ fn edge(policy: &edge::Policy) -> Option<Box<EdgePolicy>> {
                 burst: limit.burst(),
             }),
             max_body: policy.max_body.map(edge::MaxBody::bytes),
+            canary: policy.canary.map(|app| Canary {
+                app: app.to_string(),
+                weight: policy.canary_weight.map_or(0, edge::Weight::parts),
+                cookie: policy.canary_cookie.as_ref().map(ToString::to_string),
+            }),
         })
     })
 }
