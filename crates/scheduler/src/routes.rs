@@ -17,7 +17,7 @@ use ropewalk_api_types::router::{
 use ropewalk_logs::Logs;
 use ropewalk_model::dyno::PORT;
 use ropewalk_model::log_line::LogSource;
-use ropewalk_model::traffic::Totals;
+use ropewalk_model::traffic::{Recent, Totals};
 use ropewalk_model::{AppId, DynoId, DynoState, ProcessType, Traffic, edge};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{broadcast, watch};
@@ -127,6 +127,13 @@ impl Routes {
         let routers: Vec<u64> = self.lock().routers.keys().copied().collect();
         self.recorder()
             .totals(&routers, self.inner.began.elapsed().as_secs())
+    }
+
+    /// What routers measured in the last seconds: of one app, or of every one that had a request or has one.
+    pub fn recent(&self, only: Option<AppId>) -> Recent {
+        let routers: Vec<u64> = self.lock().routers.keys().copied().collect();
+        self.recorder()
+            .recent(only, &routers, self.inner.began.elapsed().as_secs())
     }
 
     /// Every router's reports from now on, about one a second while there is traffic. Who is behind by more than
