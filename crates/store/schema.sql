@@ -56,6 +56,17 @@ CREATE TABLE builds (
     updated_at      TEXT NOT NULL
 , source_url TEXT, source_checksum TEXT, source_description TEXT) STRICT;
 
+CREATE TABLE canaries (
+    app_id        TEXT PRIMARY KEY REFERENCES apps (id) ON DELETE CASCADE,
+    canary_app_id TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE CHECK (canary_app_id <> app_id),
+    -- Hundredths of a percent of the app's clients.
+    weight        INTEGER CHECK (weight BETWEEN 0 AND 10000),
+    -- Name of the cookie by which a client asks for one of the two.
+    cookie        TEXT,
+    updated_at    TEXT NOT NULL,
+    CHECK (weight IS NOT NULL OR cookie IS NOT NULL)
+) STRICT;
+
 CREATE TABLE collaborators (
     id         TEXT PRIMARY KEY,
     app_id     TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
@@ -269,6 +280,8 @@ CREATE TABLE users (
 CREATE INDEX acme_orders_by_time ON acme_orders (began_at);
 
 CREATE INDEX builds_by_app ON builds (app_id);
+
+CREATE INDEX canaries_by_canary ON canaries (canary_app_id);
 
 CREATE INDEX collaborators_by_user ON collaborators (user_id);
 

@@ -6,7 +6,7 @@ use crate::present::present;
 use crate::reference::Named;
 use crate::secret::Secret;
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Edge {
     pub app: Named,
     /// Requests wait instead of reaching a dyno.
@@ -24,6 +24,15 @@ pub struct Edge {
     pub rate_limit: Option<RateLimit>,
     /// How large a request may be, without its head.
     pub max_body_bytes: Option<u64>,
+    /// Another app whose dynos answer some of the requests.
+    #[serde(default)]
+    pub canary: Option<Named>,
+    /// How many of the clients, in percent; at most two decimals.
+    #[serde(default)]
+    pub canary_weight_percent: Option<f64>,
+    /// The cookie with which a client asks for the canary (`always`) or for the app itself (`never`).
+    #[serde(default)]
+    pub canary_cookie: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +56,7 @@ pub struct BasicAuthUpdate {
 }
 
 /// `PATCH …/edge`: what is not named stays, `null` ends it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EdgeUpdate {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,6 +74,13 @@ pub struct EdgeUpdate {
     pub rate_limit: Option<Option<RateLimit>>,
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub max_body_bytes: Option<Option<u64>>,
+    /// By name or id. `null` ends what it answers, too.
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Option<String>>,
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub canary_weight_percent: Option<Option<f64>>,
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub canary_cookie: Option<Option<String>>,
 }
 
 #[cfg(test)]

@@ -40,6 +40,7 @@ pub mod sni_endpoint;
 pub mod source;
 pub mod stack;
 pub mod time;
+pub mod top;
 pub mod two_factor;
 pub mod user;
 
@@ -70,4 +71,5 @@ pub use secret::Secret;
 pub use slug::Slug;
 pub use sni_endpoint::SniEndpoint;
 pub use stack::Stack;
+pub use top::Top;
 pub use user::User;

@@ -216,6 +216,21 @@ pub struct EdgePolicy {
     pub rate_limit: Option<RateLimit>,
     /// Bytes of a request's body.
     pub max_body: Option<u64>,
+    /// Another app whose dynos answer some of the requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Canary>,
+}
+
+/// Whose dynos answer some of an app's requests, and which.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Canary {
+    /// By its key in [`Table::apps`]. Where that lacks it, or has no upstream of it, the app's own answer.
+    pub app: String,
+    /// Hundredths of a percent of the clients.
+    pub weight: u16,
+    /// The cookie with which a client asks for it (`always`) or for the app's own dynos (`never`).
+    #[serde(default)]
+    pub cookie: Option<String>,
 }
 
 /// So many requests in so many seconds on the whole, and so many at once.

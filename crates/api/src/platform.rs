@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::future::BoxFuture;
 use ropewalk_api_types::attach::{FromDyno, ToDyno};
-use ropewalk_model::traffic::Totals;
+use ropewalk_model::traffic::{Recent, Totals};
 use ropewalk_model::{AppId, DynoId, DynoSize, ProcessType, Traffic};
 use ropewalk_store::Dyno;
 use serde::Serialize;
@@ -49,6 +49,9 @@ pub trait Platform: Builds + Send + Sync {
 
     /// What was measured of every app's requests since the server began. Never waits.
     fn totals(&self) -> BTreeMap<AppId, Totals>;
+
+    /// What was measured in the last seconds: of one app, or of every one that had a request or has one. Never waits.
+    fn recent(&self, only: Option<AppId>) -> Recent;
 
     /// Bytes of memory that dynos use, as far as that can be told within a few seconds.
     fn memory(&self, dynos: Vec<DynoId>) -> BoxFuture<'_, BTreeMap<DynoId, u64>>;

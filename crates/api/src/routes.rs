@@ -239,6 +239,8 @@ fn of_dynos() -> Router<State> {
             get(monitor::info).patch(monitor::update),
         )
         .route("/ropewalk/apps/{app}/metrics", get(metrics::info))
+        .route("/ropewalk/apps/{app}/top", get(top::of_one))
+        .route("/ropewalk/top", get(top::all))
 }
 
 fn of_catalogue() -> Router<State> {

@@ -3,18 +3,22 @@
 //! Each part has a name by which people set it (`hsts=1y`), a text, and limits. Who keeps a policy keeps these texts.
 
 mod basic_auth;
+mod canary;
 mod hsts;
 mod max_body;
 mod rate_limit;
 mod trusted_ips;
 
 pub use basic_auth::{BasicAuth, Salt};
+pub use canary::{CookieName, Weight};
 pub use hsts::Hsts;
 pub use max_body::MaxBody;
 pub use rate_limit::RateLimit;
 pub use trusted_ips::TrustedIps;
 
 use thiserror::Error;
+
+use crate::AppId;
 
 /// Longest text of one setting.
 pub const MAX_TEXT: usize = 8 << 10;
@@ -36,6 +40,12 @@ pub struct Policy {
     pub rate_limit: Option<RateLimit>,
     /// How large a request may be.
     pub max_body: Option<MaxBody>,
+    /// Another app whose dynos answer some of the requests.
+    pub canary: Option<AppId>,
+    /// How many of them.
+    pub canary_weight: Option<Weight>,
+    /// The cookie by which a client asks for the one or the other app.
+    pub canary_cookie: Option<CookieName>,
 }
 
 /// A part of a policy.
@@ -48,6 +58,9 @@ pub enum Name {
     BasicAuth,
     RateLimit,
     MaxBody,
+    Canary,
+    CanaryWeight,
+    CanaryCookie,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -62,10 +75,19 @@ pub enum EdgeError {
     Password(usize, usize),
     #[error("basic-auth needs a password beside the user.")]
     NoPassword,
+    #[error("{name} needs a canary, whose dynos answer. For example: canary={app} {name}={example}.", name = .0.as_str(), app = Name::Canary.example(), example = .0.example())]
+    NoCanary(Name),
+    #[error(
+        "canary needs canary-weight or canary-cookie beside it, which say whom it answers. For example: canary={app} \
+         canary-weight={weight}.",
+        app = Name::Canary.example(),
+        weight = Name::CanaryWeight.example()
+    )]
+    CanaryForNobody,
 }
 
 impl Name {
-    pub const ALL: [Name; 7] = [
+    pub const ALL: [Name; 10] = [
         Name::Pause,
         Name::HttpsRedirect,
         Name::Hsts,
@@ -73,6 +95,9 @@ impl Name {
         Name::BasicAuth,
         Name::RateLimit,
         Name::MaxBody,
+        Name::Canary,
+        Name::CanaryWeight,
+        Name::CanaryCookie,
     ];
 
     /// `https-redirect`
@@ -85,6 +110,9 @@ impl Name {
             Name::BasicAuth => "basic-auth",
             Name::RateLimit => "rate-limit",
             Name::MaxBody => "max-body",
+            Name::Canary => "canary",
+            Name::CanaryWeight => "canary-weight",
+            Name::CanaryCookie => "canary-cookie",
         }
     }
 
@@ -104,6 +132,9 @@ impl Name {
             Name::BasicAuth => "dev",
             Name::RateLimit => "10/s,burst=50",
             Name::MaxBody => "10MB",
+            Name::Canary => "shop-next",
+            Name::CanaryWeight => "5%",
+            Name::CanaryCookie => "beta",
         }
     }
 
@@ -118,6 +149,11 @@ impl Name {
                 "1 to 10000 requests a second (/s), minute (/m) or hour (/h), and a burst of at most 100000"
             }
             Name::MaxBody => "a size of at most 1000GB, such as 10MB or 512KiB",
+            Name::Canary => "another app of the same owner",
+            Name::CanaryWeight => "0% to 100%, with at most two decimals",
+            Name::CanaryCookie => {
+                "a cookie's name of at most 64 letters, digits, - and _, and none that the router uses itself"
+            }
         }
     }
 
@@ -137,7 +173,20 @@ impl Policy {
         *self == Policy::default()
     }
 
-    /// What a part is set to, for people; `None` when it is not set.
+    /// Whether its parts go together.
+    ///
+    /// # Errors
+    /// One that means nothing without another.
+    pub fn check(&self) -> Result<(), EdgeError> {
+        match (self.canary, self.canary_weight, &self.canary_cookie) {
+            (Some(_), None, None) => Err(EdgeError::CanaryForNobody),
+            (None, Some(_), _) => Err(EdgeError::NoCanary(Name::CanaryWeight)),
+            (None, None, Some(_)) => Err(EdgeError::NoCanary(Name::CanaryCookie)),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a part is set to, for people; `None` when it is not set. A canary is told by its id, for its name may change.
     pub fn text(&self, name: Name) -> Option<String> {
         match name {
             Name::Pause => self.pause.then(|| "on".to_owned()),
@@ -147,10 +196,13 @@ impl Policy {
             Name::BasicAuth => self.basic_auth.as_ref().map(|auth| auth.user().to_owned()),
             Name::RateLimit => self.rate_limit.map(|limit| limit.to_string()),
             Name::MaxBody => self.max_body.map(|size| size.to_string()),
+            Name::Canary => self.canary.map(|app| app.to_string()),
+            Name::CanaryWeight => self.canary_weight.map(|weight| weight.to_string()),
+            Name::CanaryCookie => self.canary_cookie.as_ref().map(CookieName::to_string),
         }
     }
 
-    /// Sets a part as people type it.
+    /// Sets a part as people type it, but for a canary, which is given by its id.
     ///
     /// # Errors
     /// A text that says no such thing; the error says what would. None says who comes in by which password: that is set
@@ -169,6 +221,11 @@ impl Policy {
             Name::BasicAuth => return Err(EdgeError::NoPassword),
             Name::RateLimit => self.rate_limit = Some(text.parse()?),
             Name::MaxBody => self.max_body = Some(text.parse()?),
+            Name::Canary => {
+                self.canary = Some(text.parse().map_err(|_| name.refuse(text))?);
+            }
+            Name::CanaryWeight => self.canary_weight = Some(text.parse()?),
+            Name::CanaryCookie => self.canary_cookie = Some(text.parse()?),
         }
         Ok(())
     }
@@ -196,7 +253,7 @@ impl Policy {
         }
     }
 
-    /// Asks for a part no more.
+    /// Asks for a part no more. What a canary answers ends with it.
     pub fn unset(&mut self, name: Name) {
         match name {
             Name::Pause => self.pause = false,
@@ -206,6 +263,11 @@ impl Policy {
             Name::BasicAuth => self.basic_auth = None,
             Name::RateLimit => self.rate_limit = None,
             Name::MaxBody => self.max_body = None,
+            Name::Canary => {
+                (self.canary, self.canary_weight, self.canary_cookie) = (None, None, None);
+            }
+            Name::CanaryWeight => self.canary_weight = None,
+            Name::CanaryCookie => self.canary_cookie = None,
         }
     }
 }
@@ -231,7 +293,7 @@ mod tests {
     fn every_part_is_set_told_and_unset_by_its_name() {
         for name in Name::ALL
             .into_iter()
-            .filter(|name| *name != Name::BasicAuth)
+            .filter(|name| !matches!(name, Name::BasicAuth | Name::Canary))
         {
             assert_eq!(Name::parse(name.as_str()), Ok(name));
             let mut policy = Policy::default();
@@ -277,6 +339,32 @@ mod tests {
         assert!(again.restore(name, "dev").is_err());
         policy.unset(name);
         assert!(policy.is_empty());
+    }
+
+    #[test]
+    fn a_canary_is_kept_by_its_id_and_says_whom_it_answers() {
+        let id = "6bc1814c-5705-4b6e-af99-104b91962282";
+        let mut policy = Policy::default();
+        policy.set(Name::CanaryWeight, "5%").unwrap();
+        let error = policy.check().unwrap_err().to_string();
+        assert!(
+            error.ends_with("For example: canary=shop-next canary-weight=5%."),
+            "{error}"
+        );
+        policy.set(Name::Canary, id).unwrap();
+        policy.set(Name::CanaryCookie, "beta").unwrap();
+        assert_eq!(policy.check(), Ok(()));
+        assert_eq!(policy.kept(Name::Canary).as_deref(), Some(id));
+        policy.unset(Name::CanaryWeight);
+        assert_eq!(policy.check(), Ok(()));
+        policy.unset(Name::CanaryCookie);
+        assert_eq!(policy.check(), Err(EdgeError::CanaryForNobody));
+        policy.set(Name::CanaryCookie, "beta").unwrap();
+        policy.unset(Name::Canary);
+        assert!(policy.is_empty());
+        assert!(policy.set(Name::Canary, "shop-next").is_err());
+        policy.set(Name::CanaryCookie, "beta").unwrap();
+        assert_eq!(policy.check(), Err(EdgeError::NoCanary(Name::CanaryCookie)));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::id::DynoId;
+use crate::id::{AppId, DynoId};
 use crate::response_times::ResponseTimes;
 
 /// Everything that is known of an app's requests.
@@ -24,6 +24,16 @@ pub struct Window {
     /// Of the whole app, by dynos that are gone too.
     pub app: Requests,
     pub dynos: BTreeMap<DynoId, Requests>,
+}
+
+/// The last few seconds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recent {
+    /// As in [`Window`].
+    pub seconds: u64,
+    pub measured: u64,
+    /// With that window alone.
+    pub apps: BTreeMap<AppId, Traffic>,
 }
 
 /// Since the server began to count.

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use crate::cmd::{
     absent, access, apps, authorizations, buildpacks, builds, certs, certs_auto, completions,
     config, context, domains, drains, edge, features, git, heroku, import, keys, login, logs, open,
-    ps, releases, run, sessions, slugs, stack, users,
+    ps, releases, run, sessions, slugs, stack, top, users,
 };
 use crate::ops::OpsCommand;
 
@@ -394,6 +394,9 @@ pub(crate) enum ApiCommand {
     /// Show what requests were like in the last minutes, and what dynos use
     #[command(name = "metrics")]
     Metrics(context::AppJsonArgs),
+    /// Watch the requests of every app, or of one app's dynos
+    #[command(name = "router:top")]
+    RouterTop(top::Args),
 
     /// Run Heroku's own CLI against this server
     #[command(name = "heroku")]

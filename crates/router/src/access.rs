@@ -14,6 +14,7 @@ use crate::code::Code;
 use crate::edge::Gate;
 use crate::router::Router;
 use crate::stats::Tally;
+use crate::table::App;
 use crate::upstream::{InFlight, Upstream};
 
 /// Most bytes of what a client chooses in a line; the rest of it is cut off. With what the router
@@ -42,6 +43,8 @@ pub(crate) struct Visit {
     router: Arc<Router>,
     /// `None` for the platform's own hosts: counted in sum, not logged.
     tally: Option<Arc<Tally>>,
+    /// Whose dynos answer instead of the app's own: it is counted and logged there, too.
+    canary: Option<Arc<App>>,
     subject: Subject,
     place: Option<InFlight>,
     connect_ms: Option<u64>,
@@ -70,6 +73,7 @@ impl Visit {
         Visit {
             router,
             tally,
+            canary: None,
             subject,
             place: None,
             connect_ms: None,
@@ -81,6 +85,18 @@ impl Visit {
 
     pub(crate) fn subject(&self) -> &Subject {
         &self.subject
+    }
+
+    /// The dynos of this app are to answer; `None` for the own of the app that the host belongs to.
+    pub(crate) fn lead(&mut self, canary: Option<Arc<App>>) {
+        if let Some(before) = &self.canary {
+            before.tally.leave();
+        }
+        if let Some(next) = &canary {
+            next.tally.begin();
+        }
+        self.place = None;
+        self.canary = canary;
     }
 
     /// Takes a place on an upstream, giving up the one held before.
@@ -187,6 +203,9 @@ impl Visit {
         if let Some(upstream) = self.upstream() {
             line.push_str(&upstream.dyno);
         }
+        if let Some(canary) = &self.canary {
+            write!(line, " canary={}", canary.name)?;
+        }
         line.push_str(" connect=");
         if let Some(ms) = self.connect_ms {
             write!(line, "{ms}ms")?;
@@ -231,17 +250,27 @@ impl Drop for Visit {
             _ => None,
         };
         let service = service.map(|sent| clock::millis().saturating_sub(sent));
-        tally.end(class, service);
-        match (outcome.code, outcome.gate) {
-            (None, None) => {}
-            (Some(code), _) => tally.fail(code),
-            (None, Some(gate)) => tally.turn_away(gate),
+        let canary = self.canary.as_ref().map(|canary| &canary.tally);
+        // How fast a canary answers says nothing about the app's own dynos, by which those are scaled.
+        let own = service.filter(|_| canary.is_none());
+        let ended = [Some((tally, own)), canary.map(|tally| (tally, service))];
+        for (tally, service) in ended.into_iter().flatten() {
+            tally.end(class, service);
+            match (outcome.code, outcome.gate) {
+                (None, None) => {}
+                (Some(code), _) => tally.fail(code),
+                (None, Some(gate)) => tally.turn_away(gate),
+            }
         }
         if let Some(upstream) = self.upstream() {
             upstream.ended.add(class, service);
         }
         if !self.router.logs.is_closed() {
-            self.router.logs.push(tally, self.line(outcome));
+            let line = self.line(outcome);
+            if let Some(canary) = canary {
+                self.router.logs.push(canary, line.clone());
+            }
+            self.router.logs.push(tally, line);
         }
     }
 }

@@ -14,7 +14,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Response, StatusCode};
-use ropewalk_api_types::router::EdgePolicy;
+use ropewalk_api_types::router::{Canary, EdgePolicy};
 use ropewalk_model::edge::BasicAuth;
 use ropewalk_model::egress::Cidr;
 
@@ -40,6 +40,7 @@ pub(crate) struct Policy {
     auth: Option<Auth>,
     rate: Option<Rate>,
     max_body: Option<u64>,
+    canary: Option<Canary>,
 }
 
 /// Who comes in.
@@ -205,6 +206,7 @@ impl Policy {
                 burst: u64::from(limit.burst.max(1)),
             }),
             max_body: wire.max_body,
+            canary: wire.canary.clone(),
         }
     }
 
@@ -216,6 +218,11 @@ impl Policy {
     /// What a body that is sent without its length may have, in bytes.
     pub(crate) fn max_body(&self) -> Option<u64> {
         self.max_body
+    }
+
+    /// Whose dynos answer some of the requests.
+    pub(crate) fn canary(&self) -> Option<&Canary> {
+        self.canary.as_ref()
     }
 
     /// Takes out of a request that passed what was meant for the edge alone.

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! A request goes through `accept` (sockets, HTTP/1 and 2; `cores`, `proxy_protocol`, `tls`, `challenge`, `sniff`, `stall`, `pace`, `recant`, `alarm`, `seldom`), `proxy` (the straight
-//! line), `request` (its head), `table` (host to app), `edge` (may it pass), `hold` (while an app boots), `balance` (which
+//! line), `request` (its head), `table` (host to app), `edge` (may it pass), `canary` (which app's dynos), `hold` (while an app boots), `balance` (which
 //! dyno; `health`: may it), `line` (while none has a place), `pool` or `shared` (a connection, `carrier`), `exchange` (one attempt), `relay` and `upload` (the bodies) or
 //! `tunnel` (after an upgrade; `websocket`: of an HTTP/2 client), and ends in `access` (its record) or `pages` (our own answer, with
 //! its `code`; `grpc`). `link` and `saved` bring the table; `stats` and `logs` take away what was seen.
@@ -17,6 +17,7 @@ mod affinity;
 mod alarm;
 mod authority;
 pub mod balance;
+mod canary;
 mod carrier;
 mod challenge;
 mod clock;

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::access::Visit;
 use crate::affinity;
+use crate::canary::{self, Draw, Side};
 use crate::carrier::{Carrier, Held};
 use crate::clock;
 use crate::code::Code;
@@ -89,7 +90,7 @@ pub(crate) async fn serve(
             if let Some(refusal) = refusal {
                 return Ok(refuse(visit, refusal, reader));
             }
-            let (mut hsts, mut max_body) = (None, None);
+            let (mut hsts, mut max_body, mut drawn) = (None, None, Draw::OWN);
             if let Some(policy) = &app.edge {
                 (hsts, max_body) = (policy.hsts(peer.https), policy.max_body());
                 let length = body.size_hint().exact();
@@ -102,10 +103,13 @@ pub(crate) async fn serve(
                     return Ok(response);
                 }
                 policy.strip(&mut parts.headers);
+                if let Some(canary) = policy.canary() {
+                    drawn = canary::draw(canary, &app.id, &parts.headers, &visit.subject().fwd);
+                }
             }
             let upload = Upload::new(body, max_body);
             let outgoing = Outgoing::new(parts, upload, handshake, &visit, &peer);
-            let mut response = to_app(&router, app, visit, outgoing, reader).await;
+            let mut response = to_app(&router, app, drawn, visit, outgoing, reader).await;
             edge::keep_to_https(&mut response, hsts);
             response
         }
@@ -196,7 +200,8 @@ impl Outgoing {
 
 async fn to_app(
     router: &Arc<Router>,
-    mut app: Arc<App>,
+    mut home: Arc<App>,
+    drawn: Draw,
     mut visit: Visit,
     mut outgoing: Outgoing,
     reader: Reader,
@@ -213,16 +218,37 @@ async fn to_app(
     let mut returned = 0;
     // An upgrade takes its connection with it, so it brings a new one.
     let mut reuse = outgoing.upgrade.is_none();
-    let brought = match app.session_affinity {
-        true => affinity::brought(outgoing.request.headers()),
-        false => Vec::new(),
+    let mut canary = match stand_in(router, &mut home, drawn.side, &mut hold).await {
+        Ok(canary) => canary,
+        Err(code) => return fail(visit, code, &home, reader),
     };
+    visit.lead(canary.clone());
+    let mut app = canary.clone().unwrap_or_else(|| Arc::clone(&home));
+    let mut brought = came_to(&app, &outgoing);
     loop {
-        let place = match choose(router, &mut app, &tried, &brought, &mut hold, &mut in_line).await
-        {
+        let of = canary.as_ref().map_or(Side::Own, |_| Side::Canary);
+        let chosen = choose(
+            router,
+            &mut app,
+            of,
+            &tried,
+            &brought,
+            &mut hold,
+            &mut in_line,
+        );
+        let place = match chosen.await {
             Ok(Some(place)) if tried.len() < ATTEMPTS => place,
-            Ok(_) => return fail(visit, fault, &app, reader),
-            Err(code) => return fail(visit, code, &app, reader),
+            // The canary cannot answer any more, and nothing was sent to it.
+            Ok(_) | Err(Code::H14) if canary.is_some() => {
+                canary = None;
+                visit.lead(None);
+                app = Arc::clone(&home);
+                brought = came_to(&app, &outgoing);
+                tried.clear();
+                continue;
+            }
+            Ok(_) => return fail(visit, fault, &home, reader),
+            Err(code) => return fail(visit, code, &home, reader),
         };
         let upstream = Arc::clone(place.upstream());
         visit.occupy(place);
@@ -288,6 +314,9 @@ async fn to_app(
                 {
                     response.headers_mut().append(header::SET_COOKIE, cookie);
                 }
+                if let Some(cookie) = drawn.cookie(visit.subject().https) {
+                    response.headers_mut().append(header::SET_COOKIE, cookie);
+                }
                 return respond(router, response, visit, held, upload, upgrade, patience);
             }
             Err(Fault::NotSent(request)) if returned < ATTEMPTS => {
@@ -297,19 +326,19 @@ async fn to_app(
             Err(Fault::Closed) if spare.is_some() => {
                 outgoing.request = spare.unwrap_or_default();
             }
-            Err(Fault::NotSent(_)) => return fail(visit, Code::H13, &app, reader),
+            Err(Fault::NotSent(_)) => return fail(visit, Code::H13, &home, reader),
             Err(Fault::Closed) => {
                 app.observe(&upstream, Event::Failed);
                 let cut = upload.is_some_and(|upload| upload.started() && !upload.done());
                 let code = if cut { Code::H18 } else { Code::H13 };
-                return fail(visit, code, &app, reader);
+                return fail(visit, code, &home, reader);
             }
             Err(Fault::TooLarge) => return turn_away(visit, Reply::TOO_LARGE, reader),
             Err(Fault::Final(code)) => {
                 if code.is_of_the_dyno() {
                     app.observe(&upstream, Event::Failed);
                 }
-                return fail(visit, code, &app, reader);
+                return fail(visit, code, &home, reader);
             }
         }
         // The idle connection was dead; others may be, so the next one is new.
@@ -318,10 +347,45 @@ async fn to_app(
     }
 }
 
-/// A place on the best upstream of the app as the table now says, `None` when all were tried.
+/// The app whose dynos answer instead of the own of `home`: its canary, where that side was drawn and it can. While `home`
+/// lets its requests wait, they wait here.
+async fn stand_in(
+    router: &Router,
+    home: &mut Arc<App>,
+    drawn: Side,
+    hold: &mut Hold,
+) -> Result<Option<Arc<App>>, Code> {
+    if drawn == Side::Own {
+        return Ok(None);
+    }
+    while home.is_paused() && !home.maintenance {
+        let seats = router.limits.held;
+        hold.wait(&router.tables, Some(&home.tally), seats).await?;
+        match router.tables.app(&home.id).await {
+            Some(current) => *home = current,
+            None => return Err(Code::H14),
+        }
+    }
+    if home.maintenance {
+        return Ok(None);
+    }
+    Ok(router.tables.canary(home).await)
+}
+
+/// The dynos that the client came to before, where the app wants it to come there again.
+fn came_to(app: &App, outgoing: &Outgoing) -> Vec<String> {
+    match app.session_affinity {
+        true => affinity::brought(outgoing.request.headers()),
+        false => Vec::new(),
+    }
+}
+
+/// A place on the best upstream of the app as the table now says, `None` when all were tried. A canary that cannot answer
+/// is H14, whyever that is.
 async fn choose(
     router: &Router,
     app: &mut Arc<App>,
+    side: Side,
     tried: &[Arc<Upstream>],
     brought: &[String],
     hold: &mut Hold,
@@ -337,10 +401,13 @@ async fn choose(
             }
         }
         fresh = false;
+        if side == Side::Canary && !app.stands_in() {
+            return Err(Code::H14);
+        }
         if app.maintenance {
             return Err(Code::H80);
         }
-        if app.edge.as_ref().is_some_and(|edge| edge.is_paused()) {
+        if app.is_paused() {
             let seats = router.limits.held;
             hold.wait(&router.tables, Some(&app.tally), seats).await?;
             continue;

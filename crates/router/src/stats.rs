@@ -103,6 +103,11 @@ impl Tally {
         self.in_flight.fetch_add(1, Relaxed);
     }
 
+    /// One that was begun is another app's alone.
+    pub(crate) fn leave(&self) {
+        self.in_flight.fetch_sub(1, Relaxed);
+    }
+
     /// As [`Ended::add`].
     pub(crate) fn end(&self, class: usize, service: Option<u64>) {
         self.in_flight.fetch_sub(1, Relaxed);

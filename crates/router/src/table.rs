@@ -98,6 +98,7 @@ enum Made {
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) id: String,
+    pub(crate) name: String,
     pub(crate) maintenance: bool,
     pub(crate) session_affinity: bool,
     pub(crate) error_page_url: Option<String>,
@@ -148,11 +149,16 @@ impl Tables {
     /// The route of a host (lower case, no port): exact first, then the closest wildcard.
     pub(crate) async fn route(&self, host: &str) -> Option<Route> {
         loop {
-            if let Ok(route) = self.load().route(host, &self.drained) {
+            if let Ok(route) = self.look(host) {
                 return route;
             }
             yield_now().await;
         }
+    }
+
+    /// The same, if no other table is about to be in force.
+    pub(crate) fn look(&self, host: &str) -> Result<Option<Route>, Superseded> {
+        self.load().route(host, &self.drained)
     }
 
     /// An app of the table in force, by its id.
@@ -163,6 +169,13 @@ impl Tables {
             }
             yield_now().await;
         }
+    }
+
+    /// The canary of an app, if that can answer.
+    pub(crate) async fn canary(&self, app: &App) -> Option<Arc<App>> {
+        let canary = app.edge.as_ref()?.canary()?;
+        let canary = self.app(&canary.app).await?;
+        canary.stands_in().then_some(canary)
     }
 
     /// Gives those in the app's line what places there are; if another table is about to be in force, that does it.
@@ -526,6 +539,7 @@ impl App {
         line.set_limit(route.concurrency.map(u64::from));
         App {
             id: id.to_owned(),
+            name: route.name.clone(),
             maintenance: route.maintenance,
             session_affinity: route.session_affinity,
             error_page_url: route.error_page_url.clone(),
@@ -541,6 +555,16 @@ impl App {
             line,
             shared: old.map_or_else(Arc::default, |old| Arc::clone(&old.shared)),
         }
+    }
+
+    /// Whether its dynos can answer requests of another app whose canary it is.
+    pub(crate) fn stands_in(&self) -> bool {
+        !self.maintenance && !self.is_paused() && !self.upstreams.is_empty()
+    }
+
+    /// Whether requests wait until the app says otherwise.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.edge.as_ref().is_some_and(|edge| edge.is_paused())
     }
 
     /// Takes a request off what its address may do, or says how long that has to wait.

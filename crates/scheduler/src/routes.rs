@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 use futures_util::{SinkExt, StreamExt};
 use jiff::Timestamp;
 use ropewalk_api_types::router::{
-    AppRoute, AppStats, Certificate, Certificates, Challenge, Changes, EdgePolicy, MAX_LINE,
-    RateLimit, Table, Target, ToRouter, ToServer, Upstream, WhenEmpty,
+    AppRoute, AppStats, Canary, Certificate, Certificates, Challenge, Changes, EdgePolicy,
+    MAX_LINE, RateLimit, Table, Target, ToRouter, ToServer, Upstream, WhenEmpty,
 };
 use ropewalk_logs::Logs;
 use ropewalk_model::dyno::PORT;
 use ropewalk_model::log_line::LogSource;
-use ropewalk_model::traffic::Totals;
+use ropewalk_model::traffic::{Recent, Totals};
 use ropewalk_model::{AppId, DynoId, DynoState, ProcessType, Traffic, edge};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{broadcast, watch};
@@ -127,6 +127,13 @@ impl Routes {
         let routers: Vec<u64> = self.lock().routers.keys().copied().collect();
         self.recorder()
             .totals(&routers, self.inner.began.elapsed().as_secs())
+    }
+
+    /// What routers measured in the last seconds: of one app, or of every one that had a request or has one.
+    pub fn recent(&self, only: Option<AppId>) -> Recent {
+        let routers: Vec<u64> = self.lock().routers.keys().copied().collect();
+        self.recorder()
+            .recent(only, &routers, self.inner.began.elapsed().as_secs())
     }
 
     /// Every router's reports from now on, about one a second while there is traffic. Who is behind by more than
@@ -511,6 +518,11 @@ fn edge(policy: &edge::Policy) -> Option<Box<EdgePolicy>> {
                 burst: limit.burst(),
             }),
             max_body: policy.max_body.map(edge::MaxBody::bytes),
+            canary: policy.canary.map(|app| Canary {
+                app: app.to_string(),
+                weight: policy.canary_weight.map_or(0, edge::Weight::parts),
+                cookie: policy.canary_cookie.as_ref().map(ToString::to_string),
+            }),
         })
     })
 }

@@ -6,11 +6,14 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use ropewalk_api_types::router::{AppStats, DynoStats};
-use ropewalk_model::traffic::{Load, Requests, Totals, Traffic, Window};
+use ropewalk_model::traffic::{Load, Recent, Requests, Totals, Traffic, Window};
 use ropewalk_model::{AppId, DynoId};
 
 /// Seconds of a step, and how many steps: the last minute, and the last ten.
 const WINDOWS: [(u64, u64); 2] = [(5, 12), (60, 10)];
+
+/// The same for whoever watches; the second that is not over does not count.
+const RECENT: (u64, u64) = (1, 10);
 
 /// Seconds after which what a router said of the moment is no longer true: it says so every second.
 const FRESH: u64 = 3;
@@ -27,6 +30,7 @@ pub(crate) struct Recorder {
 #[derive(Debug, Default)]
 struct History {
     windows: [VecDeque<Step>; WINDOWS.len()],
+    recent: VecDeque<Step>,
     /// By the router's connection, with the second in which it was said.
     loads: HashMap<u64, (u64, Load)>,
 }
@@ -82,6 +86,40 @@ impl Recorder {
         }
     }
 
+    /// What is known of the last seconds: of `only`, or of every app that had a request or has one.
+    pub(crate) fn recent(&self, only: Option<AppId>, routers: &[u64], now: u64) -> Recent {
+        let (_, seconds) = RECENT;
+        let first = now.saturating_sub(seconds);
+        let measured = now - first;
+        let read = |history: &History| {
+            let over = history.recent.iter().filter(|step| step.number < now);
+            Traffic {
+                windows: vec![sum(seconds, measured, over, first)],
+                load: (!routers.is_empty()).then(|| history.load(routers, now)),
+            }
+        };
+        let is_busy = |traffic: &Traffic| {
+            let ended = traffic.windows.iter().any(|window| window.app.total() > 0);
+            ended || traffic.load.as_ref().is_some_and(|load| load.in_flight > 0)
+        };
+        let apps = match only {
+            Some(app) => {
+                let nothing = History::default();
+                let history = self.apps.get(&app).unwrap_or(&nothing);
+                BTreeMap::from([(app, read(history))])
+            }
+            None => {
+                let all = self.apps.iter().map(|(app, history)| (*app, read(history)));
+                all.filter(|(_, traffic)| is_busy(traffic)).collect()
+            }
+        };
+        Recent {
+            seconds,
+            measured,
+            apps,
+        }
+    }
+
     /// Forgets apps whose last step is over, once a minute.
     fn sweep(&mut self, now: u64) {
         if now >= self.swept + 60 {
@@ -95,17 +133,10 @@ impl History {
     /// `ended`: of the whole app, what `stats` say has ended.
     fn hear(&mut self, router: u64, stats: &AppStats, ended: &Requests, now: u64) {
         for ((width, count), steps) in WINDOWS.into_iter().zip(&mut self.windows) {
-            let step = step(steps, now / width, count);
-            step.app.add(ended);
-            for (id, stats) in dynos(stats) {
-                let requests = Requests {
-                    classes: stats.classes,
-                    codes: BTreeMap::new(),
-                    times: stats.times.iter().copied().collect(),
-                };
-                step.dynos.entry(id).or_default().add(&requests);
-            }
+            step(steps, now / width, count).hear(stats, ended);
         }
+        let (width, count) = RECENT;
+        step(&mut self.recent, now / width, count + 1).hear(stats, ended);
         self.loads
             .retain(|_, (at, _)| at.saturating_add(FRESH) > now);
         let load = Load {
@@ -139,6 +170,20 @@ impl History {
                     .back()
                     .is_some_and(|step| step.number + count > now / width)
             })
+    }
+}
+
+impl Step {
+    fn hear(&mut self, stats: &AppStats, ended: &Requests) {
+        self.app.add(ended);
+        for (id, stats) in dynos(stats) {
+            let requests = Requests {
+                classes: stats.classes,
+                codes: BTreeMap::new(),
+                times: stats.times.iter().copied().collect(),
+            };
+            self.dynos.entry(id).or_default().add(&requests);
+        }
     }
 }
 
@@ -179,12 +224,22 @@ fn step(steps: &mut VecDeque<Step>, number: u64, count: u64) -> &mut Step {
 fn window((width, count): (u64, u64), steps: &VecDeque<Step>, now: u64) -> Window {
     // The step that is filled now is not over.
     let first = (now / width + 1).saturating_sub(count);
+    sum(width * count, now - first * width, steps.iter(), first)
+}
+
+/// Of the steps from `first` on.
+fn sum<'a>(
+    seconds: u64,
+    measured: u64,
+    steps: impl Iterator<Item = &'a Step>,
+    first: u64,
+) -> Window {
     let mut window = Window {
-        seconds: width * count,
-        measured: now - first * width,
+        seconds,
+        measured,
         ..Window::default()
     };
-    for step in steps.iter().filter(|step| step.number >= first) {
+    for step in steps.filter(|step| step.number >= first) {
         window.app.add(&step.app);
         for (id, requests) in &step.dynos {
             window.dynos.entry(*id).or_default().add(requests);
@@ -246,6 +301,41 @@ mod tests {
         assert_eq!(totals(&recorder, 720), [(55, 0), (540, 0)]);
         let kept = &recorder.apps[&APP].windows;
         assert_eq!([kept[0].len(), kept[1].len()], [12, 2]);
+    }
+
+    #[test]
+    fn the_last_ten_seconds_that_are_over_are_told() {
+        let mut recorder = Recorder::default();
+        let other = AppId(Uuid::from_u128(9));
+        let told = |recorder: &Recorder, now| {
+            let recent = recorder.recent(None, &[1], now);
+            let totals = recent.apps.values().map(|traffic| {
+                assert_eq!(traffic.windows[0].measured, recent.measured);
+                traffic.windows[0].app.total()
+            });
+            (recent.seconds, recent.measured, totals.collect::<Vec<_>>())
+        };
+        assert_eq!(told(&recorder, 0), (10, 0, vec![]));
+        for now in 0..30 {
+            recorder.hear(APP, 1, &stats(), now);
+            if now == 3 {
+                assert_eq!(told(&recorder, 3), (10, 3, vec![6]));
+            }
+        }
+        // Nothing of an app that is idle.
+        recorder.hear(other, 1, &AppStats::default(), 29);
+        assert_eq!(told(&recorder, 29), (10, 10, vec![20]));
+        assert_eq!(told(&recorder, 30), (10, 10, vec![20]));
+        assert_eq!(told(&recorder, 35), (10, 10, vec![10]));
+        assert_eq!(told(&recorder, 40), (10, 10, vec![]));
+        assert_eq!(recorder.apps[&APP].recent.len(), 11);
+
+        let one = recorder.recent(Some(other), &[1], 30);
+        assert_eq!(one.apps.len(), 1);
+        assert_eq!(one.apps[&other].load, Some(Load::default()));
+        let one = recorder.recent(Some(APP), &[], 30);
+        assert_eq!(one.apps[&APP].load, None);
+        assert_eq!(one.apps[&APP].windows[0].dynos[&DYNO].total(), 20);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use futures_util::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 use ropewalk_api_types::attach::{FromDyno, ToDyno};
-use ropewalk_api_types::router::{EdgePolicy, RateLimit};
+use ropewalk_api_types::router::{Canary, EdgePolicy, RateLimit};
 use ropewalk_engine::fake::{Behaviour, Fault};
 use ropewalk_engine::{ContainerId, ContainerSpec, Engine, Exit, OutputStream, Stats, Status};
 use ropewalk_model::edge::{BasicAuth, Name, Policy};
@@ -64,6 +64,7 @@ async fn a_dyno_that_crashes_is_replaced_once_and_then_waits() {
 async fn routers_are_told_what_apps_ask_of_the_edge() {
     let rig = rig_or_skip!();
     let app = rig.app("demo", &["web"], 0).await;
+    let next = rig.app("next", &["web"], 0).await;
     let server = rig.serve();
     let mut router = support::Router::connect(&server).await;
     let auth = BasicAuth::new("dev", "hunter2hunter2", [9; 16]).unwrap();
@@ -71,6 +72,7 @@ async fn routers_are_told_what_apps_ask_of_the_edge() {
     for name in Name::ALL {
         match name {
             Name::BasicAuth => policy.basic_auth = Some(auth.clone()),
+            Name::Canary => policy.canary = Some(next),
             _ => policy.set(name, name.example()).unwrap(),
         }
     }
@@ -97,6 +99,11 @@ async fn routers_are_told_what_apps_ask_of_the_edge() {
             burst: 50,
         }),
         max_body: Some(10_000_000),
+        canary: Some(Canary {
+            app: next.to_string(),
+            weight: 500,
+            cookie: Some("beta".to_owned()),
+        }),
     };
     assert_eq!(*told, wanted);
     let unset = rig

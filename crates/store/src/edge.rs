@@ -1,10 +1,11 @@
-//! Edge policies: what apps ask of the router before a request reaches them. Kept by setting, sealed.
+//! Edge policies: what apps ask of the router before a request reaches them. Kept by setting, sealed; canaries in a table
+//! of their own, so that they end with the app that answers.
 
 use std::collections::HashMap;
 
 use jiff::Timestamp;
 use ropewalk_model::AppId;
-use ropewalk_model::edge::{Name, Policy};
+use ropewalk_model::edge::{CookieName, Name, Policy, Weight};
 use rusqlite::{Row, params};
 
 use crate::row::{all, parse, time};
@@ -37,6 +38,34 @@ fn corrupt(name: Name) -> StoreError {
     }
 }
 
+/// The app, and its canary in a policy that asks for nothing else.
+fn canary(row: &Row<'_>) -> Result<(AppId, Policy)> {
+    let corrupt = |value: String| StoreError::Corrupt {
+        what: "canary",
+        value,
+    };
+    let weight: Option<u16> = row.get("weight")?;
+    let weight = weight.map(|parts| {
+        Weight::from_percent(f64::from(parts) / 100.0).map_err(|_| corrupt(parts.to_string()))
+    });
+    let cookie: Option<String> = row.get("cookie")?;
+    let cookie = cookie.map(|name| name.parse().map_err(|_| corrupt(name)));
+    let policy = Policy {
+        canary: Some(parse(row, "canary_app_id")?),
+        canary_weight: weight.transpose()?,
+        canary_cookie: cookie.transpose()?,
+        ..Policy::default()
+    };
+    Ok((parse(row, "app_id")?, policy))
+}
+
+/// Takes the canary of `of`.
+fn take_canary(policy: &mut Policy, of: Policy) {
+    policy.canary = of.canary;
+    policy.canary_weight = of.canary_weight;
+    policy.canary_cookie = of.canary_cookie;
+}
+
 impl View<'_> {
     /// What an app asks for.
     pub fn edge_policy(&self, app: AppId) -> Result<Policy> {
@@ -49,6 +78,12 @@ impl View<'_> {
         let mut policy = Policy::default();
         for (_, name, text) in settings {
             policy.restore(name, &text).map_err(|_| corrupt(name))?;
+        }
+        let mut statement = self
+            .conn
+            .prepare_cached("SELECT * FROM canaries WHERE app_id = ?1")?;
+        for (_, with) in all(&mut statement, [app.to_string()], canary)? {
+            take_canary(&mut policy, with);
         }
         Ok(policy)
     }
@@ -65,7 +100,21 @@ impl View<'_> {
                 .restore(name, &text)
                 .map_err(|_| corrupt(name))?;
         }
+        let mut statement = self.conn.prepare_cached("SELECT * FROM canaries")?;
+        for (app, with) in all(&mut statement, [], canary)? {
+            take_canary(policies.entry(app).or_default(), with);
+        }
         Ok(policies)
+    }
+
+    /// Apps whose canary this one is.
+    pub fn canary_of(&self, app: AppId) -> Result<Vec<AppId>> {
+        let mut statement = self
+            .conn
+            .prepare_cached("SELECT app_id FROM canaries WHERE canary_app_id = ?1")?;
+        all(&mut statement, [app.to_string()], |row| {
+            parse(row, "app_id")
+        })
     }
 }
 
@@ -85,6 +134,9 @@ impl Tx<'_> {
                 continue;
             }
             changed.push(name);
+            if matches!(name, Name::Canary | Name::CanaryWeight | Name::CanaryCookie) {
+                continue;
+            }
             let key = [app.to_string(), name.as_str().to_owned()];
             match text {
                 None => self.conn.execute(
@@ -102,6 +154,28 @@ impl Tx<'_> {
                 }
             };
         }
+        self.set_canary(app, policy, now)?;
         Ok(changed)
+    }
+
+    fn set_canary(&self, app: AppId, policy: &Policy, now: Timestamp) -> Result<()> {
+        let Some(canary) = policy.canary else {
+            let key = [app.to_string()];
+            self.conn
+                .execute("DELETE FROM canaries WHERE app_id = ?1", key)?;
+            return Ok(());
+        };
+        self.conn.execute(
+            "INSERT INTO canaries (app_id, canary_app_id, weight, cookie, updated_at) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (app_id) DO UPDATE SET canary_app_id = ?2, weight = ?3, cookie = ?4, updated_at = ?5",
+            params![
+                app.to_string(),
+                canary.to_string(),
+                policy.canary_weight.map(Weight::parts),
+                policy.canary_cookie.as_ref().map(CookieName::as_str),
+                time(now)
+            ],
+        )?;
+        Ok(())
     }
 }

@@ -48,6 +48,7 @@ async fn policies_are_kept_by_app_and_go_with_it() {
     for name in Name::ALL {
         match name {
             Name::BasicAuth => policy.basic_auth = Some(auth.clone()),
+            Name::Canary => policy.canary = Some(two),
             _ => policy.set(name, name.example()).unwrap(),
         }
     }
@@ -77,4 +78,41 @@ async fn policies_are_kept_by_app_and_go_with_it() {
     store.write(move |tx| tx.delete_app(one)).await.unwrap();
     let all = store.read(|view| view.edge_policies()).await.unwrap();
     assert!(all.is_empty());
+}
+
+#[tokio::test]
+async fn a_canary_ends_with_either_app() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = Key::open(&dir.path().join("key")).unwrap();
+    let store = Store::open(&dir.path().join("ledger.db"), key).unwrap();
+    let (home, other) = (app(&store, "home").await, app(&store, "next").await);
+    let mut policy = Policy {
+        canary: Some(other),
+        ..Policy::default()
+    };
+    policy.set(Name::CanaryWeight, "0.05%").unwrap();
+    policy.set(Name::Hsts, "1y").unwrap();
+    let changed = [Name::Hsts, Name::Canary, Name::CanaryWeight];
+    assert_eq!(set(&store, home, &policy).await, changed);
+    policy.set(Name::CanaryWeight, "5%").unwrap();
+    assert_eq!(set(&store, home, &policy).await, [Name::CanaryWeight]);
+    let (read, homes) = store
+        .read(move |view| Ok((view.edge_policies()?, view.canary_of(other)?)))
+        .await
+        .unwrap();
+    assert_eq!((read[&home].clone(), homes), (policy.clone(), vec![home]));
+
+    store.write(move |tx| tx.delete_app(other)).await.unwrap();
+    policy.unset(Name::Canary);
+    let read = store.read(move |view| view.edge_policy(home)).await;
+    assert_eq!(read.unwrap(), policy);
+
+    // An app that is none, or the app itself, is refused.
+    for wrong in [other, home] {
+        let mut policy = policy.clone();
+        policy.canary = Some(wrong);
+        policy.set(Name::CanaryWeight, "5%").unwrap();
+        let set = store.write(move |tx| tx.set_edge_policy(home, &policy, Timestamp::now()));
+        assert!(set.await.is_err());
+    }
 }

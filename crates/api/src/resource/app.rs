@@ -290,7 +290,22 @@ pub(crate) async fn delete(
     let app = find_for(&state, &actor, &app, Verb::Write, Resource::Ownership).await?;
     let id = app.id;
     let last = show(&state, app).await?;
-    state.ctx.store.write(move |tx| tx.delete_app(id)).await?;
+    let homes = state
+        .ctx
+        .store
+        .write(move |tx| {
+            let homes = tx.canary_of(id)?;
+            tx.delete_app(id)?;
+            Ok(homes)
+        })
+        .await?;
+    for home in homes {
+        let text = format!(
+            "Canary {} destroyed, this app's own dynos answer",
+            last.name
+        );
+        state.ctx.say_who(home, &actor.user, &text);
+    }
     state.ctx.logs.forget(id);
     state.ctx.platform.app_deleted(id);
     state.ctx.platform.settled().await;

@@ -6,13 +6,14 @@ use axum::extract::State as Shared;
 use jiff::Timestamp;
 use ropewalk_api_types::Edge;
 use ropewalk_api_types::edge::{self as wire, BasicAuthUser, EdgeUpdate};
+use ropewalk_model::AppId;
 use ropewalk_model::edge::{
-    BasicAuth, EdgeError, Hsts, MaxBody, Name, Policy, RateLimit, TrustedIps,
+    BasicAuth, CookieName, EdgeError, Hsts, MaxBody, Name, Policy, RateLimit, TrustedIps, Weight,
 };
 use ropewalk_store as store;
-use ropewalk_store::StoreError;
+use ropewalk_store::{StoreError, View};
 
-use crate::authorise::{Actor, Verb};
+use crate::authorise::{Actor, Resource, Verb, authorise};
 use crate::resource::app;
 use crate::resource::path::Path;
 use crate::state::State;
@@ -26,12 +27,16 @@ pub(crate) async fn info(
 ) -> ApiResult {
     let app = app::find(&state, &actor, &app, Verb::Read).await?;
     let id = app.id;
-    let policy = state
+    let (policy, canary) = state
         .ctx
         .store
-        .read(move |view| view.edge_policy(id))
+        .read(move |view| {
+            let policy = view.edge_policy(id)?;
+            let canary = canary_of(view, &policy)?;
+            Ok((policy, canary))
+        })
         .await?;
-    Ok(ok(&shown(&app, &policy)))
+    Ok(ok(&shown(&app, &policy, canary.as_ref())))
 }
 
 pub(crate) async fn update(
@@ -41,9 +46,10 @@ pub(crate) async fn update(
     Json(asked): Json<EdgeUpdate>,
 ) -> ApiResult {
     let app = app::find(&state, &actor, &app, Verb::Write).await?;
-    let change = Change::read(&state, asked)?;
+    let canary = canary(&state, &actor, &app, &asked).await?;
+    let change = Change::read(&state, asked, canary)?;
     let id = app.id;
-    let (policy, changed) = state
+    let (policy, changed, canary) = state
         .ctx
         .store
         .write(move |tx| {
@@ -52,9 +58,11 @@ pub(crate) async fn update(
             let mut policy = tx.edge_policy(id)?;
             change
                 .apply(&mut policy)
+                .and_then(|()| policy.check())
                 .map_err(|error| StoreError::Refused(error.to_string()))?;
             let changed = tx.set_edge_policy(id, &policy, Timestamp::now())?;
-            Ok((policy, changed))
+            let canary = canary_of(tx, &policy)?;
+            Ok((policy, changed, canary))
         })
         .await?;
     if !changed.is_empty() {
@@ -63,7 +71,75 @@ pub(crate) async fn update(
         state.ctx.say_who(app.id, &actor.user, &text);
         state.ctx.platform.settled().await;
     }
-    Ok(ok(&shown(&app, &policy)))
+    Ok(ok(&shown(&app, &policy, canary.as_ref())))
+}
+
+/// Refuses to send requests to a canary that the actor may not deploy. Gives the one that is asked for.
+async fn canary(
+    state: &State,
+    actor: &Actor,
+    app: &store::App,
+    asked: &EdgeUpdate,
+) -> Result<Option<AppId>, ApiError> {
+    let named = asked.canary.clone().flatten();
+    let sends = named.is_some()
+        || asked.canary_weight_percent.flatten().is_some()
+        || asked.canary_cookie.iter().flatten().next().is_some();
+    if !sends {
+        return Ok(None);
+    }
+    let (id, user, key) = (app.id, actor.user.id, named.clone());
+    let found = state
+        .ctx
+        .store
+        .read(move |view| {
+            let found = match &key {
+                Some(key) => view.find_app(key),
+                None => match view.edge_policy(id)?.canary {
+                    Some(canary) => view.app(canary),
+                    None => return Ok(None),
+                },
+            };
+            match found {
+                Ok(other) => {
+                    let relation = view.relation(user, &other)?;
+                    Ok(Some((other, relation)))
+                }
+                Err(StoreError::NotFound(_)) => Ok(None),
+                Err(error) => Err(error),
+            }
+        })
+        .await?;
+    let permitted = found
+        .filter(|(_, relation)| authorise(actor, Verb::Write, Resource::App(*relation)).is_ok());
+    match (permitted, named) {
+        (Some((other, _)), _) if other.id == app.id || other.owner != app.owner => {
+            Err(ApiError::invalid(format!(
+                "{} can't be the canary of {}: that must be another app of the same owner.",
+                other.name, app.name
+            )))
+        }
+        (Some((other, _)), named) => Ok(named.map(|_| other.id)),
+        (None, Some(_)) => Err(ApiError::invalid(
+            "canary must be an app that you may deploy, too. Which those are: ropewalk apps.",
+        )),
+        // Either there is none, which the policy says, or it is not theirs.
+        (None, None) => {
+            let id = app.id;
+            let policy = state.ctx.store.read(move |view| view.edge_policy(id));
+            match policy.await?.canary {
+                Some(_) => Err(ApiError::invalid(
+                    "You may not deploy this app's canary, so you can end it, but send nothing more to it.",
+                )),
+                None => Ok(None),
+            }
+        }
+    }
+}
+
+/// The app that answers some of the requests.
+fn canary_of(view: &View<'_>, policy: &Policy) -> store::Result<Option<store::App>> {
+    policy.canary.map(|app| view.app(app)).transpose()
 }
 
 /// What a request changes: the settings and their texts, `None` for those that end. Checked.
@@ -74,7 +150,7 @@ struct Change {
 }
 
 impl Change {
-    fn read(state: &State, asked: EdgeUpdate) -> ApiResult<Self> {
+    fn read(state: &State, asked: EdgeUpdate, canary: Option<AppId>) -> ApiResult<Self> {
         let mut change = Self::default();
         let refuse = |error: EdgeError| ApiError::invalid(error.to_string());
         if let Some(on) = asked.pause {
@@ -99,6 +175,17 @@ impl Change {
         }
         if let Some(size) = asked.max_body_bytes {
             change.add(Name::MaxBody, size.map(|bytes| bytes.to_string()));
+        }
+        if asked.canary.is_some() {
+            change.add(Name::Canary, canary.map(|app| app.to_string()));
+        }
+        if let Some(percent) = asked.canary_weight_percent {
+            let weight = percent.map(Weight::from_percent).transpose();
+            let text = weight.map_err(refuse)?.map(|weight| weight.to_string());
+            change.add(Name::CanaryWeight, text);
+        }
+        if let Some(cookie) = asked.canary_cookie {
+            change.add(Name::CanaryCookie, cookie);
         }
         match asked.basic_auth {
             Some(Some(asked)) => {
@@ -137,7 +224,7 @@ impl Change {
     }
 }
 
-fn shown(app: &store::App, policy: &Policy) -> Edge {
+fn shown(app: &store::App, policy: &Policy, canary: Option<&store::App>) -> Edge {
     let trusted = policy.trusted_ips.iter().flat_map(TrustedIps::ranges);
     Edge {
         app: app::named(app),
@@ -154,5 +241,8 @@ fn shown(app: &store::App, policy: &Policy) -> Edge {
             burst: Some(limit.burst()),
         }),
         max_body_bytes: policy.max_body.map(MaxBody::bytes),
+        canary: canary.map(app::named),
+        canary_weight_percent: policy.canary_weight.map(Weight::percent),
+        canary_cookie: policy.canary_cookie.as_ref().map(CookieName::to_string),
     }
 }

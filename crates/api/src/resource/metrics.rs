@@ -69,10 +69,20 @@ fn windows(traffic: &Traffic, rows: &[Dyno]) -> Vec<Window> {
                     Some(requests(row.name.to_string(), own, window.measured))
                 })
                 .collect(),
-            router_errors: codes(&window.app, |name| !is_setting(name)),
-            edge_answers: codes(&window.app, is_setting),
+            router_errors: router_errors(&window.app),
+            edge_answers: edge_answers(&window.app),
         })
         .collect()
+}
+
+/// By H-code.
+pub(crate) fn router_errors(own: &traffic::Requests) -> BTreeMap<String, u64> {
+    codes(own, |name| !is_setting(name))
+}
+
+/// By edge setting.
+pub(crate) fn edge_answers(own: &traffic::Requests) -> BTreeMap<String, u64> {
+    codes(own, is_setting)
 }
 
 fn codes(own: &traffic::Requests, which: impl Fn(&str) -> bool) -> BTreeMap<String, u64> {
@@ -85,7 +95,8 @@ fn is_setting(name: &str) -> bool {
     edge::Name::parse(name).is_ok()
 }
 
-fn requests(name: String, own: &traffic::Requests, seconds: u64) -> Requests {
+/// `seconds`: in which they ended.
+pub(crate) fn requests(name: String, own: &traffic::Requests, seconds: u64) -> Requests {
     let [
         router,
         informational,

@@ -45,5 +45,6 @@ pub(crate) mod source;
 pub(crate) mod ssh;
 pub(crate) mod stack;
 pub(crate) mod status;
+pub(crate) mod top;
 pub(crate) mod two_factor;
 pub(crate) mod user;

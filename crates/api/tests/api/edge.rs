@@ -16,7 +16,8 @@ fn settings(mut shown: Value) -> Value {
 
 /// What an app that asks for nothing shows, but for `other`.
 fn nothing_but(other: Value) -> Value {
-    let mut nothing = json!({"pause": false, "https_redirect": false, "hsts_max_age": null, "trusted_ips": [], "basic_auth": null, "rate_limit": null, "max_body_bytes": null});
+    let mut nothing = json!({"pause": false, "https_redirect": false, "hsts_max_age": null, "trusted_ips": [], "basic_auth": null, "rate_limit": null, "max_body_bytes": null,
+        "canary": null, "canary_weight_percent": null, "canary_cookie": null});
     for (key, value) in other.as_object().unwrap() {
         nothing[key] = value.clone();
     }
@@ -229,4 +230,145 @@ async fn a_size_is_in_bytes() {
     assert!(message.contains("For example: max-body=10MB."), "{message}");
     let ended = call(Value::Null).await.expect(200);
     assert_eq!(settings(ended), nothing_but(json!({})));
+}
+
+#[tokio::test]
+async fn a_canary_is_another_app_of_the_owner_that_one_may_deploy() {
+    let rig = Rig::new().await;
+    let home = rig.app("demo").await;
+    let next = rig.app("demo-next").await;
+    let call = async |body: Value| rig.call("PATCH", PATH, body).await;
+    let body = json!({"canary": "demo-next", "canary_weight_percent": 5});
+    let set = call(body).await.expect(200);
+    let shown = json!({"canary": {"id": next.to_string(), "name": "demo-next"}, "canary_weight_percent": 5.0});
+    assert_eq!(settings(set), nothing_but(shown));
+    // Step by step, and under whatever name.
+    rig.call("PATCH", "/apps/demo-next", json!({"name": "demo-beta"}))
+        .await
+        .expect(200);
+    let body = json!({"canary_weight_percent": 12.5, "canary_cookie": "beta"});
+    let set = call(body).await.expect(200);
+    let shown = json!({"canary": {"id": next.to_string(), "name": "demo-beta"}, "canary_weight_percent": 12.5, "canary_cookie": "beta"});
+    assert_eq!(settings(set), nothing_but(shown));
+    assert_eq!(
+        settings(rig.get(PATH).await.expect(200))["canary"]["name"],
+        "demo-beta"
+    );
+    for (body, says) in [
+        (
+            json!({"canary": "demo"}),
+            "demo can't be the canary of demo",
+        ),
+        (
+            json!({"canary": "nobodys"}),
+            "must be an app that you may deploy",
+        ),
+        (
+            json!({"canary_weight_percent": 101}),
+            "canary-weight must be 0% to 100%",
+        ),
+        (
+            json!({"canary_weight_percent": 0.001}),
+            "canary-weight must be",
+        ),
+        (
+            json!({"canary_weight_percent": -1}),
+            "canary-weight must be",
+        ),
+        (
+            json!({"canary_cookie": "a;b"}),
+            "canary-cookie must be a cookie's name",
+        ),
+        (
+            json!({"canary_cookie": "ropewalk-canary"}),
+            "canary-cookie must be",
+        ),
+        (
+            json!({"canary_weight_percent": null, "canary_cookie": null}),
+            "canary needs canary-weight or canary-cookie",
+        ),
+    ] {
+        let message = call(body.clone()).await.refused(422, "invalid_params");
+        assert!(message.contains(says), "{body} {message}");
+    }
+    // It takes with it what it answers.
+    let ended = call(json!({"canary": null})).await.expect(200);
+    assert_eq!(settings(ended), nothing_but(json!({})));
+    let message = call(json!({"canary_cookie": "beta"}))
+        .await
+        .refused(422, "invalid_params");
+    assert!(
+        message.contains("canary-cookie needs a canary"),
+        "{message}"
+    );
+
+    let body = json!({"canary": next.to_string(), "canary_cookie": "beta"});
+    call(body).await.expect(200);
+    rig.call("DELETE", "/apps/demo-beta", json!({}))
+        .await
+        .expect(200);
+    assert_eq!(
+        settings(rig.get(PATH).await.expect(200)),
+        nothing_but(json!({}))
+    );
+    let log = rig.log(home).await;
+    assert_eq!(
+        log.last().unwrap(),
+        "Canary demo-beta destroyed, this app's own dynos answer by user dev@example.com"
+    );
+}
+
+#[tokio::test]
+async fn nobody_sends_requests_to_an_app_that_they_may_not_deploy() {
+    let rig = Rig::new().await;
+    rig.app("demo").await;
+    rig.call_as(OTHER, "POST", "/apps", Some(json!({"name": "theirs"})))
+        .await
+        .expect(201);
+    // Neither with no right to it, nor with somebody else's.
+    let canary = json!({"canary": "theirs", "canary_weight_percent": 5});
+    let message = rig
+        .call("PATCH", PATH, canary.clone())
+        .await
+        .refused(422, "invalid_params");
+    assert!(
+        message.contains("must be an app that you may deploy"),
+        "{message}"
+    );
+    let join = json!({"user": "dev@example.com"});
+    rig.call_as(OTHER, "POST", "/apps/theirs/collaborators", Some(join))
+        .await
+        .expect(201);
+    let message = rig
+        .call("PATCH", PATH, canary)
+        .await
+        .refused(422, "invalid_params");
+    assert!(
+        message.contains("another app of the same owner"),
+        "{message}"
+    );
+
+    // A collaborator of the one alone may end it, but send nothing more there.
+    rig.call_as(OTHER, "POST", "/apps", Some(json!({"name": "next"})))
+        .await
+        .expect(201);
+    let path = "/ropewalk/apps/theirs/edge";
+    let canary = json!({"canary": "next", "canary_weight_percent": 5});
+    rig.call_as(OTHER, "PATCH", path, Some(canary))
+        .await
+        .expect(200);
+    let message = rig
+        .call("PATCH", path, json!({"canary_weight_percent": 50}))
+        .await
+        .refused(422, "invalid_params");
+    assert!(
+        message.contains("You may not deploy this app's canary"),
+        "{message}"
+    );
+    rig.call("PATCH", path, json!({"hsts_max_age": 60}))
+        .await
+        .expect(200);
+    rig.call("PATCH", path, json!({"canary": null}))
+        .await
+        .expect(200);
 }

@@ -23,5 +23,6 @@ mod rig;
 mod schema;
 mod secrecy;
 mod straight_line;
+mod top;
 mod transport;
 mod two_factor;

@@ -21,7 +21,7 @@ use ropewalk_api::{
 };
 use ropewalk_api_types::attach::{FromDyno, ToDyno};
 use ropewalk_logs::{Logs, Outputs};
-use ropewalk_model::traffic::Totals;
+use ropewalk_model::traffic::{Recent, Totals};
 use ropewalk_model::{
     AppId, BuildId, DynoId, DynoName, Egress, ReleaseId, SlugId, SourceId, TokenId, Traffic, UserId,
 };
@@ -131,6 +131,7 @@ impl Rig {
             purged: Mutex::default(),
             traffic: Mutex::default(),
             totals: Mutex::default(),
+            recent: Mutex::default(),
             memory: Mutex::default(),
         });
         let ctx = Context {
@@ -392,6 +393,7 @@ pub(crate) struct FakePlatform {
     /// Of every app.
     pub(crate) traffic: Mutex<Traffic>,
     pub(crate) totals: Mutex<BTreeMap<AppId, Totals>>,
+    pub(crate) recent: Mutex<Recent>,
     pub(crate) memory: Mutex<BTreeMap<DynoId, u64>>,
 }
 
@@ -636,6 +638,14 @@ impl Platform for FakePlatform {
 
     fn totals(&self) -> BTreeMap<AppId, Totals> {
         self.totals.lock().unwrap().clone()
+    }
+
+    fn recent(&self, only: Option<AppId>) -> Recent {
+        let mut recent = self.recent.lock().unwrap().clone();
+        recent
+            .apps
+            .retain(|app, _| only.is_none_or(|only| *app == only));
+        recent
     }
 
     fn memory(&self, dynos: Vec<DynoId>) -> BoxFuture<'_, BTreeMap<DynoId, u64>> {

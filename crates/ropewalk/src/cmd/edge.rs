@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use ropewalk_client::types::edge::{self as wire, BasicAuthUpdate, EdgeUpdate};
 use ropewalk_client::types::{Edge, Secret};
 use ropewalk_model::edge::{
-    BasicAuth, EdgeError, Hsts, MaxBody, Name, Policy, RateLimit, TrustedIps,
+    BasicAuth, EdgeError, Hsts, MaxBody, Name, Policy, RateLimit, TrustedIps, Weight,
 };
+use ropewalk_model::{AppId, AppName};
 
 use crate::cmd::context::{AppArgs, AppJsonArgs, Context, JsonArgs};
 use crate::ui::table::object;
@@ -23,7 +24,10 @@ Settings:
   basic-auth=USER    Asks for this user and a password, which is asked for or read from standard input
   rate-limit=10/s    One client address may make so many requests a second (/s), minute (/m) or hour (/h);
                      rate-limit=10/s,burst=50 lets 50 come at once
-  max-body=10MB      Requests with a larger body are refused";
+  max-body=10MB      Requests with a larger body are refused
+  canary=APP         Dynos of this app, of the same owner, answer some of the requests; says nothing without one of:
+  canary-weight=5%   So many of the clients
+  canary-cookie=NAME Clients whose cookie NAME is always, but none whose cookie NAME is never";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct SetArgs {
@@ -97,6 +101,9 @@ pub(crate) async fn unset(cx: &Context, args: UnsetArgs) -> anyhow::Result<ExitC
             Name::BasicAuth => update.basic_auth = Some(None),
             Name::RateLimit => update.rate_limit = Some(None),
             Name::MaxBody => update.max_body_bytes = Some(None),
+            Name::Canary => update.canary = Some(None),
+            Name::CanaryWeight => update.canary_weight_percent = Some(None),
+            Name::CanaryCookie => update.canary_cookie = Some(None),
         }
         once(name, &mut names)?;
     }
@@ -150,6 +157,15 @@ fn parse(settings: &[String]) -> anyhow::Result<(EdgeUpdate, Vec<Name>)> {
             }));
             continue;
         }
+        if name == Name::Canary {
+            if AppName::parse(value).is_err() && value.parse::<AppId>().is_err() {
+                return Err(
+                    mistake(EdgeError::Text(name, value.chars().take(40).collect())).into(),
+                );
+            }
+            update.canary = Some(Some(value.to_owned()));
+            continue;
+        }
         let mut policy = Policy::default();
         policy.set(name, value).map_err(mistake)?;
         match name {
@@ -160,7 +176,13 @@ fn parse(settings: &[String]) -> anyhow::Result<(EdgeUpdate, Vec<Name>)> {
                 let trusted = policy.trusted_ips.iter().flat_map(TrustedIps::ranges);
                 update.trusted_ips = Some(Some(trusted.map(ToString::to_string).collect()));
             }
-            Name::BasicAuth => {}
+            Name::BasicAuth | Name::Canary => {}
+            Name::CanaryWeight => {
+                update.canary_weight_percent = Some(policy.canary_weight.map(Weight::percent));
+            }
+            Name::CanaryCookie => {
+                update.canary_cookie = Some(policy.canary_cookie.as_ref().map(ToString::to_string));
+            }
             Name::MaxBody => update.max_body_bytes = Some(policy.max_body.map(MaxBody::bytes)),
             Name::RateLimit => {
                 update.rate_limit = Some(policy.rate_limit.map(|limit| wire::RateLimit {
@@ -220,6 +242,7 @@ fn told(cx: &Context, edge: &Edge, names: &[Name]) -> anyhow::Result<Vec<(String
     let paint = cx.out.paint();
     let text = |name: Name| match name {
         Name::BasicAuth => edge.basic_auth.as_ref().map(|auth| auth.user.clone()),
+        Name::Canary => edge.canary.as_ref().map(|app| app.name.clone()),
         _ => policy.text(name),
     };
     Ok(names
@@ -244,6 +267,16 @@ fn policy(edge: &Edge) -> Result<Policy, EdgeError> {
             .map(|limit| RateLimit::new(limit.requests, limit.seconds, limit.burst))
             .transpose()?,
         max_body: edge.max_body_bytes.map(MaxBody::new).transpose()?,
+        canary: edge.canary.as_ref().map(|app| AppId(app.id)),
+        canary_weight: edge
+            .canary_weight_percent
+            .map(Weight::from_percent)
+            .transpose()?,
+        canary_cookie: edge
+            .canary_cookie
+            .as_ref()
+            .map(|name| name.parse())
+            .transpose()?,
     })
 }
 
@@ -273,6 +306,10 @@ mod tests {
             (limit.requests, limit.seconds, limit.burst),
             (30, 60, Some(5))
         );
+        let (update, _) = read("canary=shop-next canary-weight=0.5% canary-cookie=beta").unwrap();
+        assert_eq!(update.canary, Some(Some("shop-next".to_owned())));
+        assert_eq!(update.canary_weight_percent, Some(Some(0.5)));
+        assert_eq!(update.canary_cookie, Some(Some("beta".to_owned())));
         for bad in [
             "hsts=1y hsts=2y",
             "basic-auth=dev:hunter2hunter2",
@@ -282,6 +319,10 @@ mod tests {
             "hsts=soon",
             "=on",
             "nothing=1",
+            "canary=",
+            "canary=5%",
+            "canary-weight=many",
+            "canary-cookie=a;b",
         ] {
             assert!(read(bad).is_err(), "{bad}");
         }

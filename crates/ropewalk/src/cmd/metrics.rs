@@ -11,7 +11,7 @@ use crate::ui::table::Table;
 use crate::ui::{Paint, json};
 
 /// What has no value.
-const NOTHING: &str = "-";
+pub(super) const NOTHING: &str = "-";
 
 pub(crate) async fn show(cx: &Context, args: AppJsonArgs) -> anyhow::Result<ExitCode> {
     let app = cx.app(&args.app).await?;
@@ -71,15 +71,8 @@ fn requests(window: &Window, paint: Paint) -> String {
         }
     }
     let mut text = table.render();
-    let told = |counts: &BTreeMap<String, u64>, paint: &dyn Fn(&str) -> String| {
-        let counts = counts.iter();
-        let counts: Vec<String> = counts
-            .map(|(name, count)| format!("{} {count}", paint(name)))
-            .collect();
-        counts.join(", ")
-    };
-    let errors = told(&window.router_errors, &|code| paint.bad(code));
-    let edge = told(&window.edge_answers, &|name| paint.key(name));
+    let errors = told(&window.router_errors, |code| paint.bad(code));
+    let edge = told(&window.edge_answers, |name| paint.key(name));
     let lines: Vec<String> = [("Router errors", errors), ("Answered at the edge", edge)]
         .into_iter()
         .filter(|(_, counts)| !counts.is_empty())
@@ -89,6 +82,15 @@ fn requests(window: &Window, paint: Paint) -> String {
         text.push_str(&format!("\n\n{}", lines.join("\n")));
     }
     text
+}
+
+/// `H12 3, H27 1`
+pub(super) fn told(counts: &BTreeMap<String, u64>, paint: impl Fn(&str) -> String) -> String {
+    let counts = counts.iter();
+    let counts: Vec<String> = counts
+        .map(|(name, count)| format!("{} {count}", paint(name)))
+        .collect();
+    counts.join(", ")
 }
 
 fn cells(row: &Requests, paint: Paint) -> [String; 10] {
@@ -113,7 +115,7 @@ fn cells(row: &Requests, paint: Paint) -> [String; 10] {
 }
 
 /// Three digits say enough.
-fn rate(per_second: f64) -> String {
+pub(super) fn rate(per_second: f64) -> String {
     match per_second {
         rate if rate < 10.0 => format!("{rate:.2}"),
         rate if rate < 100.0 => format!("{rate:.1}"),

@@ -35,6 +35,7 @@ pub(crate) mod sessions;
 pub(crate) mod slugs;
 pub(crate) mod stack;
 pub(crate) mod status;
+pub(crate) mod top;
 pub(crate) mod two_factor;
 pub(crate) mod users;
 pub(crate) mod version;
@@ -152,6 +153,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::EdgeSet(args) => edge::set(cx, args).await,
         Command::EdgeUnset(args) => edge::unset(cx, args).await,
         Command::Metrics(args) => metrics::show(cx, args).await,
+        Command::RouterTop(args) => top::show(cx, args).await,
         Command::Heroku(args) => heroku::run(cx, args).await,
         Command::HerokuLeashed(args) => heroku::leashed(cx, &args),
         Command::Env(args) => heroku::env(cx, &args),

@@ -7,9 +7,11 @@ pub(crate) mod json;
 pub(crate) mod paint;
 pub(crate) mod printer;
 pub(crate) mod prompt;
+pub(crate) mod screen;
 pub(crate) mod table;
 pub(crate) mod time;
 
 pub(crate) use failure::Failure;
 pub(crate) use paint::Paint;
 pub(crate) use printer::Printer;
+pub(crate) use screen::Screen;

@@ -10,7 +10,8 @@ const PATCH: &str = "PATCH /ropewalk/apps/demo/edge";
 /// Settings as the API shows them, nothing but `other` set.
 fn edge(other: Value) -> Value {
     let mut edge = json!({"app": {"id": ID, "name": "demo"}, "pause": false, "https_redirect": false,
-        "hsts_max_age": null, "trusted_ips": [], "basic_auth": null, "rate_limit": null, "max_body_bytes": null});
+        "hsts_max_age": null, "trusted_ips": [], "basic_auth": null, "rate_limit": null, "max_body_bytes": null,
+        "canary": null, "canary_weight_percent": null, "canary_cookie": null});
     for (key, value) in other.as_object().unwrap() {
         edge[key] = value.clone();
     }
@@ -21,12 +22,13 @@ fn edge(other: Value) -> Value {
 fn what_is_set_is_shown_as_it_is_typed() {
     let all = edge(json!({"https_redirect": true, "hsts_max_age": 31_536_000,
         "trusted_ips": ["192.0.2.0/24", "::1"], "basic_auth": {"user": "dev"},
-        "rate_limit": {"requests": 10, "seconds": 1, "burst": 50}, "max_body_bytes": 10_000_000}));
+        "rate_limit": {"requests": 10, "seconds": 1, "burst": 50}, "max_body_bytes": 10_000_000,
+        "canary": {"id": ID, "name": "demo-next"}, "canary_weight_percent": 0.5, "canary_cookie": "beta"}));
     let fake = Fake::new().on(GET, 200, all.clone());
     assert_eq!(
         fake.run(&["edge", "-a", "demo"]),
         ok(
-            "=== \u{2b22} demo edge settings\n\nhttps-redirect: on\nhsts:           1y\ntrusted-ips:    192.0.2.0/24,::1\nbasic-auth:     dev\nrate-limit:     10/s,burst=50\nmax-body:       10MB\n",
+            "=== \u{2b22} demo edge settings\n\nhttps-redirect: on\nhsts:           1y\ntrusted-ips:    192.0.2.0/24,::1\nbasic-auth:     dev\nrate-limit:     10/s,burst=50\nmax-body:       10MB\ncanary:         demo-next\ncanary-weight:  0.5%\ncanary-cookie:  beta\n",
             ""
         )
     );
@@ -92,6 +94,10 @@ fn mistakes_say_what_to_type() {
         (
             &["edge:set", "https-redirect=perhaps"],
             " \u{25b8}    https-redirect must be on or off, not \"perhaps\". For example: https-redirect=on.\n",
+        ),
+        (
+            &["edge:set", "canary=5%"],
+            " \u{25b8}    canary must be another app of the same owner, not \"5%\". For example: canary=shop-next.\n",
         ),
     ] {
         let args: Vec<&str> = args.iter().chain(&["-a", "demo"]).copied().collect();
@@ -160,4 +166,33 @@ fn a_password_comes_by_standard_input_and_never_by_the_command_line() {
         fake.requests(),
         [format!("{PATCH} {{\"basic_auth\":null}}")]
     );
+}
+
+#[test]
+fn a_canary_is_set_by_name_and_ended_with_what_it_answers() {
+    let set =
+        edge(json!({"canary": {"id": ID, "name": "demo-next"}, "canary_weight_percent": 5.0}));
+    let fake = Fake::new().on(PATCH, 200, set);
+    assert_eq!(
+        fake.run(&[
+            "edge:set",
+            "canary=demo-next",
+            "canary-weight=5%",
+            "-a",
+            "demo"
+        ]),
+        ok(
+            "canary:        demo-next\ncanary-weight: 5%\n",
+            "Setting canary, canary-weight on \u{2b22} demo... done\n"
+        )
+    );
+    assert_eq!(
+        fake.requests(),
+        [format!(
+            "{PATCH} {{\"canary\":\"demo-next\",\"canary_weight_percent\":5.0}}"
+        )]
+    );
+    let unset = fake.run(&["edge:unset", "canary", "-a", "demo"]);
+    assert_eq!(unset.code, 0);
+    assert_eq!(fake.requests(), [format!("{PATCH} {{\"canary\":null}}")]);
 }

@@ -138,7 +138,8 @@ impl Fake {
         command.envs(env.iter().copied()).spawn().unwrap()
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    /// `ropewalk` with `args`, not logged in, in an environment of its own.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ropewalk"));
         command
             .args(args)

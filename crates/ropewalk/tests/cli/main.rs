@@ -17,3 +17,4 @@ mod metrics;
 mod others;
 mod releases;
 mod run;
+mod top;

@@ -44,6 +44,14 @@ impl Import<'_> {
                 );
             }
         }
+        if let Some(canary) = wanted.get("canary").and_then(|app| app.get("name")) {
+            let canary = canary.as_str().unwrap_or("APP");
+            let why = format!(
+                "it is another app; set it again with ropewalk edge:set canary={canary} canary-weight=PERCENT --app {}",
+                self.name
+            );
+            self.report.left("edge setting canary", &why);
+        }
         let user = |edge: &Map<String, Value>| edge.get("basic_auth").cloned().filter(is_set);
         if let Some(auth) = user(wanted)
             && user(&own).as_ref() != Some(&auth)

@@ -17,7 +17,7 @@ use ropewalk_engine::Engine;
 use ropewalk_log_drains::LogDrains;
 use ropewalk_logs::{Logs, OutputWriter, Outputs};
 use ropewalk_model::log_line::LogSource;
-use ropewalk_model::traffic::Totals;
+use ropewalk_model::traffic::{Recent, Totals};
 use ropewalk_model::{AppId, BuildId, DynoId, DynoState, Traffic};
 use ropewalk_scheduler::{NewInside, NewRun, Routes, Scheduler, SchedulerError};
 use ropewalk_store::Store;
@@ -134,6 +134,10 @@ impl Platform for Ports {
 
     fn totals(&self) -> BTreeMap<AppId, Totals> {
         self.routes.totals()
+    }
+
+    fn recent(&self, only: Option<AppId>) -> Recent {
+        self.routes.recent(only)
     }
 
     fn memory(&self, dynos: Vec<DynoId>) -> BoxFuture<'_, BTreeMap<DynoId, u64>> {
