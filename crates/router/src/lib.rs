@@ -25,6 +25,8 @@ mod config;
 mod edge;
 mod error;
 mod exchange;
+#[doc(hidden)]
+pub mod fuzz;
 mod grpc;
 mod handover;
 pub mod health;
