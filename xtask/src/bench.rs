@@ -6,13 +6,19 @@ mod answer;
 mod api;
 mod apps;
 mod clean_up;
+mod crowd;
 mod deploy;
 mod docker;
+mod dyno;
+mod evenness;
 mod figures;
+mod group;
 mod large;
+mod load;
 mod platform;
 mod router;
 mod run;
+mod steady;
 mod table;
 
 use anyhow::Result;
@@ -32,6 +38,15 @@ enum Name {
     Deploy(deploy::Deploy),
     /// CPU time, throughput, latency and memory of the router, beside nginx, HAProxy and Caddy
     Router(router::Router),
+    /// How evenly the router spreads requests of equal cost over ten dynos
+    Evenness(evenness::Evenness),
+    /// Idle WebSockets and slow clients by the thousand, and what others notice of them
+    Crowd(crowd::Crowd),
+    /// Upgrades, certificates, tables and a server that is away, and whether a request notices
+    Steady(steady::Steady),
+    /// A dyno of the benches
+    #[command(hide = true)]
+    Dyno(dyno::Dyno),
     /// What removes a bench's remains when it ends, in whatever way
     #[command(hide = true)]
     CleanUp(clean_up::CleanUp),
@@ -43,6 +58,10 @@ impl Bench {
             Name::Api(api) => api.run(),
             Name::Deploy(deploy) => deploy.run(),
             Name::Router(router) => router.run(),
+            Name::Evenness(evenness) => evenness.run(),
+            Name::Crowd(crowd) => crowd.run(),
+            Name::Steady(steady) => steady.run(),
+            Name::Dyno(dyno) => dyno.run(),
             Name::CleanUp(clean_up) => clean_up.run(),
         }
     }

@@ -1,12 +1,16 @@
 //! `cargo xtask conformance SUITE`: public suites against the router on its own, over an app that does next to nothing.
 //!
 //! A case that fails and is not known to is an error; `docs/conformance.md` says which are known, and why. The suites
-//! are others' programs: they are not installed here, and a missing one is said with the way to get it.
+//! are others' programs: those that the distribution has are installed where they are missing, any other is said with
+//! the way to get it.
 
 mod app;
 mod autobahn;
+mod clients;
 mod h2spec;
+mod origins;
 mod slow;
+mod testssl;
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -35,6 +39,12 @@ enum Suite {
     Autobahn(autobahn::Autobahn),
     /// Slow clients: slowhttptest, and whether others are served beside it
     Slowhttptest,
+    /// curl, Python's and Node's clients through the router, in HTTP/1.1 and HTTP/2
+    Clients,
+    /// TLS: testssl.sh, and nothing that it finds of medium severity or above
+    Testssl,
+    /// Messages that could be read in two ways, through the router to nginx, Apache, gunicorn, uvicorn, Node and Puma
+    Origins(origins::Origins),
 }
 
 impl Conformance {
@@ -43,6 +53,9 @@ impl Conformance {
             Suite::H2spec => h2spec::run(),
             Suite::Autobahn(autobahn) => autobahn.run(),
             Suite::Slowhttptest => slow::run(),
+            Suite::Clients => clients::run(),
+            Suite::Testssl => testssl::run(),
+            Suite::Origins(origins) => origins.run(),
         }
     }
 }
@@ -117,7 +130,7 @@ fn binary(place: &Place) -> Result<PathBuf> {
 }
 
 /// A certificate that nobody trusts, and its key.
-fn certificate(folder: &Path) -> Result<(PathBuf, PathBuf)> {
+pub(crate) fn certificate(folder: &Path) -> Result<(PathBuf, PathBuf)> {
     let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
     let paths = [&key, &cert].map(|path| path.to_string_lossy().into_owned());
     let [key_path, cert_path] = &paths;
@@ -125,14 +138,17 @@ fn certificate(folder: &Path) -> Result<(PathBuf, PathBuf)> {
         "req",
         "-x509",
         "-nodes",
+        // Not so near to its end that a suite warns of it, and not longer than browsers take.
         "-days",
-        "2",
+        "200",
         "-newkey",
         "ec",
         "-pkeyopt",
         "ec_paramgen_curve:prime256v1",
         "-subj",
         "/CN=localhost",
+        "-addext",
+        "subjectAltName=DNS:localhost,IP:127.0.0.1",
         "-keyout",
         key_path,
         "-out",

@@ -6,6 +6,7 @@ mod bench;
 mod conformance;
 mod down;
 mod engine;
+mod fuzz;
 mod layers;
 mod packages;
 mod place;
@@ -45,6 +46,8 @@ enum Command {
     Bench(bench::Bench),
     /// Run a public conformance suite against the router
     Conformance(conformance::Conformance),
+    /// Look for inputs that break a parser, with libFuzzer
+    Fuzz(fuzz::Fuzz),
     /// Run the product's decisions under a clock of their own
     Sim(sim::Sim),
 }
@@ -57,6 +60,7 @@ fn main() -> Result<()> {
         Command::Tidy => tidy::run(),
         Command::Bench(bench) => bench.run(),
         Command::Conformance(conformance) => conformance.run(),
+        Command::Fuzz(fuzz) => fuzz.run(),
         Command::Sim(sim) => sim.run(),
     }
 }

@@ -66,9 +66,15 @@ pub(crate) fn ensure_for_bench() -> Result<()> {
     ensure_with(&NEEDED_BY_BENCHES)
 }
 
-/// Installs what the bench of the router needs, and nothing else. The services that come along are stopped again.
+/// Installs what the bench of the router needs, and nothing else.
 pub(crate) fn ensure_for_router_bench() -> Result<()> {
-    let missing = missing(&NEEDED_BY_ROUTER_BENCH);
+    ensure_only(&NEEDED_BY_ROUTER_BENCH)
+}
+
+/// Installs what is missing of these programs and packages, and nothing else. The services that come along are stopped
+/// again.
+pub(crate) fn ensure_only(needed: &[(&'static str, &'static str)]) -> Result<()> {
+    let missing = missing(needed);
     install(&missing)?;
     if Path::new("/run/systemd/system").exists() {
         for service in SERVICES.iter().filter(|service| missing.contains(service)) {
@@ -76,6 +82,16 @@ pub(crate) fn ensure_for_router_bench() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The same for what is no program but a file below `folder`.
+pub(crate) fn ensure_files(folder: &Path, needed: &[(&'static str, &'static str)]) -> Result<()> {
+    let missing: Vec<&str> = needed
+        .iter()
+        .filter(|(file, _)| !folder.join(file).exists())
+        .map(|(_, package)| *package)
+        .collect();
+    install(&missing)
 }
 
 fn missing(needed: &[(&'static str, &'static str)]) -> Vec<&'static str> {

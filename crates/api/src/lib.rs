@@ -7,6 +7,8 @@ mod authorise;
 mod browser_logins;
 mod builds;
 mod context;
+#[doc(hidden)]
+pub mod fuzz;
 mod grant;
 mod password;
 mod platform;

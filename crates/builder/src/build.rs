@@ -3,19 +3,19 @@
 //! Until the release row is written, ending anywhere leaves nothing behind; from then on the release stands by itself
 //! and is only followed.
 
-mod address;
+pub(crate) mod address;
 pub(crate) mod archive;
 pub(crate) mod base;
 pub(crate) mod beneath;
 mod buildpacks;
 pub(crate) mod cache;
-mod changes;
+pub(crate) mod changes;
 mod checkout;
 pub(crate) mod disk;
 mod env_dir;
 pub(crate) mod failure;
 mod fetch;
-mod flat_yaml;
+pub(crate) mod flat_yaml;
 pub(crate) mod inherit;
 pub(crate) mod log;
 pub(crate) mod order;
@@ -29,7 +29,7 @@ mod results;
 mod rows;
 pub(crate) mod sandbox;
 pub(crate) mod site;
-mod slugignore;
+pub(crate) mod slugignore;
 mod verify;
 
 use std::sync::Arc;

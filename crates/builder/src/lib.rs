@@ -12,6 +12,8 @@
 mod build;
 mod context;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod git;
 mod options;
 mod ports;

@@ -7,7 +7,7 @@
 mod containers;
 mod exec;
 mod failure;
-mod frames;
+pub(crate) mod frames;
 mod host;
 mod images;
 mod logs;

@@ -8,10 +8,12 @@
 //! memory for tests; `firewall.rs` keeps dynos from the host and `listen.rs` tells what one has bound.
 
 pub mod container;
-mod docker;
+pub(crate) mod docker;
 mod error;
 pub mod fake;
 pub mod firewall;
+#[doc(hidden)]
+pub mod fuzz;
 mod image;
 pub mod listen;
 

@@ -28,7 +28,7 @@ pub fn listening(pid: u32) -> io::Result<Vec<SocketAddr>> {
 }
 
 /// The listening addresses of a table in the form of /proc/net/tcp or tcp6; lines of another form are passed over.
-fn parse(table: &str) -> Vec<SocketAddr> {
+pub(crate) fn parse(table: &str) -> Vec<SocketAddr> {
     table
         .lines()
         .filter_map(|line| {

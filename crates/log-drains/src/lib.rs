@@ -9,6 +9,8 @@ mod batch;
 mod connect;
 mod drain;
 mod format;
+#[doc(hidden)]
+pub mod fuzz;
 mod post;
 mod report;
 mod run;

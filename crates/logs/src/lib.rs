@@ -5,6 +5,8 @@
 
 mod app_log;
 mod entry;
+#[doc(hidden)]
+pub mod fuzz;
 mod logs;
 mod output;
 mod spool;

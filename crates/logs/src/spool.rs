@@ -121,7 +121,7 @@ fn ends_with_newline(path: &Path) -> io::Result<bool> {
     Ok(last == *b"\n")
 }
 
-fn parse(line: &str) -> Option<Entry> {
+pub(crate) fn parse(line: &str) -> Option<Entry> {
     let mut fields = line.splitn(5, '\t');
     Some(Entry {
         seq: fields.next()?.parse().ok()?,

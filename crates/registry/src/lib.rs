@@ -6,6 +6,8 @@
 
 pub mod blob;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod image;
 mod range;
 mod reply;

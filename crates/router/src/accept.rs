@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -26,7 +26,7 @@ use crate::pace::Streams;
 use crate::proxy;
 use crate::proxy_protocol;
 use crate::recant::Record;
-use crate::relay::Answer;
+use crate::relay::{self, Answer};
 use crate::rendezvous;
 use crate::request::Peer;
 use crate::router::Router;
@@ -270,10 +270,15 @@ where
     let service = service_fn(move |request| {
         begun.notify_one();
         let asked = asking.ask();
+        let is_head = request.method() == Method::HEAD;
         let answer = proxy::serve(Arc::clone(&router), Arc::clone(&peer), request);
         async move {
-            let answer = answer.await;
+            let mut answer = answer.await;
             asked.answered();
+            // Only over HTTP/1.1 does hyper see to it.
+            if is_head && let Ok(response) = &mut answer {
+                relay::leave_out_page(response);
+            }
             answer
         }
     });

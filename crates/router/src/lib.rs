@@ -27,6 +27,8 @@ mod cores;
 mod edge;
 mod error;
 mod exchange;
+#[doc(hidden)]
+pub mod fuzz;
 mod grpc;
 mod handover;
 pub mod health;

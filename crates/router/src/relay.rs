@@ -9,6 +9,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Response;
+use http::header::{CONTENT_LENGTH, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
@@ -55,6 +57,16 @@ pub(crate) enum RelayError {
     Interrupted(#[source] hyper::Error),
     #[error("neither side sent anything for too long")]
     Idle,
+}
+
+/// Makes a page of the router's own the answer to HEAD: its length stays, and its text is not sent.
+pub(crate) fn leave_out_page(response: &mut Response<Answer>) {
+    if let Answer::Page(page) = response.body_mut()
+        && let Some(page) = page.take()
+    {
+        let length = HeaderValue::from(page.len());
+        response.headers_mut().insert(CONTENT_LENGTH, length);
+    }
 }
 
 impl Relay {

@@ -125,7 +125,7 @@ async fn send(
 }
 
 /// How many bytes hold no begun, unfinished status line at their end.
-fn whole(bytes: &[u8]) -> usize {
+pub(crate) fn whole(bytes: &[u8]) -> usize {
     let from = bytes.len().saturating_sub(STATUS_LINE);
     let tail = &bytes[from..];
     let begun = (0..tail.len()).rev().find(|at| {

@@ -142,6 +142,11 @@ pub(crate) fn check(parts: &Parts, request_line: usize) -> Result<(), Refusal> {
             None => Refusal::METHOD,
         });
     }
+    // An authority without a path is what CONNECT alone asks for (RFC 9112, 3.2.3): who takes it from another method reads
+    // it in a way of their own.
+    if parts.uri.authority().is_some() && parts.uri.scheme().is_none() {
+        return Err(Refusal::BAD_HOST);
+    }
     let target = parts
         .uri
         .path_and_query()

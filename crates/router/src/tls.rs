@@ -8,10 +8,10 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use ropewalk_api_types::router;
-use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{CipherSuite, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::AsyncWriteExt;
@@ -176,11 +176,12 @@ impl Acceptor {
 
 pub(crate) fn acceptor(certificates: Arc<Certificates>) -> Result<Acceptor, RouterError> {
     let resolver = Arc::clone(&certificates);
-    let mut config = ServerConfig::builder_with_provider(provider())
+    let mut config = ServerConfig::builder_with_provider(Arc::new(in_order(provider())))
         .with_safe_default_protocol_versions()
         .map_err(|source| RouterError::Tls { source })?
         .with_no_client_auth()
         .with_cert_resolver(resolver);
+    config.ignore_client_order = true;
     config.alpn_protocols = vec![
         b"h2".to_vec(),
         b"http/1.1".to_vec(),
@@ -190,6 +191,21 @@ pub(crate) fn acceptor(certificates: Arc<Certificates>) -> Result<Acceptor, Rout
         certificates,
         config: Arc::new(config),
     })
+}
+
+/// With the ciphers in the order in which they are chosen, whatever a client would rather have: 128 bits first, as
+/// strong as anybody needs and the least work.
+fn in_order(provider: Arc<CryptoProvider>) -> CryptoProvider {
+    let mut provider = Arc::unwrap_or_clone(provider);
+    provider.cipher_suites.sort_by_key(|suite| {
+        !matches!(
+            suite.suite(),
+            CipherSuite::TLS13_AES_128_GCM_SHA256
+                | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+                | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+        )
+    });
+    provider
 }
 
 fn changed_at(files: &TlsFiles) -> [Option<SystemTime>; 2] {

@@ -15,7 +15,7 @@ use ropewalk_api_types::router::{
 };
 use ropewalk_router::{AUTHORITY_CERTIFICATE, Config, Limits, Listeners, RouterError, Source};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::{DigitallySignedStruct, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -32,21 +32,67 @@ async fn handshake(
     name: &str,
     sni: bool,
 ) -> std::io::Result<TlsStream<TcpStream>> {
-    let mut roots = rustls::RootCertStore::empty();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(trusting(file))
+        .with_no_client_auth();
+    config.enable_sni = sni;
+    connect(rig, config, name).await
+}
+
+fn trusting(file: &Path) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
     for root in CertificateDer::pem_file_iter(file).unwrap() {
         roots.add(root.unwrap()).unwrap();
     }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.enable_sni = sni;
+    roots
+}
+
+async fn connect(
+    rig: &Rig,
+    config: ClientConfig,
+    name: &str,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(rig.addr).await.unwrap();
     tokio_rustls::TlsConnector::from(Arc::new(config))
         .connect(ServerName::try_from(name.to_owned()).unwrap(), stream)
         .await
+}
+
+#[tokio::test]
+async fn the_router_chooses_the_cipher_and_not_the_client() {
+    let server = Server::new();
+    let rig = Rig::local(&server, Limits::default());
+    let _link = server.rise().await;
+    let authority = server.dir.path().join("tls").join(AUTHORITY_CERTIFICATE);
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let mut seen = Vec::new();
+        for backwards in [false, true] {
+            let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+            if backwards {
+                provider.cipher_suites.reverse();
+            }
+            let config = ClientConfig::builder_with_provider(Arc::new(provider))
+                .with_protocol_versions(&[version])
+                .unwrap()
+                .with_root_certificates(trusting(&authority))
+                .with_no_client_auth();
+            let stream = connect(&rig, config, "shop.localhost").await.unwrap();
+            seen.push(
+                stream
+                    .get_ref()
+                    .1
+                    .negotiated_cipher_suite()
+                    .unwrap()
+                    .suite(),
+            );
+        }
+        assert_eq!(seen[0], seen[1]);
+        // As strong as anybody needs, and the cheapest where processors know AES.
+        assert!(format!("{:?}", seen[0]).contains("AES_128_GCM"), "{seen:?}");
+    }
 }
 
 #[tokio::test]

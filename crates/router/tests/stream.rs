@@ -504,6 +504,34 @@ async fn a_server_that_stays_away_is_told_as_such() {
 }
 
 #[tokio::test]
+async fn a_page_for_head_over_http2_is_its_head_alone() {
+    let rig = Rig::fixed(table(1, app(&[dead().await])), Limits::default()).await;
+    for host in ["app.test", "other.test", "bad@host"] {
+        let stream = TcpStream::connect(rig.addr).await.unwrap();
+        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        let request = http::Request::builder()
+            .method("HEAD")
+            .uri(format!("http://{host}/"))
+            .body(Empty::<Bytes>::new())
+            .unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        assert!(response.status().as_u16() >= 400);
+        let length: usize = response.headers()["content-length"]
+            .to_str()
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert!(length > 0);
+        // A body here would be an error of the protocol.
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(body.is_empty());
+    }
+}
+
+#[tokio::test]
 async fn http2_without_tls() {
     let dyno = Dyno::hello("over h2").await;
     let rig = Rig::fixed(table(1, app(&[dyno.addr])), Limits::default()).await;

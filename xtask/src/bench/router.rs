@@ -4,7 +4,6 @@
 //! machine does besides falls on all of them alike. Knows no proxy's configuration and no client's output.
 
 mod client;
-mod group;
 mod memory;
 mod proxy;
 mod report;
@@ -72,14 +71,7 @@ impl Router {
     pub(super) fn run(&self) -> Result<()> {
         packages::ensure_for_router_bench()?;
         let place = Place::find()?;
-        let binary = match std::env::var_os("ROPEWALK_TEST_BINARY") {
-            Some(binary) => PathBuf::from(binary),
-            None => {
-                build(&place)?;
-                place.target.join("dist/ropewalk")
-            }
-        };
-        let binary = there(&binary)?;
+        let binary = binary(&place)?;
         let before = self.before.as_deref().map(there).transpose()?;
         allow_files()?;
         let folder = tempfile::Builder::new()
@@ -189,6 +181,17 @@ impl Router {
     }
 }
 
+/// The one that is named, or one that is built now.
+pub(super) fn binary(place: &Place) -> Result<PathBuf> {
+    match std::env::var_os("ROPEWALK_TEST_BINARY") {
+        Some(binary) => there(Path::new(&binary)),
+        None => {
+            build(place)?;
+            there(&place.target.join("dist/ropewalk"))
+        }
+    }
+}
+
 /// The build that is handed out: its figures are what counts.
 fn build(place: &Place) -> Result<()> {
     eprintln!("-----> Building Ropewalk (dist)");
@@ -229,7 +232,7 @@ fn allow_files() -> Result<()> {
 }
 
 /// What the figures were measured on.
-fn machine() -> String {
+pub(super) fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     format!("{cores} cores, Linux {}", kernel.trim())

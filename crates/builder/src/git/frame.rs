@@ -26,6 +26,17 @@ pub(crate) struct Request {
     pub(crate) quarantine: Option<PathBuf>,
 }
 
+impl Request {
+    /// Reads one line; object ids are looked at again, for git is given them as arguments.
+    pub(crate) fn parse(line: &[u8]) -> io::Result<Self> {
+        let request: Self = serde_json::from_slice(line)?;
+        match request.updates.iter().all(RefUpdate::is_sound) {
+            true => Ok(request),
+            false => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+}
+
 /// What the server answers.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Frame {
@@ -82,6 +93,20 @@ async fn write(to: &mut (impl AsyncWrite + Unpin), kind: u8, bytes: &[u8]) -> io
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_names_objects_by_their_ids_alone() {
+        let request = |new: &str| {
+            let old = "0".repeat(40);
+            let update = serde_json::json!({"old": old, "new": new, "name": "refs/heads/main"});
+            let line = serde_json::json!({"push": "x", "updates": [update], "quarantine": null});
+            Request::parse(line.to_string().as_bytes())
+        };
+        assert!(request(&"a".repeat(40)).is_ok());
+        for odd in ["", "--output=/x", "HEAD", &"A".repeat(40)] {
+            assert!(request(odd).is_err(), "{odd:?}");
+        }
+    }
 
     #[tokio::test]
     async fn frames_read_back_and_broken_ones_are_refused() {

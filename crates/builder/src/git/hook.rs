@@ -181,7 +181,7 @@ async fn read_request(reader: &mut BufReader<OwnedReadHalf>) -> std::io::Result<
         .take(MAX_REQUEST)
         .read_until(b'\n', &mut line)
         .await?;
-    Ok(serde_json::from_slice(&line)?)
+    Request::parse(&line)
 }
 
 /// The hook says nothing more: whatever comes is its end.

@@ -38,7 +38,12 @@ impl RefUpdate {
             new: new.to_owned(),
             name: name.to_owned(),
         };
-        (is_object_id(old) && is_object_id(new)).then_some(update)
+        update.is_sound().then_some(update)
+    }
+
+    /// Whether both ids are some.
+    pub(crate) fn is_sound(&self) -> bool {
+        is_object_id(&self.old) && is_object_id(&self.new)
     }
 
     fn deletes(&self) -> bool {

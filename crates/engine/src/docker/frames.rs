@@ -21,7 +21,7 @@ const MAX_LINE: usize = 64 * 1024;
 
 /// How the bytes of one answer are to be cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(crate) enum Form {
     Framed,
     /// A terminal, live: every chunk as it comes.
     Raw,
@@ -30,32 +30,32 @@ pub(super) enum Form {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Piece {
+pub(crate) enum Piece {
     Output(OutputStream, Bytes),
     /// The engine's own complaint in the middle of a stream.
     Complaint(String),
 }
 
 #[derive(Debug)]
-pub(super) struct Splitter {
+pub(crate) struct Splitter {
     form: Form,
     buffer: BytesMut,
 }
 
 impl Splitter {
-    pub(super) fn new(form: Form) -> Self {
+    pub(crate) fn new(form: Form) -> Self {
         Self {
             form,
             buffer: BytesMut::new(),
         }
     }
 
-    pub(super) fn push(&mut self, bytes: &[u8]) {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
     /// The next whole piece, or `None` until more is pushed.
-    pub(super) fn next(&mut self) -> Option<Piece> {
+    pub(crate) fn next(&mut self) -> Option<Piece> {
         match self.form {
             Form::Framed => self.next_frame(),
             Form::Raw => self.rest(),
@@ -71,7 +71,7 @@ impl Splitter {
     }
 
     /// What is left when the stream has ended; half a frame is nothing.
-    pub(super) fn rest(&mut self) -> Option<Piece> {
+    pub(crate) fn rest(&mut self) -> Option<Piece> {
         let whole = self.form != Form::Framed && !self.buffer.is_empty();
         whole.then(|| stdout(self.buffer.split()))
     }
@@ -98,7 +98,7 @@ impl Splitter {
 }
 
 /// A logged message without its time. A message that has none (a piece of an over-long terminal line) stays whole.
-pub(super) fn split_time(mut message: Bytes) -> (Option<Timestamp>, Bytes) {
+pub(crate) fn split_time(mut message: Bytes) -> (Option<Timestamp>, Bytes) {
     let head = &message[..message.len().min(MAX_TIME)];
     let Some(space) = head.iter().position(|byte| *byte == b' ') else {
         return (None, message);

@@ -7,6 +7,7 @@
 mod answers;
 mod http1;
 mod http2;
+mod messages;
 #[path = "../rig/mod.rs"]
 mod rig;
 mod strict;
@@ -14,20 +15,10 @@ mod strict;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use messages::Fate;
 use rig::{Rig, app, status, table};
 use ropewalk_router::Limits;
 use strict::{Strict, strict};
-
-/// What becomes of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// Answered by the router, its connection closed, no dyno hears of it.
-    Refused,
-    /// One request reaches the dyno, with this body.
-    Passed(&'static str),
-    /// Either will do: what counts is that the dyno does not see two.
-    Either,
-}
 
 /// A router, and what its strict dyno noted.
 pub(crate) async fn strict_rig() -> (Rig, Arc<Mutex<Strict>>) {

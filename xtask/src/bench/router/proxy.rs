@@ -15,8 +15,8 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, socket_with};
 
+use super::super::group::Group;
 use super::super::run::run;
-use super::group::Group;
 
 /// Bytes of the usual answer.
 pub(super) const BODY: usize = 1024;

@@ -7,14 +7,14 @@ const MAX_COMMAND: usize = 512;
 
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Asked {
-    pub(super) service: Service,
+pub(crate) struct Asked {
+    pub(crate) service: Service,
     /// `demo.git`
-    pub(super) repo: String,
+    pub(crate) repo: String,
 }
 
 /// `git-receive-pack '/demo.git'`, `git upload-pack demo.git`; `None` for everything else.
-pub(super) fn parse(command: &[u8]) -> Option<Asked> {
+pub(crate) fn parse(command: &[u8]) -> Option<Asked> {
     if command.len() > MAX_COMMAND {
         return None;
     }

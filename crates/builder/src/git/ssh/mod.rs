@@ -8,7 +8,7 @@
 //! stands in an argument of a process.
 
 mod auth;
-mod exec;
+pub(crate) mod exec;
 mod host_key;
 mod listen;
 mod serve;

@@ -1,6 +1,6 @@
 //! A program with its processes: started in a group of its own, and what the kernel says about the group.
 //!
-//! Ends nothing: that is [`super::super::clean_up`]'s, which finds them by their working directory.
+//! Ends nothing: that is [`super::clean_up`]'s, which finds them by their working directory.
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpStream};
@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::super::clean_up::PROCESSES;
+use super::clean_up::PROCESSES;
 use crate::process::wait_for;
 
 const READY: Duration = Duration::from_secs(15);
 /// Bytes of a program's output that are shown when it fails.
 const SHOWN: usize = 4_000;
 
-pub(in super::super) struct Group {
+pub(super) struct Group {
     id: u32,
     name: String,
     log: PathBuf,

@@ -1,0 +1,489 @@
+//! `cargo xtask bench steady`: everything that changes under a router while it serves, one after the other, and whether a
+//! single request fails of it.
+//!
+//! The server is played by this process: it speaks the link's words over the router's socket, and when it is away its
+//! sockets are closed as the kernel closes those of a killed one.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::OwnedWriteHalf;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::client::danger::{
+    HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
+};
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio_rustls::rustls::{self, ClientConfig, DigitallySignedStruct, SignatureScheme};
+
+use super::clean_up::{PROCESSES, Watch};
+use super::evenness::free;
+use super::group::Group;
+use super::load::{self, Outcome, Way};
+use super::{dyno, router};
+use crate::conformance::certificate;
+use crate::place::Place;
+
+const DYNOS: u16 = 4;
+const UPGRADES: u32 = 20;
+/// Tables a second.
+const TABLES: u32 = 1_000;
+/// Between two certificates.
+const SWAP: Duration = Duration::from_secs(1);
+/// For a router to take over.
+const TAKES_OVER: Duration = Duration::from_secs(25);
+/// How long tables and certificates are sent by themselves.
+const UPDATES: Duration = Duration::from_secs(20);
+/// For everything to begin.
+const LIMIT: Duration = Duration::from_secs(20);
+
+#[derive(Args)]
+pub(super) struct Steady {
+    /// For which the server is away
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
+    seconds: u32,
+    /// Requests a second
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(100..=10_000))]
+    rate: u32,
+}
+
+impl Steady {
+    pub(super) fn run(&self) -> Result<()> {
+        let binary = router::binary(&Place::find()?)?;
+        let folder = tempfile::Builder::new()
+            .prefix("ropewalk-bench-steady-")
+            .tempdir()?
+            .keep()
+            .canonicalize()?;
+        let watch = Watch::over_processes(&folder)?;
+        let outcome = self.measure(&folder, &binary);
+        outcome.and(watch.end())
+    }
+
+    fn measure(&self, folder: &Path, binary: &Path) -> Result<()> {
+        std::fs::create_dir(folder.join(PROCESSES))?;
+        let dynos = (0..DYNOS).map(|_| free()).collect::<Result<Vec<_>>>()?;
+        let _dynos = dyno::start(folder, &dynos)?;
+        let words = Words::new(folder, &dynos)?;
+        let data = folder.join("data");
+        std::fs::create_dir_all(data.join("run"))?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        println!("{}; {} requests/s", router::machine(), self.rate);
+        runtime.block_on(async {
+            let server = Server::rise(&data, words.clone())?;
+            let site = Site::start(folder, binary, &data)?;
+            site.serves(self.rate).await?;
+            let failed = self.phases(&site, server, &data, words).await?;
+            let met = if failed == 0 { "met" } else { "missed" };
+            println!("no request fails      {failed} (goal 0): {met}");
+            Ok(())
+        })
+    }
+
+    /// How many requests failed in all.
+    async fn phases(
+        &self,
+        site: &Site,
+        server: Server,
+        data: &Path,
+        words: Words,
+    ) -> Result<usize> {
+        let mut failed = 0;
+        let sent = || (server.tables.load(Relaxed), server.swaps.load(Relaxed));
+        let before = sent();
+        failed += site
+            .under("tables and certificates", self.rate, async {
+                sleep(UPDATES).await;
+                Ok(())
+            })
+            .await?;
+        let (tables, swaps) = (sent().0 - before.0, sent().1 - before.1);
+        println!(
+            "                      {tables} tables in {} s, {swaps} certificates; clients saw {} different ones",
+            UPDATES.as_secs(),
+            site.certificates.seen()
+        );
+        failed += site
+            .under("20 upgrades", self.rate, async {
+                for _ in 0..UPGRADES {
+                    upgrade(data).await?;
+                }
+                Ok(())
+            })
+            .await?;
+        drop(server);
+        failed += site
+            .under("the server away", self.rate, async {
+                sleep(Duration::from_secs(self.seconds.into())).await;
+                Ok(())
+            })
+            .await?;
+        let server = Server::rise(data, words)?;
+        failed += site
+            .under("the server back", self.rate, async {
+                let back = async {
+                    while server.tables.load(Relaxed) < u64::from(TABLES) {
+                        sleep(Duration::from_millis(50)).await;
+                    }
+                };
+                timeout(LIMIT, back)
+                    .await
+                    .context("the router did not come back")
+            })
+            .await?;
+        Ok(failed)
+    }
+}
+
+/// The router, and who asks it.
+struct Site {
+    plain: SocketAddr,
+    tls: SocketAddr,
+    certificates: Arc<Certificates>,
+    _router: Group,
+}
+
+impl Site {
+    fn start(folder: &Path, binary: &Path, data: &Path) -> Result<Site> {
+        let (plain, tls) = (free()?, free()?);
+        let mut command = Command::new(binary);
+        command
+            .args(["router", "--listen", &plain.to_string()])
+            .args(["--tls-listen", &tls.to_string(), "--data"])
+            .arg(data);
+        let router = Group::start(&mut command, folder, "router", &[plain, tls])?;
+        Ok(Site {
+            plain,
+            tls,
+            certificates: Arc::default(),
+            _router: router,
+        })
+    }
+
+    /// Waits until the router has its first table and certificate.
+    async fn serves(&self, rate: u32) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            let outcome = self.ask(rate, sleep(Duration::from_millis(300))).await?;
+            if outcome.failures == 0 {
+                return Ok(());
+            }
+            if began.elapsed() > LIMIT {
+                bail!("the router does not serve: {:?}", outcome.told);
+            }
+        }
+    }
+
+    /// Requests while something happens; how many of them failed.
+    async fn under(
+        &self,
+        what: &str,
+        rate: u32,
+        happens: impl Future<Output = Result<()>>,
+    ) -> Result<usize> {
+        let began = Instant::now();
+        let mut result = Ok(());
+        let happens = async {
+            result = happens.await;
+        };
+        let mut outcome = self.ask(rate, happens).await?;
+        let [p50, p99, most] = [500, 990, 1000].map(|part| outcome.quantile(part));
+        println!(
+            "{what:<24} {:.0} s, {} good, {} failed; p50 {p50:.1} ms, p99 {p99:.1} ms, longest {most:.1} ms",
+            began.elapsed().as_secs_f64(),
+            outcome.good(),
+            outcome.failures
+        );
+        for failure in &outcome.told {
+            println!("                         failed: {failure}");
+        }
+        result.map(|()| outcome.failures)
+    }
+
+    /// Requests of all kinds until `done`.
+    async fn ask(&self, rate: u32, done: impl Future<Output = ()>) -> Result<Outcome> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut clients = JoinSet::new();
+        let begin = Instant::now();
+        let tls = Way::Tls(TlsConnector::from(Arc::new(trusting(&self.certificates)?)));
+        // Of a hundred clients; a TLS handshake costs as much as many requests.
+        let kinds = (0..100).map(|number| match number {
+            0..55 => (Way::Kept, get("/bytes/1024")),
+            55..75 => (Way::Kept, post(16 * 1024)),
+            75..85 => (Way::Kept, get("/bytes/65536")),
+            85..95 => (Way::Fresh, get("/bytes/1024")),
+            95..97 => (Way::Kept, get("/wait/200")),
+            _ => (tls.clone(), get("/bytes/1024")),
+        });
+        let period = Duration::from_secs(1) * 100 / rate;
+        for (number, (way, request)) in kinds.enumerate() {
+            let router = match way {
+                Way::Tls(_) => self.tls,
+                Way::Kept | Way::Fresh => self.plain,
+            };
+            let begin = begin + period / 100 * u32::try_from(number)?;
+            let stop = Arc::clone(&stop);
+            // Whoever waits longer than its turn comes too late for the next through no fault of the router's.
+            let period = period.max(match number {
+                95..97 => Duration::from_millis(400),
+                _ => Duration::ZERO,
+            });
+            clients.spawn(async move {
+                load::keep_asking((router, number), way, &request, (begin, period), stop).await
+            });
+        }
+        done.await;
+        stop.store(true, Relaxed);
+        let mut all = Outcome::default();
+        while let Some(one) = clients.join_next().await {
+            all.add(one.context("a client panicked")?);
+        }
+        Ok(all)
+    }
+}
+
+fn get(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: app.test\r\n\r\n").into_bytes()
+}
+
+fn post(length: usize) -> Vec<u8> {
+    let head = format!("POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: {length}\r\n\r\n");
+    [head.into_bytes(), vec![b'y'; length]].concat()
+}
+
+/// Has the router give way to another, as `ropewalk router:upgrade` does.
+async fn upgrade(data: &Path) -> Result<()> {
+    let file = data.join("run/router.pid");
+    let pid = || -> Option<i32> { std::fs::read_to_string(&file).ok()?.trim().parse().ok() };
+    let old = pid().context("no router has noted its pid")?;
+    let process = Pid::from_raw(old).context("no pid")?;
+    kill_process(process, Signal::HUP)?;
+    let other = async {
+        while pid().is_none_or(|now| now == old) {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(TAKES_OVER, other)
+        .await
+        .context("no other router took over")
+}
+
+// ===== the server =====
+
+/// What the server has to say.
+#[derive(Clone)]
+struct Words {
+    dynos: Vec<SocketAddr>,
+    /// Chain and key, PEM.
+    certificates: Vec<(String, String)>,
+}
+
+impl Words {
+    fn new(folder: &Path, dynos: &[SocketAddr]) -> Result<Words> {
+        let one = |name: &str| -> Result<(String, String)> {
+            let folder: PathBuf = folder.join(name);
+            std::fs::create_dir(&folder)?;
+            let (chain, key) = certificate(&folder)?;
+            Ok((
+                std::fs::read_to_string(chain)?,
+                std::fs::read_to_string(key)?,
+            ))
+        };
+        Ok(Words {
+            dynos: dynos.to_vec(),
+            certificates: vec![one("first")?, one("second")?],
+        })
+    }
+
+    /// A table that is never the one before: dynos change places, and a host comes and goes.
+    fn table(&self, generation: u64) -> Value {
+        let turn = usize::try_from(generation).unwrap_or_default() % self.dynos.len();
+        let (behind, first) = self.dynos.split_at(turn);
+        let upstreams: Vec<Value> = first
+            .iter()
+            .chain(behind)
+            .enumerate()
+            .map(|(number, address)| {
+                json!({
+                    "id": format!("dyno-{}", address.port()),
+                    "dyno": format!("web.{}", number + 1),
+                    "addr": address.to_string(),
+                })
+            })
+            .collect();
+        let app = json!({"to": "app", "app": "app"});
+        let mut hosts = json!({"app.test": app});
+        if generation.is_multiple_of(2) {
+            hosts["other.test"] = app;
+        }
+        json!({
+            "type": "table",
+            "generation": generation,
+            "hosts": hosts,
+            "apps": {"app": {"name": "app", "when_empty": "no_web_dynos", "upstreams": upstreams}},
+        })
+    }
+
+    fn certificates(&self, generation: u64) -> Value {
+        let turn = usize::try_from(generation).unwrap_or_default() % self.certificates.len();
+        let endpoints: Vec<Value> = self
+            .certificates
+            .get(turn)
+            .map(|(chain, key)| json!({"hosts": ["app.test"], "chain": chain, "key": key}))
+            .into_iter()
+            .collect();
+        json!({"type": "certificates", "generation": generation, "endpoints": endpoints})
+    }
+}
+
+/// The server's end of the link, for every router that comes; dropped, it is away.
+struct Server {
+    tables: Arc<AtomicU64>,
+    swaps: Arc<AtomicU64>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    fn rise(data: &Path, words: Words) -> Result<Server> {
+        let socket = data.join("run/router.sock");
+        let _ = std::fs::remove_file(&socket);
+        let listener = UnixListener::bind(&socket)?;
+        let (tables, swaps) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
+        let counts = (Arc::clone(&tables), Arc::clone(&swaps));
+        let task = tokio::spawn(async move {
+            // They end with the server.
+            let mut links = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                links.spawn(link(stream, words.clone(), counts.clone()));
+            }
+        });
+        Ok(Server {
+            tables,
+            swaps,
+            task,
+        })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// One router: tables and certificates go out, whatever it says is taken.
+async fn link(stream: UnixStream, words: Words, counts: (Arc<AtomicU64>, Arc<AtomicU64>)) {
+    let (mut reader, writer) = stream.into_split();
+    let hear = async move {
+        let mut bytes = vec![0; 64 * 1024];
+        while reader.read(&mut bytes).await.is_ok_and(|count| count > 0) {}
+    };
+    tokio::select! {
+        () = hear => {}
+        _ = say(writer, &words, counts) => {}
+    }
+}
+
+/// Ends when the router is gone.
+async fn say(
+    mut writer: OwnedWriteHalf,
+    words: &Words,
+    (tables, swaps): (Arc<AtomicU64>, Arc<AtomicU64>),
+) -> std::io::Result<()> {
+    let mut ticks = interval(Duration::from_secs(1) / TABLES);
+    // What cannot be said in time is said later: as many are sent as there is room for.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let (mut generation, mut swap) = (0, 0);
+    let mut swapped: Option<Instant> = None;
+    loop {
+        ticks.tick().await;
+        if swapped.is_none_or(|at| at.elapsed() >= SWAP) {
+            swap += 1;
+            send(&mut writer, &words.certificates(swap)).await?;
+            swaps.fetch_add(1, Relaxed);
+            swapped = Some(Instant::now());
+        }
+        generation += 1;
+        send(&mut writer, &words.table(generation)).await?;
+        tables.fetch_add(1, Relaxed);
+    }
+}
+
+async fn send(writer: &mut OwnedWriteHalf, message: &Value) -> std::io::Result<()> {
+    let mut line = message.to_string();
+    line.push('\n');
+    writer.write_all(line.as_bytes()).await
+}
+
+// ===== certificates =====
+
+/// Which certificates clients were shown; any will do.
+#[derive(Debug, Default)]
+struct Certificates(Mutex<BTreeSet<Vec<u8>>>);
+
+impl Certificates {
+    fn seen(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+impl ServerCertVerifier for Certificates {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.insert(leaf.to_vec());
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ECDSA_NISTP256_SHA256]
+    }
+}
+
+fn trusting(certificates: &Arc<Certificates>) -> Result<ClientConfig> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = Arc::clone(certificates);
+    Ok(ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth())
+}
