@@ -89,16 +89,23 @@ pub fn cookies(bytes: &[u8]) {
 
 /// A line of the server's: a table is applied whatever it names, and its hosts lead somewhere or nowhere.
 pub fn link_line(bytes: &[u8]) {
+    let tables = Tables::new();
     match serde_json::from_slice(bytes) {
         Ok(ToRouter::Table(table)) => {
-            let tables = Tables::new();
             tables.apply(&table);
-            let now = tables.load_full();
             for host in table.hosts.keys() {
-                let _ = now.route(host);
+                let _ = tables.look(host);
             }
             // Once more, over itself.
             tables.apply(&table);
+        }
+        Ok(ToRouter::Changes(changes)) => {
+            // To the table that there is, or to none.
+            let changed = tables.change(&changes);
+            assert_eq!(changed, changes.since == 0);
+            for host in changes.hosts.keys() {
+                let _ = tables.look(host);
+            }
         }
         Ok(ToRouter::Certificates(_) | ToRouter::Ping) | Err(_) => {}
     }
