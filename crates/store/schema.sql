@@ -29,7 +29,7 @@ CREATE TABLE apps (
     created_at        TEXT NOT NULL,
     updated_at        TEXT NOT NULL,
     released_at       TEXT
-, session_affinity INTEGER NOT NULL DEFAULT 0 CHECK (session_affinity IN (0, 1)), acm INTEGER NOT NULL DEFAULT 0 CHECK (acm IN (0, 1)), acm_asked_at TEXT) STRICT;
+, session_affinity INTEGER NOT NULL DEFAULT 0 CHECK (session_affinity IN (0, 1)), acm INTEGER NOT NULL DEFAULT 0 CHECK (acm IN (0, 1)), acm_asked_at TEXT, ephemeral INTEGER NOT NULL DEFAULT 0 CHECK (ephemeral IN (0, 1))) STRICT;
 
 CREATE TABLE buildpacks (
     app_id  TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
@@ -169,6 +169,46 @@ CREATE TABLE monitors (
     UNIQUE (app_id, type, name)
 ) STRICT;
 
+CREATE TABLE pipeline_config_vars (
+    pipeline_id TEXT NOT NULL REFERENCES pipelines (id) ON DELETE CASCADE,
+    stage       TEXT NOT NULL CHECK (stage IN ('test', 'review', 'development', 'staging', 'production')),
+    config      BLOB NOT NULL,
+    updated_at  TEXT NOT NULL,
+    PRIMARY KEY (pipeline_id, stage)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE pipeline_couplings (
+    id          TEXT PRIMARY KEY,
+    pipeline_id TEXT NOT NULL REFERENCES pipelines (id) ON DELETE CASCADE,
+    app_id      TEXT NOT NULL UNIQUE REFERENCES apps (id) ON DELETE CASCADE,
+    stage       TEXT NOT NULL CHECK (stage IN ('review', 'development', 'staging', 'production')),
+    created_at  TEXT NOT NULL,
+    updated_at  TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE pipeline_promotion_targets (
+    id              TEXT PRIMARY KEY,
+    promotion_id    TEXT NOT NULL REFERENCES pipeline_promotions (id) ON DELETE CASCADE,
+    app_id          TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+    release_version INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE pipeline_promotions (
+    id                TEXT PRIMARY KEY,
+    pipeline_id       TEXT NOT NULL REFERENCES pipelines (id) ON DELETE CASCADE,
+    source_app_id     TEXT NOT NULL,
+    source_release_id TEXT NOT NULL,
+    created_at        TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE pipelines (
+    id         TEXT PRIMARY KEY,
+    name       TEXT NOT NULL UNIQUE,
+    owner_id   TEXT NOT NULL REFERENCES users (id),
+    created_at TEXT NOT NULL,
+    updated_at TEXT NOT NULL
+) STRICT;
+
 CREATE TABLE platform_certificates (
     hostname          TEXT PRIMARY KEY,
     id                TEXT NOT NULL UNIQUE,
@@ -256,6 +296,39 @@ CREATE TABLE stacks (
     PRIMARY KEY (name, version)
 ) STRICT;
 
+CREATE TABLE test_cases (
+    id          TEXT PRIMARY KEY,
+    test_run_id TEXT NOT NULL REFERENCES test_runs (id) ON DELETE CASCADE,
+    number      INTEGER NOT NULL,
+    passed      INTEGER NOT NULL CHECK (passed IN (0, 1)),
+    description TEXT NOT NULL,
+    directive   TEXT NOT NULL,
+    diagnostic  TEXT NOT NULL,
+    created_at  TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE test_runs (
+    id             TEXT PRIMARY KEY,
+    pipeline_id    TEXT NOT NULL REFERENCES pipelines (id) ON DELETE CASCADE,
+    number         INTEGER NOT NULL,
+    user_id        TEXT NOT NULL REFERENCES users (id),
+    status         TEXT NOT NULL CHECK (status IN ('pending', 'creating', 'building', 'running', 'succeeded',
+                                                   'failed', 'errored', 'cancelled')),
+    commit_branch  TEXT NOT NULL,
+    commit_message TEXT NOT NULL,
+    commit_sha     TEXT NOT NULL,
+    -- As it may be shown: without a login.
+    source_url     TEXT NOT NULL,
+    -- Why it ended as it did.
+    message        TEXT,
+    node_id        TEXT NOT NULL UNIQUE,
+    dyno_id        TEXT,
+    exit_code      INTEGER,
+    created_at     TEXT NOT NULL,
+    updated_at     TEXT NOT NULL,
+    UNIQUE (pipeline_id, number)
+) STRICT;
+
 CREATE TABLE tokens (
     id          TEXT PRIMARY KEY,
     user_id     TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
@@ -291,10 +364,16 @@ CREATE INDEX expected_slugs_by_app ON expected_slugs (app_id);
 
 CREATE INDEX log_drains_by_app ON log_drains (app_id);
 
+CREATE INDEX pipeline_couplings_by_pipeline ON pipeline_couplings (pipeline_id);
+
+CREATE INDEX pipeline_promotion_targets_by_promotion ON pipeline_promotion_targets (promotion_id);
+
 CREATE INDEX slugs_by_app ON slugs (app_id);
 
 CREATE INDEX slugs_by_image ON slugs (image_digest);
 
 CREATE INDEX ssh_keys_by_user ON ssh_keys (user_id);
+
+CREATE INDEX test_cases_by_run ON test_cases (test_run_id);
 
 CREATE INDEX tokens_by_user ON tokens (user_id);

@@ -164,3 +164,34 @@ test_wrong_use() {
     out=$("$home/lib/driver") || status=$?
     expect_status 64
 }
+
+test_for_tests_a_buildpack_prepares_and_goes_with_the_app() {
+    one=$(third_party one <<'X'
+detect: echo One
+compile: echo '       compiled'
+test-compile: echo "       prepared for $CI"
+test: echo "tested $(<"$2/SECRET")"; exit 3
+release: echo '--- {}'
+X
+    )
+    two=$(third_party two <<'X'
+detect: echo Two
+compile: echo '       compiled two'
+X
+    )
+    config SECRET hush
+    CI=true build --test "$one" "$two"
+    expect_status 0
+    expect '       prepared for true'
+    expect '       compiled two'
+    equal "$(<"$root/result/tests")" 1
+    equal "$(<.heroku/tests/config-vars)" SECRET
+    code=0
+    said=$(.heroku/tests/1/bin/test "$PWD" "$root/env") || code=$?
+    equal "$said $code" 'tested hush 3'
+    test -f .heroku/tests/lib/common.sh
+    test ! -e .heroku/tests/2
+    build "$one" "$two"
+    expect '       compiled'
+    test ! -e "$root/result/tests"
+}

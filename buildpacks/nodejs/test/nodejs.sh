@@ -210,3 +210,11 @@ test_online_failing_build_script() {
     expect '       no luck'
     expect 'The script build of package.json failed.'
 }
+
+test_online_tests_have_development_dependencies() {
+    file package.json <<<'{"scripts": {"test": "node -e \"require(\\\"ms\\\"); console.log(process.env.NODE_ENV)\""}, "devDependencies": {"ms": "2.1.3"}}'
+    build --test auto
+    expect_status 0
+    said=$(on_dyno '.heroku/tests/1/bin/test "$PWD" /nonexistent')
+    grep -qx test <<<"$said"
+}

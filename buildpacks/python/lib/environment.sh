@@ -21,6 +21,11 @@ environment_key() {
         pipenv) files+=(Pipfile) ;;
         poetry | uv) files+=(pyproject.toml uv.toml poetry.toml) ;;
     esac
+    if [[ -n ${INSTALL_TEST:-} && $manager == pip && -f requirements-test.txt ]]; then
+        local more
+        mapfile -t more < <("$stack_python" -I "$here/lib/requirements.py" requirements-test.txt || echo '!')
+        files+=("${more[@]}")
+    fi
     [[ ${files[*]} != *'!'* ]] || return 1
     if [[ $manager == uv || $manager == poetry ]] && installs_itself; then
         return 1
@@ -28,7 +33,7 @@ environment_key() {
     settings=$(compgen -e | grep -E '^(PIP|UV|PIPENV|POETRY)_' | grep -vE '_CACHE_DIR$' | sort |
         while IFS= read -r file; do printf '%s=%s\n' "$file" "${!file}"; done)
     cache_key "${STACK:-}" "$(uname -m)" "$python_version" "$manager" "$python_home" \
-        "$settings" "${files[@]/#/@$build_dir/}"
+        "${INSTALL_TEST:+tests }$settings" "${files[@]/#/@$build_dir/}"
 }
 
 # Whether the project is a package that is installed beside its dependencies.

@@ -18,6 +18,12 @@ install_with_pip() {
         fail 'pip could not install requirements.txt.' \
             'Its messages are above: a version that does not exist, or one that does not' \
             "support Python $python_version, are the usual reasons."
+    if [[ -n ${INSTALL_TEST:-} && -f requirements-test.txt ]]; then
+        output_section 'Installing test dependencies from requirements-test.txt'
+        "$python_home/bin/python" -m pip install --no-compile -r requirements-test.txt 2>&1 |
+            sed -u -E '/^ *(Using cached|Downloading) .*\.metadata/d' | indent ||
+            fail 'pip could not install requirements-test.txt.' 'Its messages are above.'
+    fi
 }
 
 # tool NAME: sets $tool to a package manager kept in the cache, installing it at need.
@@ -41,7 +47,7 @@ install_with_pipenv() {
     tool pipenv
     VIRTUAL_ENV=$python_home PIPENV_VERBOSITY=-1 PIPENV_NOSPIN=1 PIPENV_YES=1 \
         PIPENV_CACHE_DIR=$cache/pipenv PATH=$python_home/bin:$PATH \
-        "$tool" install --deploy --system 2>&1 | indent ||
+        "$tool" install --deploy --system ${INSTALL_TEST:+--dev} 2>&1 | indent ||
         fail 'pipenv could not install Pipfile.lock.' \
             'If it is out of date, run pipenv lock and commit it.' \
             "If it names another Python: the stack has $python_version."
@@ -49,9 +55,11 @@ install_with_pipenv() {
 
 install_with_poetry() {
     tool poetry
+    local groups=(--only main)
+    [[ -z ${INSTALL_TEST:-} ]] || groups=()
     VIRTUAL_ENV=$python_home POETRY_VIRTUALENVS_CREATE=false POETRY_CACHE_DIR=$cache/poetry \
         POETRY_INSTALLER_RE_RESOLVE=false PATH=$python_home/bin:$PATH \
-        "$tool" sync --only main --no-root --no-interaction --no-ansi 2>&1 | indent ||
+        "$tool" sync "${groups[@]}" --no-root --no-interaction --no-ansi 2>&1 | indent ||
         fail 'poetry could not install poetry.lock.' \
             'If it is out of date, run poetry lock and commit it.' \
             "If it names another Python: the stack has $python_version."
@@ -59,12 +67,14 @@ install_with_poetry() {
 
 install_with_uv() {
     tool uv
+    local groups=(--no-default-groups)
+    [[ -z ${INSTALL_TEST:-} ]] || groups=()
     if [[ -n ${PIP_INDEX_URL:-} ]]; then
         export UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-$PIP_INDEX_URL}
     fi
     UV_PROJECT_ENVIRONMENT=$python_home VIRTUAL_ENV=$python_home UV_PYTHON_DOWNLOADS=never \
         UV_PYTHON=$python_home/bin/python UV_CACHE_DIR=$cache/uv UV_LINK_MODE=hardlink \
-        UV_NO_PROGRESS=1 "$tool" sync --locked --no-default-groups --inexact 2>&1 | indent ||
+        UV_NO_PROGRESS=1 "$tool" sync --locked "${groups[@]}" --inexact 2>&1 | indent ||
         fail 'uv could not install uv.lock.' \
             'If it is out of date, run uv lock and commit it.' \
             "If it names another Python: the stack has $python_version."

@@ -159,3 +159,13 @@ test_online_pipenv() {
     expect_status 82
     expect 'pipenv could not install Pipfile.lock.'
 }
+
+test_online_tests_have_their_requirements() {
+    file requirements.txt <<<'six'
+    file requirements-test.txt <<<'pytest'
+    file test_it.py <<<'def test_it(): import six'
+    build --test auto
+    expect_status 0
+    expect 'Installing test dependencies from requirements-test.txt'
+    on_dyno '.heroku/tests/1/bin/test "$PWD" /nonexistent' | grep -F '1 passed'
+}

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::future::BoxFuture;
-use ropewalk_model::{AppId, BuildId, SlugId, SourceId, UserId};
+use ropewalk_model::{AppId, BuildId, PipelineId, SlugId, SourceId, TestRunId, UserId};
 use thiserror::Error;
 
 /// Bytes on their way.
@@ -41,6 +41,15 @@ pub trait Builds: Send + Sync {
 
     /// Ends a build; `false` when it is not under way, or has made its release. Never waits.
     fn cancel_build(&self, app: AppId, build: BuildId) -> bool;
+
+    /// Begins a test run. Returns once its row is written.
+    fn test(&self, request: TestRequest) -> BoxFuture<'_, Result<TestRunId, ArchiveError>>;
+
+    /// Ends a test run whose row says already that it has ended. Never waits.
+    fn cancel_test(&self, run: TestRunId);
+
+    /// The pipeline's rows are gone; its cache is to follow. Never waits.
+    fn pipeline_deleted(&self, pipeline: PipelineId);
 
     /// Throws an app's build cache away.
     fn purge_build_cache(&self, app: AppId) -> BoxFuture<'_, Result<(), ArchiveError>>;
@@ -84,6 +93,31 @@ impl std::fmt::Debug for BuildRequest {
         f.debug_struct("BuildRequest")
             .field("app", &self.app)
             .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A source archive whose tests are to be run.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TestRequest {
+    pub pipeline: PipelineId,
+    pub user: UserId,
+    pub origin: Origin,
+    /// As the client named it.
+    pub url: String,
+    /// Name of the stack to build and run on.
+    pub stack: String,
+    pub commit_branch: String,
+    pub commit_message: String,
+    pub commit_sha: String,
+}
+
+impl std::fmt::Debug for TestRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Addresses carry logins and signatures.
+        f.debug_struct("TestRequest")
+            .field("pipeline", &self.pipeline)
+            .field("commit_sha", &self.commit_sha)
             .finish_non_exhaustive()
     }
 }

@@ -1,10 +1,10 @@
-//! The right that a stream lives by: a token's, on an app. It is looked at when the stream opens, whenever the
+//! The right that a stream lives by: a token's, on an app or a pipeline. It is looked at when the stream opens, whenever the
 //! ledger says that somebody lost a right, and when the token's time is up.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
-use ropewalk_model::{AppId, TokenId, UserId};
+use ropewalk_model::{AppId, PipelineId, TokenId, UserId};
 use ropewalk_store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -21,6 +21,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Grant {
     app: Uuid,
+    /// That is the id of a pipeline.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pipeline: bool,
     user: Uuid,
     token: Uuid,
     /// When it was given: Unix time in seconds.
@@ -53,9 +56,18 @@ impl Grant {
     pub(crate) fn of(actor: &Actor, app: AppId) -> Self {
         Self {
             app: app.0,
+            pipeline: false,
             user: actor.user.id.0,
             token: actor.token.id.0,
             at: Timestamp::now().as_second(),
+        }
+    }
+
+    /// The same on a pipeline.
+    pub(crate) fn of_pipeline(actor: &Actor, pipeline: PipelineId) -> Self {
+        Self {
+            pipeline: true,
+            ..Self::of(actor, AppId(pipeline.0))
         }
     }
 
@@ -98,20 +110,27 @@ impl Grant {
 
     /// How long the token may still be used, if the right is there.
     async fn look(&self, store: &Store, need: Need) -> ApiResult<Option<Duration>> {
-        let (id, user, token) = (self.app(), UserId(self.user), TokenId(self.token));
+        let (user, token) = (UserId(self.user), TokenId(self.token));
+        let (id, of_pipeline) = (self.app, self.pipeline);
         let found = store
             .read(move |view| {
                 let Some(token) = view.token(token)?.filter(|token| token.user == user) else {
                     return Ok(None);
                 };
                 let user = view.user(user)?;
-                let app = match view.app(id) {
-                    Ok(app) => app,
-                    Err(StoreError::NotFound(_)) => return Ok(None),
-                    Err(error) => return Err(error),
+                let relation = match of_pipeline {
+                    true => view
+                        .pipeline(PipelineId(id))
+                        .and_then(|pipeline| view.pipeline_relation(user.id, &pipeline)),
+                    false => view
+                        .app(AppId(id))
+                        .and_then(|app| view.relation(user.id, &app)),
                 };
-                let relation = view.relation(user.id, &app)?;
-                Ok(Some((Actor { user, token }, relation)))
+                match relation {
+                    Ok(relation) => Ok(Some((Actor { user, token }, relation))),
+                    Err(StoreError::NotFound(_)) => Ok(None),
+                    Err(error) => Err(error),
+                }
             })
             .await?;
         let now = Timestamp::now();

@@ -20,7 +20,7 @@ mod text;
 mod totp;
 mod transport;
 
-pub use builds::{Archive, ArchiveError, BuildRequest, Builds, ByteStream, Origin};
+pub use builds::{Archive, ArchiveError, BuildRequest, Builds, ByteStream, Origin, TestRequest};
 pub use context::{Context, Ssh, Urls};
 pub use platform::{
     AttachError, Attachment, DynoCounts, EngineStatus, InsideRequest, Platform, ProcessStatus,

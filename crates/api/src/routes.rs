@@ -35,6 +35,7 @@ pub fn routes(ctx: Context) -> Router {
         .merge(of_accounts())
         .merge(of_apps())
         .merge(of_deploys())
+        .merge(of_pipelines())
         .merge(of_dynos())
         .merge(of_catalogue())
         .route("/schema", get(schema::info))
@@ -196,6 +197,69 @@ fn of_deploys() -> Router<State> {
         )
         .route("/apps/{app}/slugs", post(slug::create))
         .route("/apps/{app}/slugs/{slug}", get(slug::info))
+}
+
+fn of_pipelines() -> Router<State> {
+    Router::new()
+        .route("/pipelines", get(pipeline::list).post(pipeline::create))
+        .route(
+            "/pipelines/{pipeline}",
+            get(pipeline::info)
+                .patch(pipeline::update)
+                .delete(pipeline::delete),
+        )
+        .route("/pipeline-transfers", post(pipeline::transfer))
+        .route(
+            "/pipelines/{pipeline}/pipeline-stack",
+            get(pipeline::pipeline_stack),
+        )
+        .route(
+            "/pipelines/{pipeline}/stage/{stage}/config-vars",
+            get(pipeline::config).patch(pipeline::update_config),
+        )
+        .route(
+            "/pipelines/{pipeline}/pipeline-couplings",
+            get(pipeline_coupling::list_of_pipeline),
+        )
+        .route(
+            "/pipeline-couplings",
+            get(pipeline_coupling::list).post(pipeline_coupling::create),
+        )
+        .route(
+            "/users/{user}/pipeline-couplings",
+            get(pipeline_coupling::list_own),
+        )
+        .route(
+            "/apps/{app}/pipeline-couplings",
+            get(pipeline_coupling::of_app),
+        )
+        .route(
+            "/pipeline-couplings/{coupling}",
+            get(pipeline_coupling::info)
+                .patch(pipeline_coupling::update)
+                .delete(pipeline_coupling::delete),
+        )
+        .route("/pipeline-promotions", post(pipeline_promotion::create))
+        .route(
+            "/pipeline-promotions/{promotion}",
+            get(pipeline_promotion::info),
+        )
+        .route(
+            "/pipeline-promotions/{promotion}/promotion-targets",
+            get(pipeline_promotion::targets),
+        )
+        .route("/pipelines/{pipeline}/test-runs", get(test_run::list))
+        .route(
+            "/pipelines/{pipeline}/test-runs/{number}",
+            get(test_run::info_by_number),
+        )
+        .route("/test-runs", post(test_run::create))
+        .route(
+            "/test-runs/{run}",
+            get(test_run::info).patch(test_run::update),
+        )
+        .route("/test-runs/{run}/test-nodes", get(test_run::nodes))
+        .route("/test-runs/{run}/test-cases", get(test_run::cases))
 }
 
 fn of_dynos() -> Router<State> {

@@ -4,6 +4,7 @@
 //! and is only followed.
 
 pub(crate) mod address;
+mod app_json;
 pub(crate) mod archive;
 pub(crate) mod base;
 pub(crate) mod beneath;
@@ -30,6 +31,8 @@ mod rows;
 pub(crate) mod sandbox;
 pub(crate) mod site;
 pub(crate) mod slugignore;
+mod tap;
+pub(crate) mod test_run;
 mod verify;
 
 use std::sync::Arc;
@@ -47,7 +50,7 @@ use self::cache::Lent;
 use self::checkout::Objects;
 use self::failure::Failure;
 use self::log::BuildLog;
-use self::order::{ArchiveOrder, Order, Source};
+use self::order::{ArchiveOrder, Order, Purpose, Source};
 use self::phases::Phases;
 use self::process_types::ProcessTypes;
 use self::queue::{Claim, Place};
@@ -78,7 +81,7 @@ impl Builder {
         rows::create(context, &order, &order.app.stack, id).await?;
         site.recorded = true;
         let mut log = BuildLog::unheard();
-        log.keep(context.outputs.open(order.app.id, id));
+        log.keep(context.outputs.open(id.0));
         let cancel = context.shutdown.child_token();
         let work = carry_out(Arc::clone(context), order, claim, site, log, cancel);
         context.tasks.spawn(work);
@@ -178,10 +181,12 @@ async fn straight_line(
     make_room(context).await?;
     let recipe = Recipe::look_up(context, order).await?;
     begin(context, order, &recipe, log, site).await?;
-    put_source_and_cache(context, order, &recipe, log, site).await?;
+    put_source_and_cache(context, order, log, site).await?;
+    write_env(&recipe, site).await?;
     phases.end("checkout");
     let results = run_buildpacks(context, order, &recipe, log, site, phases).await?;
     let types = discover(site, &results, log).await?;
+    let packing = context.packing.read().await;
     let image = pack::pack(context, site, log).await?;
     phases.end("pack");
     launch(&types, log).await;
@@ -191,6 +196,7 @@ async fn straight_line(
         image,
     };
     let version = rows::release(context, order, &recipe, site.id, built).await?;
+    drop(packing);
     log.detail(&format!("Released v{version}")).await;
     // What follows is the scheduler's work: the next build may begin.
     drop(place);
@@ -243,7 +249,7 @@ async fn begin(
         site.recorded = true;
         let started = format!("Build started by user {}", order.user.email);
         context.outputs.say(order.app.id, &started);
-        log.keep(context.outputs.open(recipe.app.id, site.id));
+        log.keep(context.outputs.open(site.id.0));
     }
     log.redaction = redact::Redaction::of(&recipe.config);
     if recipe.built_before {
@@ -261,6 +267,11 @@ async fn begin(
         Source::Push { .. } => Ground::View,
         Source::Archive(_) => Ground::Files,
     })?;
+    Ok(())
+}
+
+/// ENV_DIR, which the sandbox mounts.
+async fn write_env(recipe: &Recipe, site: &Site) -> Result<(), Failure> {
     let (env, config) = (site.env(), recipe.config.clone());
     tokio::task::spawn_blocking(move || env_dir::write(&env, &config)).await??;
     Ok(())
@@ -270,17 +281,16 @@ async fn begin(
 async fn put_source_and_cache(
     context: &Context,
     order: &Order,
-    recipe: &Recipe,
     log: &mut BuildLog,
     site: &mut Site,
 ) -> Result<(), Failure> {
-    let app = recipe.app.id;
+    let app = order.app.id;
     let limits = &context.options.limits;
     let most = cache::Most {
         files: limits.cache_files,
         bytes: limits.cache_bytes,
     };
-    let (kept, lent) = (cache::path(context, app), site.ground.join("cache"));
+    let (kept, lent) = (cache::path(context, order.cache), site.ground.join("cache"));
     let lend = async {
         let lend = tokio::task::spawn_blocking(move || cache::lend(&kept, &lent, most));
         Ok::<_, Failure>(lend.await??)
@@ -343,6 +353,9 @@ async fn run_buildpacks(
     }
     let mut spec = spec;
     spec.command = vec![format!("{}/lib/driver", buildpacks::MOUNT)];
+    if order.purpose == Purpose::Test {
+        spec.command.push("--test".to_owned());
+    }
     match chosen.is_empty() {
         true => spec.command.push("auto".to_owned()),
         false => spec.command.extend(folders.arguments),
@@ -432,7 +445,7 @@ async fn discover(
 /// The next build begins with what this one cached. Failing at it costs time, not the deploy.
 async fn keep_cache(context: &Context, order: &Order, site: &mut Site) {
     let app = order.app.id;
-    let kept = cache::path(context, app);
+    let kept = cache::path(context, order.cache);
     let keep = async {
         // The cache leaves the view before it moves.
         site.unmount().await?;

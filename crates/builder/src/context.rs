@@ -1,16 +1,17 @@
 //! What all parts of a build share, and the handle that the server holds.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
 use ropewalk_engine::Engine;
-use ropewalk_model::{AppId, BuildId};
+use ropewalk_model::{AppId, BuildId, PipelineId};
 use ropewalk_store::Store;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, RwLock, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -22,7 +23,8 @@ use crate::git::command::Git;
 use crate::git::push::Pushes;
 use crate::git::repo::Repos;
 use crate::{
-    Egress, HostKey, Options, Outputs, Refused, Releases, Result, Swept, git, slugs, sources, sweep,
+    Dynos, Egress, HostKey, Options, Outputs, Refused, Releases, Result, Swept, git, slugs,
+    sources, sweep,
 };
 
 /// Longest wait for pushes and builds to end when the server stops.
@@ -44,6 +46,7 @@ pub(crate) struct Context {
     pub(crate) releases: Arc<dyn Releases>,
     pub(crate) outputs: Arc<dyn Outputs>,
     pub(crate) egress: Arc<dyn Egress>,
+    pub(crate) dynos: Arc<dyn Dynos>,
     pub(crate) inherited: Inherited,
     pub(crate) git: Git,
     pub(crate) repos: Repos,
@@ -53,6 +56,10 @@ pub(crate) struct Context {
     pub(crate) fetch_slots: Arc<Semaphore>,
     /// Slugs that are unpacked and packed at once, besides builds.
     pub(crate) unpack_slots: Semaphore,
+    /// Held (shared) from an image's making to the row that names it, and (alone) while one that no row names goes.
+    pub(crate) packing: RwLock<()>,
+    /// Pipelines whose cache a test run has.
+    pub(crate) lent_caches: Mutex<HashSet<PipelineId>>,
     /// What an earlier run left is gone: archives and builds may come.
     pub(crate) swept: AtomicBool,
     /// The engine's data directory where it is on another disk than ours; asked for once.
@@ -72,6 +79,7 @@ impl Builder {
         releases: Arc<dyn Releases>,
         outputs: Arc<dyn Outputs>,
         egress: Arc<dyn Egress>,
+        dynos: Arc<dyn Dynos>,
     ) -> Result<Self> {
         sweep::make_folders(&options.data)?;
         let git = Git::new(&options);
@@ -90,6 +98,8 @@ impl Builder {
             push_slots: Arc::new(Semaphore::new(limits.pushes)),
             fetch_slots: Arc::new(Semaphore::new(limits.fetches)),
             unpack_slots: Semaphore::new(UNPACKED_AT_ONCE),
+            packing: RwLock::new(()),
+            lent_caches: Mutex::default(),
             swept: AtomicBool::new(false),
             engine_folder: OnceCell::new(),
             tasks: TaskTracker::new(),
@@ -100,6 +110,7 @@ impl Builder {
             releases,
             outputs,
             egress,
+            dynos,
         })))
     }
 
@@ -162,6 +173,11 @@ impl Builder {
         self.0.queue.app_is_gone(app);
         cache::purge(&self.0, app).await?;
         self.0.repos.remove(app).await
+    }
+
+    /// Removes the files of a pipeline that is no more: the cache of its test runs.
+    pub async fn remove_pipeline(&self, pipeline: PipelineId) -> Result<()> {
+        cache::purge(&self.0, AppId(pipeline.0)).await
     }
 
     /// Ends a build under way; `false` when it is not under way, or has made its release already.

@@ -1,14 +1,17 @@
 //! What the builder needs from the rest of the platform, as traits that the program fills.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::future::BoxFuture;
-use ropewalk_model::{AppId, BuildId};
+use ropewalk_model::{AppId, DynoId};
 use thiserror::Error;
+use uuid::Uuid;
 
 pub type BoxStream<T> = Pin<Box<dyn Stream<Item = T> + Send>>;
 
@@ -68,6 +71,77 @@ pub enum ReleaseOutcome {
     },
 }
 
+/// Where one-off dynos run.
+pub trait Dynos: Send + Sync + fmt::Debug {
+    /// Runs a command in a dyno of the app's current release, with no input. Dropping the output ends the dyno.
+    fn run(&self, run: DynoRun) -> BoxFuture<'_, Result<RunningDyno, DynoError>>;
+}
+
+/// A one-off dyno to be run.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DynoRun {
+    pub app: AppId,
+    /// A shell line.
+    pub command: String,
+    /// On top of the release's config vars.
+    pub env: BTreeMap<String, String>,
+    /// It is stopped after so long.
+    pub time_to_live: Duration,
+}
+
+impl fmt::Debug for DynoRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Values of variables may be secrets.
+        f.debug_struct("DynoRun")
+            .field("app", &self.app)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A one-off dyno that runs.
+pub struct RunningDyno {
+    pub dyno: DynoId,
+    /// Ends behind [`DynoOutput::Exit`].
+    pub output: BoxStream<DynoOutput>,
+}
+
+impl fmt::Debug for RunningDyno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunningDyno")
+            .field("dyno", &self.dyno)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DynoOutput {
+    Stdout(Bytes),
+    Stderr(Bytes),
+    /// Exit code; negative when it could not be learnt.
+    Exit(i64),
+}
+
+#[derive(Debug, Error)]
+pub enum DynoError {
+    /// The text is for the user.
+    #[error("{0}")]
+    Refused(String),
+    /// It failed on our side; the text is for the platform's log.
+    #[error("dyno: {0}")]
+    Failed(String),
+}
+
+/// Runs nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct NoDynos;
+
+impl Dynos for NoDynos {
+    fn run(&self, _: DynoRun) -> BoxFuture<'_, Result<RunningDyno, DynoError>> {
+        let refused = DynoError::Refused("This host runs no dynos.".to_owned());
+        Box::pin(async move { Err(refused) })
+    }
+}
+
 /// The way to other servers: the one connector that decides which of them may be reached.
 pub trait Egress: Send + Sync + fmt::Debug {
     /// Asks for what is at an address of the web. The answer's head comes within a minute.
@@ -111,15 +185,19 @@ impl Egress for NoEgress {
     }
 }
 
-/// Where the output of builds is kept for those who ask for it later, and what came of them is told.
+/// Where the output of builds and tests is kept for those who ask for it later, and what came of them is told.
 pub trait Outputs: Send + Sync + fmt::Debug {
-    fn open(&self, app: AppId, build: BuildId) -> Box<dyn OutputSink>;
+    /// Begins the output of a build, or of a part of a test run.
+    fn open(&self, id: Uuid) -> Box<dyn OutputSink>;
+
+    /// Nothing of an app's log is kept any more: it is gone.
+    fn forget(&self, app: AppId);
 
     /// A line about a build for the app's log. Must not block.
     fn say(&self, app: AppId, text: &str);
 }
 
-/// One build's output. Dropped when the build has ended.
+/// One output. Dropped when what wrote it has ended.
 pub trait OutputSink: Send {
     /// Must not block; may drop what it cannot take.
     fn write(&mut self, bytes: &[u8]);
@@ -130,9 +208,11 @@ pub trait OutputSink: Send {
 pub struct NoOutputs;
 
 impl Outputs for NoOutputs {
-    fn open(&self, _: AppId, _: BuildId) -> Box<dyn OutputSink> {
+    fn open(&self, _: Uuid) -> Box<dyn OutputSink> {
         Box::new(Self)
     }
+
+    fn forget(&self, _: AppId) {}
 
     fn say(&self, _: AppId, _: &str) {}
 }

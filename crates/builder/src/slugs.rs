@@ -82,6 +82,7 @@ async fn take(
     extract(context, file, &site.app(), rules)
         .await
         .map_err(Refused::of)?;
+    let _packing = context.packing.read().await;
     let image = pack::pack(context, site, &mut BuildLog::unheard())
         .await
         .map_err(Refused::of)?;

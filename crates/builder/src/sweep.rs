@@ -28,6 +28,8 @@ const SPREAD: [&str; 3] = ["builds", "cache", "bases"];
 pub struct Swept {
     /// Builds marked as failed.
     pub builds: usize,
+    /// Test runs marked as errored.
+    pub tests: usize,
     pub containers: usize,
     /// Work folders of builds, and caches that were being removed.
     pub folders: usize,
@@ -69,6 +71,13 @@ pub(crate) async fn sweep(context: &Context) -> Result<Swept> {
         .store
         .write(|tx| tx.fail_interrupted_builds(Timestamp::now()))
         .await?;
+    let (tests, apps_of_tests) = context
+        .store
+        .write(|tx| tx.end_interrupted_tests(Timestamp::now()))
+        .await?;
+    for app in apps_of_tests {
+        context.outputs.forget(app);
+    }
     let containers = containers(context).await?;
     let data = &context.options.data;
     unmount_below(&data.join("builds")).await?;
@@ -77,6 +86,7 @@ pub(crate) async fn sweep(context: &Context) -> Result<Swept> {
         + all_in(&data.join("bases"), |name| name.starts_with('.')).await?;
     let swept = Swept {
         builds,
+        tests,
         containers,
         folders,
         repositories: context.repos.sweep().await?,
@@ -94,8 +104,13 @@ pub(crate) async fn sweep(context: &Context) -> Result<Swept> {
 /// then belongs to an app that was destroyed.
 pub(crate) async fn apps(context: &Context) -> Result<usize> {
     let (repos, caches) = (context.repos.apps()?, cache::apps(context)?);
-    let known = context.store.read(|view| view.apps()).await?;
-    let known: HashSet<AppId> = known.into_iter().map(|app| app.id).collect();
+    let (known, pipelines) = context
+        .store
+        .read(|view| Ok((view.apps()?, view.pipelines()?)))
+        .await?;
+    let mut known: HashSet<AppId> = known.into_iter().map(|app| app.id).collect();
+    // The cache of a pipeline's tests has the pipeline's id.
+    known.extend(pipelines.into_iter().map(|pipeline| AppId(pipeline.id.0)));
     let mut removed = 0;
     for app in repos.into_iter().filter(|app| !known.contains(app)) {
         context.repos.remove(app).await?;

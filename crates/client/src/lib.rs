@@ -32,6 +32,7 @@ mod metrics;
 mod monitors;
 mod oauth;
 pub mod output;
+mod pipelines;
 mod relay;
 mod releases;
 mod request;
@@ -39,6 +40,7 @@ mod resolve;
 mod sni_endpoints;
 mod sse;
 mod stacks;
+mod test_runs;
 mod users;
 
 pub use client::{Client, Config};

@@ -37,14 +37,24 @@ ids! {
     AppId,
     /// One build, that is one run of buildpacks.
     BuildId,
+    /// An app's place in a pipeline.
+    CouplingId,
     /// One dyno, that is one container from its start to its end; `web.1` has another one after each restart.
     DynoId,
+    /// A pipeline; stays when the pipeline is renamed.
+    PipelineId,
+    /// One promotion, with all its targets.
+    PromotionId,
     /// One release of an app.
     ReleaseId,
     /// One slug.
     SlugId,
     /// A place for a source archive.
     SourceId,
+    /// One of the dynos that a test run is spread over.
+    TestNodeId,
+    /// One run of a pipeline's tests.
+    TestRunId,
     /// An API token (never the token itself).
     TokenId,
     /// A person's account.

@@ -14,19 +14,24 @@ pub mod id;
 pub mod log_line;
 pub mod monitor;
 pub mod name;
+pub mod pipeline;
 pub mod procfile;
 pub mod release;
 pub mod response_times;
 pub mod rights;
 pub mod scope;
 pub mod size;
+pub mod test_run;
 pub mod traffic;
 
 pub use config_var::{ConfigVarName, ConfigVars};
 pub use drain::DrainUrl;
 pub use dyno::{DynoName, DynoState};
 pub use egress::Egress;
-pub use id::{AppId, BuildId, DynoId, InstanceId, ReleaseId, SlugId, SourceId, TokenId, UserId};
+pub use id::{
+    AppId, BuildId, CouplingId, DynoId, InstanceId, PipelineId, PromotionId, ReleaseId, SlugId,
+    SourceId, TestNodeId, TestRunId, TokenId, UserId,
+};
 pub use name::{AppName, ProcessType};
 pub use response_times::ResponseTimes;
 pub use scope::{Scope, Scopes};

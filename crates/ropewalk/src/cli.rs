@@ -7,9 +7,9 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 
 use crate::cmd::{
-    absent, access, apps, authorizations, buildpacks, builds, certs, certs_auto, completions,
+    absent, access, apps, authorizations, buildpacks, builds, certs, certs_auto, ci, completions,
     config, context, domains, drains, edge, features, git, heroku, import, keys, login, logs, open,
-    ps, releases, run, sessions, slugs, stack, top, users,
+    pipelines, ps, releases, run, sessions, slugs, stack, top, users,
 };
 use crate::ops::OpsCommand;
 
@@ -276,6 +276,61 @@ pub(crate) enum ApiCommand {
     /// Throw the build cache away
     #[command(name = "builds:cache:purge", alias = "builds:cache:delete")]
     BuildsCachePurge(context::AppArgs),
+
+    /// List your pipelines
+    #[command(name = "pipelines", alias = "pipelines:list")]
+    Pipelines(context::JsonArgs),
+    /// Add an app to a pipeline
+    #[command(name = "pipelines:add")]
+    PipelinesAdd(pipelines::change::AddArgs),
+    /// Create a pipeline, and add an app to it
+    #[command(name = "pipelines:create")]
+    PipelinesCreate(pipelines::change::CreateArgs),
+    /// Destroy a pipeline; its apps stay
+    #[command(name = "pipelines:destroy", alias = "pipelines:delete")]
+    PipelinesDestroy(pipelines::change::DestroyArgs),
+    /// Show the apps of a pipeline
+    #[command(name = "pipelines:info")]
+    PipelinesInfo(pipelines::InfoArgs),
+    /// Release an app's code to the apps at the next stage, without a build
+    #[command(name = "pipelines:promote")]
+    PipelinesPromote(pipelines::promote::Args),
+    /// Remove an app from its pipeline
+    #[command(name = "pipelines:remove")]
+    PipelinesRemove(pipelines::change::RemoveArgs),
+    /// Rename a pipeline
+    #[command(name = "pipelines:rename")]
+    PipelinesRename(pipelines::change::RenameArgs),
+    /// Move an app to another stage of its pipeline
+    #[command(name = "pipelines:update")]
+    PipelinesUpdate(pipelines::change::UpdateArgs),
+    /// List a pipeline's test runs
+    #[command(name = "ci", alias = "ci:list")]
+    Ci(ci::ListArgs),
+    /// Show the config vars of test runs
+    #[command(name = "ci:config")]
+    CiConfig(ci::config::ListArgs),
+    /// Show one config var of test runs
+    #[command(name = "ci:config:get")]
+    CiConfigGet(ci::config::GetArgs),
+    /// Set config vars of test runs
+    #[command(name = "ci:config:set", alias = "ci:config:add")]
+    CiConfigSet(ci::config::SetArgs),
+    /// Remove config vars of test runs
+    #[command(name = "ci:config:unset", alias = "ci:config:remove")]
+    CiConfigUnset(ci::config::UnsetArgs),
+    /// Show what a test run said, and how it ended
+    #[command(name = "ci:info")]
+    CiInfo(ci::InfoArgs),
+    /// Show what the newest test run said, and how it ended
+    #[command(name = "ci:last")]
+    CiLast(ci::LastArgs),
+    /// Run the tests of an earlier test run's commit again
+    #[command(name = "ci:rerun")]
+    CiRerun(ci::run::RerunArgs),
+    /// Run the tests of what is committed here
+    #[command(name = "ci:run")]
+    CiRun(ci::run::Args),
 
     /// List the slugs of an app's releases
     #[command(name = "slugs")]

@@ -451,7 +451,8 @@ fn table(platform: &Platform, world: &World) -> Table {
     table
         .hosts
         .insert(platform.domain.clone(), Target::Platform { socket });
-    for app in &world.apps {
+    // Apps of test runs serve nobody.
+    for app in world.apps.iter().filter(|app| !app.app.ephemeral) {
         let target = Target::App {
             app: app.app.id.to_string(),
         };

@@ -19,6 +19,8 @@ pub struct App {
     pub session_affinity: bool,
     /// Certificates for its domains are got and renewed by the platform.
     pub acm: bool,
+    /// A test run's own: it has the run's id, ends with it, and is shown to nobody.
+    pub ephemeral: bool,
     /// The release that serves.
     pub current_version: u32,
     /// The release that is being put in its place.
@@ -47,6 +49,7 @@ fn app(row: &Row<'_>) -> Result<App> {
         maintenance: row.get("maintenance")?,
         session_affinity: row.get("session_affinity")?,
         acm: row.get("acm")?,
+        ephemeral: row.get("ephemeral")?,
         current_version: row.get("current_version")?,
         candidate_version: row.get("candidate_version")?,
         created_at: parse(row, "created_at")?,
@@ -63,15 +66,15 @@ impl View<'_> {
         first(&mut statement, [id.to_string()], app)?.ok_or(StoreError::NotFound("app"))
     }
 
-    /// By name or id, as paths of the API allow both.
+    /// By name or id, as paths of the API allow both. Apps of test runs are not found.
     pub fn find_app(&self, name_or_id: &str) -> Result<App> {
         let mut statement = self
             .conn
-            .prepare_cached("SELECT * FROM apps WHERE name = ?1 OR id = ?1")?;
+            .prepare_cached("SELECT * FROM apps WHERE (name = ?1 OR id = ?1) AND NOT ephemeral")?;
         first(&mut statement, [name_or_id], app)?.ok_or(StoreError::NotFound("app"))
     }
 
-    /// All apps by id.
+    /// All apps by id, those of test runs too.
     pub fn apps(&self) -> Result<Vec<App>> {
         let mut statement = self.conn.prepare_cached("SELECT * FROM apps ORDER BY id")?;
         all(&mut statement, [], app)
@@ -103,6 +106,16 @@ impl Tx<'_> {
             )
             .map_err(|error| taken(error, &new.name))?;
         self.insert_initial_release(new, &ConfigVars::default(), now)?;
+        self.app(new.id)
+    }
+
+    /// The app that a test run makes for itself.
+    pub fn create_ephemeral_app(&self, new: &NewApp, now: Timestamp) -> Result<App> {
+        self.create_app(new, now)?;
+        self.conn.execute(
+            "UPDATE apps SET ephemeral = 1 WHERE id = ?1",
+            [new.id.to_string()],
+        )?;
         self.app(new.id)
     }
 

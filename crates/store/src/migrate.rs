@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0010_edge.sql"),
     include_str!("../migrations/0011_acm.sql"),
     include_str!("../migrations/0012_platform_certificates.sql"),
+    include_str!("../migrations/0013_pipelines.sql"),
     include_str!("../migrations/0014_canaries.sql"),
 ];
 

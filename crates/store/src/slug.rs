@@ -119,6 +119,35 @@ impl Tx<'_> {
         self.slug(new.id)
     }
 
+    /// The same tree as a slug of another app; one that the app has already serves. Gives its id.
+    pub fn share_slug(
+        &self,
+        slug: &Slug,
+        app: AppId,
+        id: SlugId,
+        now: Timestamp,
+    ) -> Result<SlugId> {
+        let known = self.slugs_by_image(&slug.image_digest)?.into_iter();
+        let same = |known: &Slug| {
+            known.app == app
+                && known.process_types == slug.process_types
+                && known.commit == slug.commit
+                && known.stack == slug.stack
+        };
+        if let Some(known) = known.into_iter().find(same) {
+            return Ok(known.id);
+        }
+        self.conn.execute(
+            "INSERT INTO slugs (id, app_id, commit_sha, commit_description, image_digest, image_size, process_types,
+                                buildpack_description, stack, tgz_digest, tgz_diff_id, tgz_size, created_at)
+             SELECT ?2, ?3, commit_sha, commit_description, image_digest, image_size, process_types,
+                    buildpack_description, stack, tgz_digest, tgz_diff_id, tgz_size, ?4
+             FROM slugs WHERE id = ?1",
+            params![slug.id.to_string(), id.to_string(), app.to_string(), time(now)],
+        )?;
+        Ok(id)
+    }
+
     /// Notes the travelling form on every slug of that image.
     pub fn set_tgz(&self, image_digest: &str, tgz: &Tgz) -> Result<()> {
         self.conn.execute(

@@ -71,9 +71,9 @@ impl View<'_> {
 
     /// Names of the apps that a user owns.
     pub fn owned_apps(&self, user: UserId) -> Result<Vec<String>> {
-        let mut statement = self
-            .conn
-            .prepare_cached("SELECT name FROM apps WHERE owner_id = ?1 ORDER BY name")?;
+        let mut statement = self.conn.prepare_cached(
+            "SELECT name FROM apps WHERE owner_id = ?1 AND NOT ephemeral ORDER BY name",
+        )?;
         all(&mut statement, [user.to_string()], |row| Ok(row.get(0)?))
     }
 }
@@ -142,7 +142,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Ends an account with its tokens, its keys and its part in others' apps. Who owns apps, and the last administrator, stay.
+    /// Ends an account with its tokens, its keys and its part in others' apps. Who owns apps or
+    /// pipelines, and the last administrator, stay.
     pub fn delete_user(&self, id: UserId, now: Timestamp) -> Result<()> {
         self.revoke();
         let found = self.user(id)?;
@@ -155,6 +156,13 @@ impl Tx<'_> {
                     found.email
                 ),
             };
+            return Err(StoreError::Refused(text));
+        }
+        if let Some(first) = self.owned_pipelines(id)?.first() {
+            let text = format!(
+                "{} owns the pipeline {first}; destroy it or give it away first.",
+                found.email
+            );
             return Err(StoreError::Refused(text));
         }
         self.keep_an_administrator(id)?;

@@ -221,6 +221,97 @@ pub(crate) const ON_A_NEW_APP: &[Step] = &[
 
 /// With an app that was deployed and has a web dyno.
 pub(crate) const ON_A_DEPLOYED_APP: &[Step] = &[
+    send("POST", "/pipelines", r#"{"name":"$new"}"#, &[201]).keep(&[
+        ("pipeline", "/id"),
+        ("pipeline.id", "/id"),
+        ("pipeline_name", "/name"),
+        ("owner", "/owner/id"),
+    ]),
+    get("/pipelines"),
+    get("/pipelines/{pipeline}"),
+    get("/pipelines/{pipeline}").with(&[("pipeline", "$pipeline_name")]),
+    send("PATCH", "/pipelines/{pipeline.id}", r#"{"name":"$new"}"#, &[200]),
+    get("/pipelines/{pipeline.id}/pipeline-stack"),
+    send(
+        "PATCH",
+        "/pipelines/{pipeline.id}/stage/{pipeline-coupling.stage}/config-vars",
+        r#"{"A":"1"}"#,
+        &[200],
+    )
+    .with(&[("pipeline-coupling.stage", "test")]),
+    get("/pipelines/{pipeline.id}/stage/{pipeline-coupling.stage}/config-vars")
+        .with(&[("pipeline-coupling.stage", "test")]),
+    send(
+        "POST",
+        "/pipeline-couplings",
+        r#"{"app":"$app","pipeline":"$pipeline","stage":"staging"}"#,
+        &[201],
+    )
+    .keep(&[("pipeline-coupling", "/id"), ("source_id", "/app/id")]),
+    send(
+        "POST",
+        "/pipeline-couplings",
+        r#"{"app":"$made","pipeline":"$pipeline","stage":"production"}"#,
+        &[201],
+    )
+    .keep(&[("target_coupling", "/id"), ("target_id", "/app/id")]),
+    get("/pipeline-couplings"),
+    get("/users/~/pipeline-couplings"),
+    get("/pipelines/{pipeline.id}/pipeline-couplings"),
+    get("/apps/{app}/pipeline-couplings"),
+    get("/pipeline-couplings/{pipeline-coupling}"),
+    send(
+        "PATCH",
+        "/pipeline-couplings/{pipeline-coupling}",
+        r#"{"stage":"staging"}"#,
+        &[200],
+    ),
+    send(
+        "POST",
+        "/pipeline-promotions",
+        r#"{"pipeline":{"id":"$pipeline"},"source":{"app":{"id":"$source_id"}},"targets":[{"app":{"id":"$target_id"}}]}"#,
+        &[201],
+    )
+    .keep(&[
+        ("pipeline-promotion", "/id"),
+        ("pipeline-promotion.id", "/id"),
+    ]),
+    get("/pipeline-promotions/{pipeline-promotion}"),
+    get("/pipeline-promotions/{pipeline-promotion.id}/promotion-targets"),
+    // An address that no build can fetch.
+    send(
+        "POST",
+        "/test-runs",
+        r#"{"commit_branch":"main","commit_message":"x","commit_sha":"1a2b3c4d","pipeline":"$pipeline","source_blob_url":"https://example.com/$new.tgz"}"#,
+        &[201],
+    )
+    .keep(&[("test-run", "/id"), ("test-run.id", "/id")]),
+    get("/pipelines/{pipeline.id}/test-runs"),
+    get("/pipelines/{pipeline.id}/test-runs/{test-run.number}").with(&[("test-run.number", "1")]),
+    get("/test-runs/{test-run.id}"),
+    get("/test-runs/{test-run}/test-nodes"),
+    get("/test-runs/{test-run.id}/test-cases"),
+    // The published schema says number, and clients send the id. It may have ended by itself.
+    send(
+        "PATCH",
+        "/test-runs/{test-run.number}",
+        r#"{"status":"cancelled","message":"x"}"#,
+        &[200, 422],
+    )
+    .with(&[("test-run.number", "$test-run")]),
+    send(
+        "POST",
+        "/pipeline-transfers",
+        r#"{"pipeline":{"id":"$pipeline"},"new_owner":{"id":"$owner","type":"user"}}"#,
+        &[201],
+    ),
+    send(
+        "DELETE",
+        "/pipeline-couplings/{pipeline-coupling}",
+        "{}",
+        &[200],
+    ),
+    send("DELETE", "/pipelines/{pipeline.id}", "{}", &[200]),
     get("/apps/{app}/builds").keep(&[("build", "/id")]),
     get("/apps/{app}/builds/{build}").keep(&[("slug", "/slug/id")]),
     get("/apps/{app}/slugs/{slug}"),

@@ -121,6 +121,7 @@ pub(crate) async fn visible(
         .store
         .read(move |view| Ok((view.apps()?, view.collaborations(user)?)))
         .await?;
+    apps.retain(|app| !app.ephemeral);
     apps.retain(|app| {
         let relation = Relation::of(user, app.owner, shared.contains(&app.id));
         keep(app, relation) && authorise(actor, Verb::Read, Resource::App(relation)).is_ok()

@@ -70,7 +70,7 @@ pub(crate) async fn create(
 ) -> ApiResult {
     let app = app::find(&state, &actor, &app, Verb::Write).await?;
     let blob = asked.source_blob;
-    check_url(&blob.url)?;
+    check_url("source_blob.url", &blob.url)?;
     let request = BuildRequest {
         app: app.id,
         user: actor.user.id,
@@ -125,7 +125,7 @@ pub(crate) async fn delete_cache(
 }
 
 /// An address of the web, of which nothing is asked yet.
-fn check_url(url: &str) -> ApiResult<()> {
+pub(crate) fn check_url(what: &str, url: &str) -> ApiResult<()> {
     let rest = ["https://", "http://"]
         .iter()
         .find_map(|scheme| url.strip_prefix(scheme));
@@ -133,7 +133,7 @@ fn check_url(url: &str) -> ApiResult<()> {
     match rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/')) && plain {
         true => Ok(()),
         false => Err(ApiError::invalid(format!(
-            "source_blob.url must be an http(s) address of at most {MAX_URL} bytes."
+            "{what} must be an http(s) address of at most {MAX_URL} bytes."
         ))),
     }
 }

@@ -60,17 +60,7 @@ pub(crate) async fn update(
     Json(asked): Json<BTreeMap<String, Value>>,
 ) -> ApiResult {
     let app = app::find_for_config(&state, &actor, &app, Verb::Write).await?;
-    let patch = asked
-        .into_iter()
-        .map(|(name, value)| match value {
-            Value::Null => Ok((name, None)),
-            Value::String(text) => Ok((name, Some(text))),
-            // The value is not repeated: it is a secret all the same.
-            _ => Err(ApiError::invalid(format!(
-                "Config var {name:?} must be a text, or null to be removed."
-            ))),
-        })
-        .collect::<Result<BTreeMap<_, _>, _>>()?;
+    let patch = patch(asked)?;
     let (id, user) = (app.id, actor.user.id);
     let (vars, change) = state
         .ctx
@@ -99,4 +89,19 @@ pub(crate) async fn update(
         release::announce(&state, &actor, &made, &change.description());
     }
     Ok(ok(&vars.0))
+}
+
+/// What is to be set, and with `None` what is to be removed.
+pub(crate) fn patch(asked: BTreeMap<String, Value>) -> ApiResult<BTreeMap<String, Option<String>>> {
+    asked
+        .into_iter()
+        .map(|(name, value)| match value {
+            Value::Null => Ok((name, None)),
+            Value::String(text) => Ok((name, Some(text))),
+            // The value is not repeated: it is a secret all the same.
+            _ => Err(ApiError::invalid(format!(
+                "Config var {name:?} must be a text, or null to be removed."
+            ))),
+        })
+        .collect()
 }

@@ -1,4 +1,4 @@
-//! What clients know and this installation does not have: add-ons, pipelines, teams and the like.
+//! What clients know and this installation does not have: add-ons, teams, review apps and the like.
 //!
 //! Answers are truthful: lists are empty, single things are not found, and whoever wants to make one is told that it
 //! is not there and what to do instead. Nothing is ever made up. A capability that comes leaves this table.
@@ -34,8 +34,8 @@ struct Absent {
 
 const ADD_ONS: &str = "Add-ons are not available here. Run the service where the app can reach it, and give the app \
     its address as a config var: `ropewalk config:set DATABASE_URL=...`.";
-const PIPELINES: &str = "Pipelines are not available here. Push the same commit to each app; `ropewalk releases` \
-    tells which commit an app runs.";
+const PIPELINE_PARTS: &str = "Pipelines are not linked to a git host here, and make no review apps. `ropewalk \
+    pipelines:info` shows their apps, `ropewalk releases` tells which commit an app runs.";
 const TEAMS: &str = "Teams are not available here. Apps belong to single accounts.";
 const SPACES: &str = "Spaces are not available here. Each app has a network of its own already.";
 const WEBHOOKS: &str = "Webhooks are not available here. `ropewalk logs --tail` tells of releases and of dynos that \
@@ -43,8 +43,6 @@ const WEBHOOKS: &str = "Webhooks are not available here. `ropewalk logs --tail` 
 const TELEMETRY: &str = "Telemetry drains are not available here. Let the app send its telemetry itself, to an \
     address in a config var.";
 const REVIEW_APPS: &str = "Review apps are not available here. Create an app for the branch and push to it: `git push <remote> <branch>:main`.";
-const TESTS: &str = "Test runs are not available here. Run the tests before the push, or in a one-off dyno: \
-    `ropewalk run`.";
 const SETUPS: &str =
     "Apps are not set up from an app.json here. Create the app, set its config vars and push.";
 
@@ -99,31 +97,10 @@ const ABSENT: &[Absent] = &[
     },
     Absent {
         resource: "pipeline",
-        instead: PIPELINES,
-        lists: &["/pipelines"],
-        makers: &["/pipelines", "/pipeline-transfers"],
-        things: &["/pipelines/{pipeline}", "/pipelines/{pipeline}/{*rest}"],
-    },
-    Absent {
-        resource: "pipeline_coupling",
-        instead: PIPELINES,
-        lists: &["/pipeline-couplings", "/users/{user}/pipeline-couplings"],
-        makers: &["/pipeline-couplings"],
-        things: &[
-            "/pipeline-couplings/{coupling}",
-            // 404 is how "in no pipeline" is said.
-            "/apps/{app}/pipeline-couplings",
-        ],
-    },
-    Absent {
-        resource: "pipeline_promotion",
-        instead: PIPELINES,
+        instead: PIPELINE_PARTS,
         lists: &[],
-        makers: &["/pipeline-promotions"],
-        things: &[
-            "/pipeline-promotions/{promotion}",
-            "/pipeline-promotions/{promotion}/{*rest}",
-        ],
+        makers: &[],
+        things: &["/pipelines/{pipeline}/{*rest}"],
     },
     Absent {
         resource: "team",
@@ -181,13 +158,6 @@ const ABSENT: &[Absent] = &[
         lists: &[],
         makers: &["/review-apps"],
         things: &["/review-apps/{review_app}", "/apps/{app}/review-app"],
-    },
-    Absent {
-        resource: "test_run",
-        instead: TESTS,
-        lists: &[],
-        makers: &["/test-runs"],
-        things: &["/test-runs/{run}", "/test-runs/{run}/{*rest}"],
     },
     Absent {
         resource: "app_setup",

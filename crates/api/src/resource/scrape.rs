@@ -24,11 +24,12 @@ const BOUNDS: std::ops::RangeInclusive<u32> = 3..=16;
 
 pub(crate) async fn info(Shared(state): Shared<State>, actor: Actor) -> ApiResult {
     authorise(&actor, Verb::Read, Resource::Measures)?;
-    let (apps, dynos) = state
+    let (mut apps, dynos) = state
         .ctx
         .store
         .read(|view| Ok((view.apps()?, view.all_dynos()?)))
         .await?;
+    apps.retain(|app| !app.ephemeral);
     let totals = state.ctx.platform.totals();
     let text = reading(&apps, &dynos, &totals)
         .render()

@@ -151,7 +151,7 @@ impl From<StoreError> for ApiError {
         match error {
             StoreError::NotFound(what) => Self::not_found(what),
             StoreError::Taken {
-                what: "app name",
+                what: "app name" | "pipeline name",
                 name,
             } => Self::invalid(format!("Name {name} is already taken")),
             StoreError::Taken { what, name } => {

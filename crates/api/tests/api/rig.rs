@@ -17,16 +17,17 @@ use jiff::Timestamp;
 use ropewalk_api::{
     Archive, ArchiveError, AttachError, Attachment, BuildRequest, Builds, Context, DynoCounts,
     EngineStatus, InsideRequest, Platform, ProcessStatus, Rate, RunError, RunRequest, RunStarted,
-    SchedulerStatus, SigningKey, StackStatus, Status, Terminals, Urls, routes,
+    SchedulerStatus, SigningKey, StackStatus, Status, Terminals, TestRequest, Urls, routes,
 };
 use ropewalk_api_types::attach::{FromDyno, ToDyno};
 use ropewalk_logs::{Logs, Outputs};
 use ropewalk_model::traffic::{Recent, Totals};
 use ropewalk_model::{
-    AppId, BuildId, DynoId, DynoName, Egress, ReleaseId, SlugId, SourceId, TokenId, Traffic, UserId,
+    AppId, BuildId, DynoId, DynoName, Egress, PipelineId, ReleaseId, SlugId, SourceId, TestNodeId,
+    TestRunId, TokenId, Traffic, UserId,
 };
 use ropewalk_store::{
-    Key, NewBuild, NewDyno, NewRelease, NewSlug, NewToken, PasswordHash, Release, Store,
+    Key, NewBuild, NewDyno, NewRelease, NewSlug, NewTestRun, NewToken, PasswordHash, Release, Store,
 };
 use ropewalk_telemetry::Shutdown;
 use serde_json::Value;
@@ -129,6 +130,9 @@ impl Rig {
             running: Mutex::default(),
             archives: Mutex::default(),
             purged: Mutex::default(),
+            tests: Mutex::default(),
+            cancelled: Mutex::default(),
+            pipelines_deleted: Mutex::default(),
             traffic: Mutex::default(),
             totals: Mutex::default(),
             recent: Mutex::default(),
@@ -390,6 +394,9 @@ pub(crate) struct FakePlatform {
     pub(crate) running: Mutex<Option<BuildId>>,
     pub(crate) archives: Mutex<HashMap<Uuid, Bytes>>,
     pub(crate) purged: Mutex<Vec<AppId>>,
+    pub(crate) tests: Mutex<Vec<TestRequest>>,
+    pub(crate) cancelled: Mutex<Vec<TestRunId>>,
+    pub(crate) pipelines_deleted: Mutex<Vec<PipelineId>>,
     /// Of every app.
     pub(crate) traffic: Mutex<Traffic>,
     pub(crate) totals: Mutex<BTreeMap<AppId, Totals>>,
@@ -477,6 +484,36 @@ impl Builds for FakePlatform {
     fn cancel_build(&self, _: AppId, build: BuildId) -> bool {
         let mut running = self.running.lock().unwrap();
         running.take_if(|running| *running == build).is_some()
+    }
+
+    fn test(&self, request: TestRequest) -> BoxFuture<'_, Result<TestRunId, ArchiveError>> {
+        Box::pin(async move {
+            let new = NewTestRun {
+                id: TestRunId(Uuid::new_v4()),
+                pipeline: request.pipeline,
+                user: request.user,
+                commit_branch: request.commit_branch.clone(),
+                commit_message: request.commit_message.clone(),
+                commit_sha: request.commit_sha.clone(),
+                source_url: request.url.clone(),
+                node: TestNodeId(Uuid::new_v4()),
+            };
+            let made = self
+                .store
+                .write(move |tx| tx.create_test_run(&new, Timestamp::now()))
+                .await
+                .map_err(|error| ArchiveError::Failed(error.to_string()))?;
+            self.tests.lock().unwrap().push(request);
+            Ok(made.id)
+        })
+    }
+
+    fn cancel_test(&self, run: TestRunId) {
+        self.cancelled.lock().unwrap().push(run);
+    }
+
+    fn pipeline_deleted(&self, pipeline: PipelineId) {
+        self.pipelines_deleted.lock().unwrap().push(pipeline);
     }
 
     fn purge_build_cache(&self, app: AppId) -> BoxFuture<'_, Result<(), ArchiveError>> {

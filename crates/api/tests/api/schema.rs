@@ -107,7 +107,7 @@ async fn every_route_is_in_the_schema_and_nothing_else() {
 }
 
 /// Resource of the schema, and a path that answers with it.
-const ANSWERS: [(&str, &str); 34] = [
+const ANSWERS: [(&str, &str); 44] = [
     ("account", "/account"),
     ("account-delinquency", "/account/delinquency"),
     ("app", "/apps/demo"),
@@ -145,7 +145,55 @@ const ANSWERS: [(&str, &str); 34] = [
     ("release", "/apps/demo/releases/2"),
     ("stack", "/stacks/debian-13"),
     ("stack", "/apps/demo/available-stacks"),
+    ("pipeline", "/pipelines"),
+    ("pipeline-coupling", "/pipeline-couplings"),
+    ("pipeline-coupling", "/apps/demo/pipeline-couplings"),
+    (
+        "pipeline-config-var",
+        "/pipelines/shop/stage/test/config-vars",
+    ),
+    ("pipeline-stack", "/pipelines/shop/pipeline-stack"),
+    ("test-run", "/pipelines/shop/test-runs"),
+    ("test-run", "/pipelines/shop/test-runs/1"),
+    ("test-node", "{run}/test-nodes"),
+    ("pipeline-promotion", "{promotion}"),
+    ("pipeline-promotion-target", "{promotion}/promotion-targets"),
 ];
+
+/// A pipeline of demo and another app, with a test run and a promotion; the paths of the latter two.
+async fn pipeline(rig: &Rig) -> (String, String) {
+    rig.app("target").await;
+    rig.call("POST", "/pipelines", json!({"name": "shop"}))
+        .await
+        .expect(201);
+    for (app, stage) in [("demo", "staging"), ("target", "production")] {
+        let body = json!({"app": app, "pipeline": "shop", "stage": stage});
+        rig.call("POST", "/pipeline-couplings", body)
+            .await
+            .expect(201);
+    }
+    rig.call(
+        "PATCH",
+        "/pipelines/shop/stage/test/config-vars",
+        json!({"A": "1"}),
+    )
+    .await
+    .expect(200);
+    let run = json!({"commit_branch": "main", "commit_message": "x", "commit_sha": "1a2b3c4d", "pipeline": "shop",
+        "source_blob_url": "https://web.example/x.tgz"});
+    let run = rig.call("POST", "/test-runs", run).await.expect(201);
+    let promotion = json!({"pipeline": {"id": "shop"}, "source": {"app": {"id": "demo"}},
+        "targets": [{"app": {"id": "target"}}]});
+    let promotion = rig
+        .call("POST", "/pipeline-promotions", promotion)
+        .await
+        .expect(201);
+    let path = |folder: &str, made: &Value| format!("/{folder}/{}", made["id"].as_str().unwrap());
+    (
+        path("test-runs", &run),
+        path("pipeline-promotions", &promotion),
+    )
+}
 
 #[tokio::test]
 async fn answers_are_as_the_schema_says_to_the_key() {
@@ -171,14 +219,17 @@ async fn answers_are_as_the_schema_says_to_the_key() {
     rig.call("POST", "/apps/demo/log-drains", url)
         .await
         .expect(201);
+    let (run, promotion) = pipeline(&rig).await;
     let schema = schema(&rig).await;
     for (resource, path) in ANSWERS {
+        let path = path.replace("{run}", &run);
+        let path = path.replace("{promotion}", &promotion);
         let validator = jsonschema::options()
             .with_draft(Draft::Draft4)
             .should_validate_formats(true)
             .build(&schema["definitions"][resource])
             .unwrap();
-        let answer = rig.get(path).await.expect(200);
+        let answer = rig.get(&path).await.expect(200);
         let items = match answer {
             Value::Array(items) => items,
             one => vec![one],

@@ -34,6 +34,19 @@ pub(crate) struct Order {
     pub(crate) settled: Arc<AtomicBool>,
     pub(crate) source: Source,
     pub(crate) buildpacks: Vec<String>,
+    pub(crate) purpose: Purpose,
+    /// Whose build cache it begins with and leaves: the app's own, or that of its pipeline's tests, which has the
+    /// pipeline's id.
+    pub(crate) cache: AppId,
+}
+
+/// What the slug is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To be released.
+    Deploy,
+    /// To be tested: the buildpacks put in what tests need.
+    Test,
 }
 
 #[derive(Debug)]
@@ -55,17 +68,21 @@ impl Order {
             settled: Arc::clone(&push.settled),
             source: Source::Push { deploy, quarantine },
             buildpacks: Vec::new(),
+            purpose: Purpose::Deploy,
+            cache: push.app.id,
         }
     }
 
     pub(crate) fn of_archive(app: App, user: User, order: ArchiveOrder) -> Self {
         Self {
+            cache: app.id,
             app,
             user,
             began: Instant::now(),
             settled: Arc::default(),
             source: Source::Archive(order.archive),
             buildpacks: order.buildpacks,
+            purpose: Purpose::Deploy,
         }
     }
 

@@ -23,6 +23,8 @@ pub(crate) struct Results {
     pub(crate) phases: Vec<(String, Duration)>,
     pub(crate) release_yml: Vec<u8>,
     pub(crate) reports: Vec<Value>,
+    /// Some buildpack knows how to test the app.
+    pub(crate) tests: bool,
 }
 
 impl Results {
@@ -51,6 +53,7 @@ impl Results {
         Ok(Self {
             failed: pairs(&file("failed")?).into_iter().next(),
             release_yml: file("release.yml")?,
+            tests: !file("tests")?.is_empty(),
             detected,
             phases,
             reports,

@@ -74,27 +74,8 @@ pub(crate) async fn release(
     build: BuildId,
     built: Built<'_>,
 ) -> Result<u32, Failure> {
-    let displays = built.results.detected.iter();
-    let displays: Vec<&str> = displays.map(|(_, display)| display.as_str()).collect();
-    let slug = NewSlug {
-        id: SlugId(Uuid::new_v4()),
-        app: recipe.app.id,
-        commit: order.version().map(str::to_owned),
-        image_digest: built.image.digest.to_string(),
-        image_size: built.image.size,
-        process_types: built.types.commands.clone(),
-        buildpack_description: (!displays.is_empty()).then(|| displays.join(", ")),
-        stack: recipe.stack.name.clone(),
-    };
-    let release = NewRelease {
-        id: ReleaseId(Uuid::new_v4()),
-        app: recipe.app.id,
-        user: order.user.id,
-        description: order.description(),
-        slug: Some(slug.id),
-        config: None,
-        stack: Some((recipe.stack.name.clone(), recipe.stack.version.clone())),
-    };
+    let slug = new_slug(order, recipe, &built);
+    let release = new_release(order, recipe, slug.id);
     let (inner, settled) = (Arc::clone(context), Arc::clone(&order.settled));
     let (app, what, who) = (recipe.app.id, order.description(), order.user.email.clone());
     let written = context.tasks.spawn(async move {
@@ -127,6 +108,59 @@ pub(crate) async fn release(
         written
     });
     Ok(written.await??)
+}
+
+/// Slug and release of a test run, current at once: it has no process type, so that nothing is started of it.
+pub(crate) async fn release_for_tests(
+    context: &Context,
+    order: &Order,
+    recipe: &Recipe,
+    build: BuildId,
+    built: Built<'_>,
+) -> Result<(), Failure> {
+    let slug = new_slug(order, recipe, &built);
+    let release = NewRelease {
+        config: Some(recipe.config.clone()),
+        ..new_release(order, recipe, slug.id)
+    };
+    context
+        .store
+        .write(move |tx| {
+            let now = Timestamp::now();
+            tx.create_slug(&slug, now)?;
+            let made = tx.create_release(release, now)?;
+            tx.promote_candidate(made.app, made.version, now)?;
+            tx.succeed_build(build, slug.id, made.version, now)
+        })
+        .await?;
+    Ok(())
+}
+
+fn new_slug(order: &Order, recipe: &Recipe, built: &Built<'_>) -> NewSlug {
+    let displays = built.results.detected.iter();
+    let displays: Vec<&str> = displays.map(|(_, display)| display.as_str()).collect();
+    NewSlug {
+        id: SlugId(Uuid::new_v4()),
+        app: recipe.app.id,
+        commit: order.version().map(str::to_owned),
+        image_digest: built.image.digest.to_string(),
+        image_size: built.image.size,
+        process_types: built.types.commands.clone(),
+        buildpack_description: (!displays.is_empty()).then(|| displays.join(", ")),
+        stack: recipe.stack.name.clone(),
+    }
+}
+
+fn new_release(order: &Order, recipe: &Recipe, slug: SlugId) -> NewRelease {
+    NewRelease {
+        id: ReleaseId(Uuid::new_v4()),
+        app: recipe.app.id,
+        user: order.user.id,
+        description: order.description(),
+        slug: Some(slug),
+        config: None,
+        stack: Some((recipe.stack.name.clone(), recipe.stack.version.clone())),
+    }
 }
 
 /// The build failed. Of one that made its slug only the release failed; its row says succeeded and stays.

@@ -203,7 +203,18 @@ fn environment(
         .map(|(name, value)| (name.to_owned(), value)),
     );
     env.extend(version.map(|version| ("SOURCE_VERSION".to_owned(), version.to_owned())));
+    let of_tests = recipe.config.0.iter();
+    env.extend(
+        of_tests
+            .filter(|(name, _)| recipe.app.ephemeral && is_of_tests(name))
+            .map(|(name, value)| (name.clone(), value.clone())),
+    );
     env.into_iter().collect()
+}
+
+/// What a test run tells its programs of itself.
+fn is_of_tests(name: &str) -> bool {
+    matches!(name, "CI" | "CI_NODE_INDEX" | "CI_NODE_TOTAL") || name.starts_with("HEROKU_TEST_RUN_")
 }
 
 fn mounts(context: &Context, site: &Site) -> Vec<Mount> {

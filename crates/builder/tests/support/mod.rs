@@ -8,6 +8,7 @@
 )]
 
 pub mod client;
+pub mod dynos;
 pub mod engine;
 pub mod releases;
 pub mod rootfs;
@@ -30,6 +31,7 @@ use tempfile::TempDir;
 use tokio::net::{TcpListener, UnixListener};
 use uuid::Uuid;
 
+use dynos::PlayedDynos;
 use engine::PlayedEngine;
 use releases::PlayedReleases;
 
@@ -44,6 +46,7 @@ pub struct Rig {
     pub engine: Arc<PlayedEngine>,
     pub releases: Arc<PlayedReleases>,
     pub output: Arc<KeptOutput>,
+    pub dynos: Arc<PlayedDynos>,
     pub app: AppId,
     pub port: u16,
 }
@@ -61,9 +64,11 @@ struct Sink(Arc<KeptOutput>);
 struct Opener(Arc<KeptOutput>);
 
 impl Outputs for Opener {
-    fn open(&self, _: AppId, _: BuildId) -> Box<dyn OutputSink> {
+    fn open(&self, _: Uuid) -> Box<dyn OutputSink> {
         Box::new(Sink(Arc::clone(&self.0)))
     }
+
+    fn forget(&self, _: AppId) {}
 
     fn say(&self, _: AppId, text: &str) {
         self.0.said.lock().unwrap().push(text.to_owned());
@@ -175,6 +180,7 @@ impl Rig {
         change(&mut options);
         let releases = Arc::new(PlayedReleases::new(store.clone()));
         let output = Arc::new(KeptOutput::default());
+        let dynos = Arc::new(PlayedDynos::default());
         let builder = Builder::new(
             options,
             store.clone(),
@@ -182,6 +188,7 @@ impl Rig {
             Arc::clone(&releases) as _,
             Arc::new(Opener(Arc::clone(&output))),
             Arc::new(PlayedWeb),
+            Arc::clone(&dynos) as _,
         )
         .unwrap();
         let hooks = UnixListener::bind(&socket).unwrap();
@@ -200,6 +207,7 @@ impl Rig {
             engine: played,
             releases,
             output,
+            dynos,
             app,
             port,
         }

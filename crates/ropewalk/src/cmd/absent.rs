@@ -19,6 +19,7 @@ const ELSEWHERE: &str =
 const SHARE: &str = "Let people work on apps one by one: ropewalk access:add EMAIL.";
 const OWN_CERTIFICATE: &str = "Get a certificate elsewhere and add it: ropewalk certs:add CRT KEY.";
 const BY_NAME: &str = "There is no registry: name heroku/nodejs, heroku/python, heroku/static or heroku/procfile, or an address.";
+const NO_LINK: &str = "Pipelines are not linked to a git host. Push to an app of the pipeline, and promote: ropewalk pipelines:promote.";
 const INSIDE: &str = "Run a command inside a dyno: ropewalk run:inside web.1 bash.";
 
 /// Commands of Heroku's CLI that Ropewalk does not have, whole nouns or single ones below nouns that it does have, and
@@ -101,9 +102,19 @@ const HEROKUS: &[(&str, Absent, &str)] = &[
         "Make a key and a request with openssl req, and add what comes back: ropewalk certs:add CRT KEY.",
     ),
     (
-        "ci",
-        Absent::Later,
-        "Test before you push, or where your git host runs tests.",
+        "ci:debug",
+        Absent::Never,
+        "Run the tests by hand in a one-off dyno: ropewalk run bash.",
+    ),
+    (
+        "ci:migrate-manifest",
+        Absent::Never,
+        "Move what app-ci.json says into app.json, below environments.test.",
+    ),
+    (
+        "ci:open",
+        Absent::Never,
+        "There is no page to open: ropewalk ci lists test runs, ropewalk ci:info NUMBER shows one.",
     ),
     (
         "clients",
@@ -164,10 +175,22 @@ const HEROKUS: &[(&str, Absent, &str)] = &[
         Absent::Later,
         "Run Postgres elsewhere and put its address into a config var: ropewalk config:set.",
     ),
+    ("pipelines:connect", Absent::Later, NO_LINK),
     (
-        "pipelines",
+        "pipelines:diff",
         Absent::Later,
-        "Have an app for each stage, and push the same commit to each.",
+        "Compare the commits that ropewalk releases shows for each app: git log OLD..NEW.",
+    ),
+    (
+        "pipelines:open",
+        Absent::Never,
+        "There is no page to open: ropewalk pipelines:info PIPELINE shows its apps.",
+    ),
+    ("pipelines:setup", Absent::Later, NO_LINK),
+    (
+        "pipelines:transfer",
+        Absent::Later,
+        "Its owner can give it away by the API: POST /pipeline-transfers.",
     ),
     (
         "plugins",

@@ -12,6 +12,7 @@ pub(crate) mod buildpacks;
 pub(crate) mod builds;
 pub(crate) mod certs;
 pub(crate) mod certs_auto;
+pub(crate) mod ci;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod context;
@@ -28,6 +29,7 @@ pub(crate) mod logs;
 pub(crate) mod maintenance;
 pub(crate) mod metrics;
 pub(crate) mod open;
+pub(crate) mod pipelines;
 pub(crate) mod ps;
 pub(crate) mod releases;
 pub(crate) mod run;
@@ -117,6 +119,24 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::BuildsCreate(args) => builds::create::run(cx, args).await,
         Command::BuildsCancel(args) => builds::cancel(cx, args).await,
         Command::BuildsCachePurge(args) => builds::purge_cache(cx, args).await,
+        Command::Pipelines(args) => pipelines::list(cx, args).await,
+        Command::PipelinesAdd(args) => pipelines::change::add(cx, args).await,
+        Command::PipelinesCreate(args) => pipelines::change::create(cx, args).await,
+        Command::PipelinesDestroy(args) => pipelines::change::destroy(cx, args).await,
+        Command::PipelinesInfo(args) => pipelines::info(cx, args).await,
+        Command::PipelinesPromote(args) => pipelines::promote::run(cx, args).await,
+        Command::PipelinesRemove(args) => pipelines::change::remove(cx, args).await,
+        Command::PipelinesRename(args) => pipelines::change::rename(cx, args).await,
+        Command::PipelinesUpdate(args) => pipelines::change::update(cx, args).await,
+        Command::Ci(args) => ci::list(cx, args).await,
+        Command::CiConfig(args) => ci::config::list(cx, args).await,
+        Command::CiConfigGet(args) => ci::config::get(cx, args).await,
+        Command::CiConfigSet(args) => ci::config::set(cx, args).await,
+        Command::CiConfigUnset(args) => ci::config::unset(cx, args).await,
+        Command::CiInfo(args) => ci::info(cx, args).await,
+        Command::CiLast(args) => ci::last(cx, args).await,
+        Command::CiRerun(args) => ci::run::rerun(cx, args).await,
+        Command::CiRun(args) => ci::run::run(cx, args).await,
         Command::Slugs(args) => slugs::list(cx, args).await,
         Command::SlugsInfo(args) => slugs::info(cx, args).await,
         Command::SlugsDownload(args) => slugs::download(cx, args).await,

@@ -4,6 +4,7 @@ mod acme;
 mod bundle;
 mod data;
 mod doctor;
+mod dynos;
 mod git_hook;
 mod install;
 mod leftovers;

@@ -41,6 +41,7 @@ use tokio::sync::watch;
 
 use super::acme::AcmeArgs;
 use super::data::{Data, write_pid};
+use super::dynos::OneOffs;
 use super::releases::Deploys;
 use super::{DataArg, bundle, stacks};
 
@@ -157,6 +158,9 @@ impl Server {
                 logs: logs.clone(),
             }),
             Arc::new(egress::Egress::new(self.egress())?),
+            Arc::new(OneOffs {
+                scheduler: scheduler.clone(),
+            }),
         )?;
         let log_drains = LogDrains::new(ropewalk_log_drains::Parts {
             store: store.clone(),

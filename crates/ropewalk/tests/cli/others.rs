@@ -377,10 +377,10 @@ fn status_says_who_answers() {
 fn what_is_not_there_is_answered_in_one_sentence() {
     let fake = Fake::new();
     assert_eq!(
-        fake.run(&["pipelines:create", "x"]),
+        fake.run(&["pipelines:connect", "x"]),
         failed(
             2,
-            " \u{25b8}    Ropewalk does not have Heroku's pipelines:create yet.\n \u{25b8}    Have an app for each stage, and push the same commit to each.\n"
+            " \u{25b8}    Ropewalk does not have Heroku's pipelines:connect yet.\n \u{25b8}    Pipelines are not linked to a git host. Push to an app of the pipeline, and promote: ropewalk pipelines:promote.\n"
         )
     );
     assert_eq!(

@@ -741,12 +741,77 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     not_yet("redis:info", &[good("redis:info -a {app}", &[])]),
     works("pipelines", &[good("pipelines", &["=== My Pipelines"])]),
-    not_yet(
+    works(
         "pipelines:create",
-        &[bad(
-            "pipelines:create x -a {app} -s staging",
-            2,
-            &["Pipelines are not available here."],
+        &[good(
+            "pipelines:create x-{app} -a {app} -s staging",
+            &[
+                "Creating x-{app} pipeline... done",
+                "Adding ⬢ {app} to x-{app} pipeline as staging... done",
+            ],
+        )],
+    ),
+    works(
+        "pipelines:info",
+        &[good(
+            "pipelines:info x-{app}",
+            &["=== x-{app}", "⬢ {app} staging"],
+        )],
+    ),
+    works(
+        "pipelines:rename",
+        &[good(
+            "pipelines:rename x-{app} y-{app}",
+            &["Renaming x-{app} pipeline to y-{app}... done"],
+        )],
+    ),
+    works(
+        "pipelines:promote",
+        &[
+            good("apps:create {app}-2 --no-remote", &[]),
+            good(
+                "pipelines:add y-{app} -a {app}-2 -s production",
+                &["Adding ⬢ {app}-2 to y-{app} pipeline as production... done"],
+            ),
+            good(
+                "pipelines:promote -a {app}",
+                &["Promotion successful", "⬢ {app}-2: succeeded"],
+            ),
+            good("apps:destroy -a {app}-2 -c {app}-2", &[]),
+        ],
+    ),
+    works(
+        "pipelines:update",
+        &[good(
+            "pipelines:update -a {app} -s production",
+            &["Changing ⬢ {app} to production... done"],
+        )],
+    ),
+    works("ci", &[good("ci -p y-{app}", &["y-{app} pipeline"])]),
+    works(
+        "ci:config",
+        &[
+            good(
+                "ci:config:set A=1 -p y-{app}",
+                &["Setting A... done", "A: 1"],
+            ),
+            good("ci:config -p y-{app}", &["A: 1"]),
+            good("ci:config:get A -p y-{app}", &["1"]),
+            good("ci:config:unset A -p y-{app}", &["Unsetting A... done"]),
+        ],
+    ),
+    works(
+        "pipelines:remove",
+        &[good(
+            "pipelines:remove -a {app}",
+            &["Removing ⬢ {app} from y-{app} pipeline... done"],
+        )],
+    ),
+    works(
+        "pipelines:destroy",
+        &[good(
+            "pipelines:destroy y-{app}",
+            &["Destroying y-{app} pipeline... done"],
         )],
     ),
     works("teams", &[good("teams", &["Team"])]),
@@ -860,7 +925,9 @@ pub(crate) const FAMILIES: &[(&str, Verdict)] = &[
     ("certs:remove", Verdict::Works),
     ("certs:update", Verdict::Works),
     ("certs:generate", Verdict::Never(LOCAL)),
-    ("ci", Verdict::NotYet),
+    // Tested together with ci:config.
+    ("ci:config:", Verdict::Works),
+    ("ci:", Verdict::NotYet),
     ("clients:", Verdict::NotYet),
     ("container:", Verdict::NotYet),
     ("data:", Verdict::NotYet),
@@ -870,6 +937,8 @@ pub(crate) const FAMILIES: &[(&str, Verdict)] = &[
     ("members", Verdict::NotYet),
     ("orgs", Verdict::NotYet),
     ("pg:", Verdict::NotYet),
+    // Tested together with pipelines:promote.
+    ("pipelines:add", Verdict::Works),
     ("pipelines:", Verdict::NotYet),
     ("pipelines:connect", Verdict::Never(HEROKUS_HOST)),
     ("pipelines:setup", Verdict::Never(HEROKUS_HOST)),

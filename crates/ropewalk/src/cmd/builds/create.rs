@@ -16,6 +16,9 @@ use crate::ui::Failure;
 /// Sent at once, in bytes.
 const CHUNK: usize = 256 << 10;
 
+const COMMIT_OR_NAME: &str =
+    "Commit first, or say what to build: --source-tar FILE or --source-url URL.";
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A tar or tar.gz to build
@@ -48,7 +51,7 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
         (None, None) => {
             let folder = tempfile::tempdir()?;
             let file = folder.path().join("source.tgz");
-            let commit = archive(cx, &file).await?;
+            let commit = archive(cx, "HEAD", &file, COMMIT_OR_NAME).await?;
             let url = send(cx, &client, &file).await?;
             (url, Some(args.version.unwrap_or(commit)))
         }
@@ -96,19 +99,23 @@ fn buildpack(text: String) -> Buildpack {
     }
 }
 
-/// Writes what is committed here to `file`, and tells which commit that is.
-async fn archive(cx: &Context, file: &Path) -> anyhow::Result<String> {
-    let commit = git(&["rev-parse", "--verify", "--quiet", "HEAD"]).await?;
-    let commit = commit.ok_or_else(|| {
-        Failure::new("There is no commit here to be built.")
-            .hint("Commit first, or say what to build: --source-tar FILE or --source-url URL.")
-    })?;
+/// Writes a commit of the repository here to `file`, and tells which one `name` means. The hint is for who has none.
+pub(crate) async fn archive(
+    cx: &Context,
+    name: &str,
+    file: &Path,
+    hint: &str,
+) -> anyhow::Result<String> {
+    let commit = git(&["rev-parse", "--verify", "--quiet", name]).await?;
+    let commit =
+        commit.ok_or_else(|| Failure::new("There is no commit here to be built.").hint(hint))?;
     let top = git(&["rev-parse", "--show-toplevel"])
         .await?
         .unwrap_or_default();
-    if git(&["status", "--porcelain"])
-        .await?
-        .is_some_and(|changed| !changed.is_empty())
+    if name == "HEAD"
+        && git(&["status", "--porcelain"])
+            .await?
+            .is_some_and(|changed| !changed.is_empty())
     {
         cx.out
             .remark("What is not committed is not part of the build.")?;
@@ -129,7 +136,7 @@ async fn archive(cx: &Context, file: &Path) -> anyhow::Result<String> {
 }
 
 /// The first line of what git says; `None` when it fails.
-async fn git(args: &[&str]) -> anyhow::Result<Option<String>> {
+pub(crate) async fn git(args: &[&str]) -> anyhow::Result<Option<String>> {
     let output = Command::new("git")
         .args(args)
         .stdin(Stdio::null())
@@ -143,7 +150,7 @@ async fn git(args: &[&str]) -> anyhow::Result<Option<String>> {
 }
 
 /// Sends a file to a place of its own, and tells the address at which it is.
-async fn send(cx: &Context, client: &Client, path: &Path) -> anyhow::Result<String> {
+pub(crate) async fn send(cx: &Context, client: &Client, path: &Path) -> anyhow::Result<String> {
     let unreadable = |error| Failure::new(format!("{} cannot be read: {error}.", path.display()));
     let file = tokio::fs::File::open(path).await.map_err(unreadable)?;
     let length = file.metadata().await.map_err(unreadable)?.len();

@@ -40,7 +40,7 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn parse(pairs: &[String]) -> Result<ConfigVarsUpdate, Failure> {
+pub(crate) fn parse(pairs: &[String]) -> Result<ConfigVarsUpdate, Failure> {
     let mut update = ConfigVarsUpdate::new();
     for pair in pairs {
         let Some((key, value)) = pair.split_once('=').filter(|(key, _)| !key.is_empty()) else {

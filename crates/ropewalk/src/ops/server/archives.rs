@@ -5,9 +5,9 @@ use std::fs::File;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, TryStreamExt};
-use ropewalk_api::{Archive, ArchiveError, BuildRequest, Builds, Origin};
-use ropewalk_builder::{self as builder, ArchiveOrder, Refused, Upload, parse_checksum};
-use ropewalk_model::{AppId, BuildId, SlugId, SourceId, UserId};
+use ropewalk_api::{Archive, ArchiveError, BuildRequest, Builds, Origin, TestRequest};
+use ropewalk_builder::{self as builder, ArchiveOrder, Refused, TestOrder, Upload, parse_checksum};
+use ropewalk_model::{AppId, BuildId, PipelineId, SlugId, SourceId, TestRunId, UserId};
 use ropewalk_store::StoreError;
 use tokio_util::io::ReaderStream;
 
@@ -73,12 +73,7 @@ impl Builds for Ports {
             app: request.app,
             user: request.user,
             archive: builder::Archive {
-                origin: match request.origin {
-                    Origin::Source { account, source } => {
-                        builder::Origin::Source { account, source }
-                    }
-                    Origin::Elsewhere => builder::Origin::Elsewhere(request.url.clone()),
-                },
+                origin: origin(request.origin, &request.url),
                 url: request.url,
                 checksum: checksum.flatten(),
                 version: request.version,
@@ -93,8 +88,47 @@ impl Builds for Ports {
         self.builder.cancel_build(app, build)
     }
 
+    fn test(&self, request: TestRequest) -> BoxFuture<'_, Result<TestRunId, ArchiveError>> {
+        let order = TestOrder {
+            pipeline: request.pipeline,
+            user: request.user,
+            stack: request.stack,
+            archive: builder::Archive {
+                origin: origin(request.origin, &request.url),
+                url: request.url,
+                checksum: None,
+                version: Some(request.commit_sha.clone()),
+                description: None,
+            },
+            commit_branch: request.commit_branch,
+            commit_message: request.commit_message,
+            commit_sha: request.commit_sha,
+        };
+        async move { self.builder.test(order).await.map_err(refused) }.boxed()
+    }
+
+    fn cancel_test(&self, run: TestRunId) {
+        self.builder.cancel_test(run);
+    }
+
+    fn pipeline_deleted(&self, pipeline: PipelineId) {
+        let builder = self.builder.clone();
+        self.tasks.spawn("pipeline removal", async move {
+            if let Err(error) = builder.remove_pipeline(pipeline).await {
+                tracing::warn!(%pipeline, %error, "The files of a deleted pipeline could not be removed.");
+            }
+        });
+    }
+
     fn purge_build_cache(&self, app: AppId) -> BoxFuture<'_, Result<(), ArchiveError>> {
         async move { self.builder.purge_cache(app).await.map_err(failed) }.boxed()
+    }
+}
+
+fn origin(origin: Origin, url: &str) -> builder::Origin {
+    match origin {
+        Origin::Source { account, source } => builder::Origin::Source { account, source },
+        Origin::Elsewhere => builder::Origin::Elsewhere(url.to_owned()),
     }
 }
 

@@ -18,10 +18,11 @@ use ropewalk_log_drains::LogDrains;
 use ropewalk_logs::{Logs, OutputWriter, Outputs};
 use ropewalk_model::log_line::LogSource;
 use ropewalk_model::traffic::{Recent, Totals};
-use ropewalk_model::{AppId, BuildId, DynoId, DynoState, Traffic};
+use ropewalk_model::{AppId, DynoId, DynoState, Traffic};
 use ropewalk_scheduler::{NewInside, NewRun, Routes, Scheduler, SchedulerError};
 use ropewalk_store::Store;
 use ropewalk_telemetry::{Tasks, rss_bytes};
+use uuid::Uuid;
 
 use super::certificates::Keeper;
 use super::travel::Travels;
@@ -249,14 +250,18 @@ pub(super) struct BuildOutputs {
 }
 
 impl ropewalk_builder::Outputs for BuildOutputs {
-    fn open(&self, _: AppId, build: BuildId) -> Box<dyn OutputSink> {
-        match self.outputs.create(build.0) {
+    fn open(&self, id: Uuid) -> Box<dyn OutputSink> {
+        match self.outputs.create(id) {
             Ok(writer) => Box::new(Sink(writer)),
             Err(error) => {
-                tracing::warn!(%build, %error, "A build's output cannot be kept.");
+                tracing::warn!(%id, %error, "The output of a build or test run cannot be kept.");
                 Box::new(ropewalk_builder::NoOutputs)
             }
         }
+    }
+
+    fn forget(&self, app: AppId) {
+        self.logs.forget(app);
     }
 
     fn say(&self, app: AppId, text: &str) {
