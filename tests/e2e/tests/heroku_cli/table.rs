@@ -791,7 +791,10 @@ pub(crate) const ROWS: &[Row] = &[
     works(
         "ci:config",
         &[
-            good("ci:config:set A=1 -p y-{app}", &["Setting A... done", "A: 1"]),
+            good(
+                "ci:config:set A=1 -p y-{app}",
+                &["Setting A... done", "A: 1"],
+            ),
             good("ci:config -p y-{app}", &["A: 1"]),
             good("ci:config:get A -p y-{app}", &["1"]),
             good("ci:config:unset A -p y-{app}", &["Unsetting A... done"]),

@@ -32,10 +32,7 @@ const RULES: &[(&str, &str)] = &[
     (r"\b[0-9a-f]{64}\b", "<sha256>"),
     (r"\b[0-9a-f]{40}\b", "<commit>"),
     (r"\bDeploy [0-9a-f]{8}\b", "Deploy <commit>"),
-    (
-        r"\bPromote (\S+ v\d+) [0-9a-f]{8}\b",
-        "Promote $1 <commit>",
-    ),
+    (r"\bPromote (\S+ v\d+) [0-9a-f]{8}\b", "Promote $1 <commit>"),
     (r"\bmain(:|  )[0-9a-f]{7}\b", "main$1<commit>"),
     // How much and how long.
     (r"\b\d+(\.\d+)? ?(B|[KMG]B|[KMG]iB|[KMG])\b", "<size>"),
