@@ -50,7 +50,8 @@ impl FromStr for Range {
         if attribute.is_empty() || !attribute.chars().all(known) {
             return Err(NotARange);
         }
-        let (first, last) = bounds.trim().split_once("..").ok_or(NotARange)?;
+        // A value may end with a dot, and it is the first that lists write themselves.
+        let (first, last) = bounds.trim().rsplit_once("..").ok_or(NotARange)?;
         let mut range = Self {
             attribute: attribute.to_owned(),
             first: bound(first.trim()),
@@ -158,6 +159,14 @@ mod tests {
             assert_eq!(range.to_string(), canonical, "{header}");
             assert_eq!(canonical.parse::<Range>().unwrap(), range, "{header}");
         }
+    }
+
+    #[test]
+    fn a_value_may_end_with_a_dot() {
+        let range: Range = "hostname ]a.test...; max=2".parse().expect("a range");
+        let first = range.first.expect("a first value");
+        assert_eq!((first.value.as_str(), first.exclusive), ("a.test.", true));
+        assert_eq!(range.last, None);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! A request goes through `accept` (sockets, HTTP/1 and 2; `cores`, `proxy_protocol`, `tls`, `challenge`, `sniff`, `stall`, `pace`, `recant`, `alarm`, `seldom`), `proxy` (the straight
 //! line), `request` (its head), `table` (host to app), `edge` (may it pass), `canary` (which app's dynos), `hold` (while an app boots), `balance` (which
 //! dyno; `health`: may it), `line` (while none has a place), `pool` or `shared` (a connection, `carrier`), `exchange` (one attempt), `relay` and `upload` (the bodies) or
-//! `tunnel` (after an upgrade; `websocket`: of an HTTP/2 client), and ends in `access` (its record) or `pages` (our own answer, with
+//! `tunnel` (after an upgrade; `pipe`: its bytes, `websocket`: of an HTTP/2 client), and ends in `access` (its record) or `pages` (our own answer, with
 //! its `code`; `grpc`). `link` and `saved` bring the table; `stats` and `logs` take away what was seen.
 //!
 //! # Must not
@@ -39,6 +39,7 @@ mod listeners;
 mod logs;
 mod pace;
 mod pages;
+mod pipe;
 mod pool;
 mod proxy;
 mod proxy_protocol;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::sleep;
 
 use crate::access::Visit;
@@ -20,9 +20,7 @@ use crate::carrier::Held;
 use crate::clock;
 use crate::code::Code;
 use crate::pace::Offer;
-
-/// Buffer of each direction, in bytes; most tunnels are idle most of the time.
-const BUFFER: usize = 4 * 1024;
+use crate::pipe;
 
 /// Joins the two sides once both have switched; the record is closed at the end. `held` is the connection that switches
 /// on the upstream's side. `stream`: the client's, on HTTP/2.
@@ -62,7 +60,7 @@ pub(crate) async fn run(
     let mut silence = false;
     let clean = tokio::select! {
         // Either side may go without a goodbye: that is how most WebSockets end.
-        copied = copy_bidirectional_with_sizes(&mut client, &mut upstream, BUFFER, BUFFER) => copied.is_ok(),
+        joined = pipe::join(&mut client, &mut upstream) => joined.is_ok(),
         () = reset(stream.as_deref(), &farewell) => false,
         () = silent(&last, idle) => {
             silence = true;

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use bytes::Bytes;
+use ropewalk_api_types::page::Range;
 use ropewalk_model::config_var::ConfigVarName;
 use ropewalk_model::drain::DrainUrl;
 use ropewalk_model::edge::{Hsts, MaxBody, RateLimit, TrustedIps};
@@ -28,7 +29,11 @@ pub(crate) fn settings(bytes: &[u8]) {
     again::<RateLimit>(&text);
     again::<TrustedIps>(&text);
     again::<Cidr>(&text);
-    again::<ropewalk_api_types::page::Range>(&text);
+    // Where the last value has dots, nobody can tell where it begins.
+    let has_dots = |range: &Range| range.last.as_ref().is_some_and(|last| last.contains('.'));
+    if !text.parse().is_ok_and(|range| has_dots(&range)) {
+        again::<Range>(&text);
+    }
 }
 
 pub(crate) fn names(bytes: &[u8]) {

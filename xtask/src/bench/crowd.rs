@@ -298,7 +298,7 @@ fn allow_files(count: u64) -> Result<()> {
     let current = Some(count);
     setrlimit(Resource::Nofile, Rlimit { current, maximum }).with_context(|| {
         format!(
-            "{count} open files are needed and {} allowed: run this as root, or with fewer --websockets",
+            "{count} open files are needed and {} allowed: run this where the limit may be raised (root with CAP_SYS_RESOURCE), or with fewer --websockets and --slow",
             limit.maximum.unwrap_or_default()
         )
     })
