@@ -747,7 +747,7 @@ pub(crate) const ROWS: &[Row] = &[
             "pipelines:create x-{app} -a {app} -s staging",
             &[
                 "Creating x-{app} pipeline... done",
-                "Adding ⬢ {app} to x-{app} pipeline as staging... done",
+                "Adding {app} to x-{app} pipeline as staging... done",
             ],
         )],
     ),
@@ -755,7 +755,7 @@ pub(crate) const ROWS: &[Row] = &[
         "pipelines:info",
         &[good(
             "pipelines:info x-{app}",
-            &["=== x-{app}", "⬢ {app} staging"],
+            &["=== x-{app}", "{app} staging"],
         )],
     ),
     works(
@@ -771,11 +771,11 @@ pub(crate) const ROWS: &[Row] = &[
             good("apps:create {app}-2 --no-remote", &[]),
             good(
                 "pipelines:add y-{app} -a {app}-2 -s production",
-                &["Adding ⬢ {app}-2 to y-{app} pipeline as production... done"],
+                &["Adding {app}-2 to y-{app} pipeline as production... done"],
             ),
             good(
                 "pipelines:promote -a {app}",
-                &["Promotion successful", "⬢ {app}-2: succeeded"],
+                &["Promotion successful", "{app}-2: succeeded"],
             ),
             good("apps:destroy -a {app}-2 -c {app}-2", &[]),
         ],
@@ -784,27 +784,15 @@ pub(crate) const ROWS: &[Row] = &[
         "pipelines:update",
         &[good(
             "pipelines:update -a {app} -s production",
-            &["Changing ⬢ {app} to production... done"],
+            &["Changing {app} to production... done"],
         )],
     ),
     works("ci", &[good("ci -p y-{app}", &["y-{app} pipeline"])]),
     works(
-        "ci:config",
-        &[
-            good(
-                "ci:config:set A=1 -p y-{app}",
-                &["Setting A... done", "A: 1"],
-            ),
-            good("ci:config -p y-{app}", &["A: 1"]),
-            good("ci:config:get A -p y-{app}", &["1"]),
-            good("ci:config:unset A -p y-{app}", &["Unsetting A... done"]),
-        ],
-    ),
-    works(
         "pipelines:remove",
         &[good(
             "pipelines:remove -a {app}",
-            &["Removing ⬢ {app} from y-{app} pipeline... done"],
+            &["Removing {app}... done"],
         )],
     ),
     works(
@@ -925,8 +913,6 @@ pub(crate) const FAMILIES: &[(&str, Verdict)] = &[
     ("certs:remove", Verdict::Works),
     ("certs:update", Verdict::Works),
     ("certs:generate", Verdict::Never(LOCAL)),
-    // Tested together with ci:config.
-    ("ci:config:", Verdict::Works),
     ("ci:", Verdict::NotYet),
     ("clients:", Verdict::NotYet),
     ("container:", Verdict::NotYet),
