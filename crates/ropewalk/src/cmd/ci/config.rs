@@ -95,7 +95,7 @@ pub(crate) struct SetArgs {
 }
 
 pub(crate) async fn set(cx: &Context, args: SetArgs) -> anyhow::Result<ExitCode> {
-    let update = parse(&args.pairs)?;
+    let update = parse(&args.pairs, "ci:config:unset")?;
     let mut vars = change(cx, &args.pipeline, "Setting", &update).await?;
     vars.retain(|key, _| update.contains_key(key));
     match args.json.json {

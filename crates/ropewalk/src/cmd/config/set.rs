@@ -22,7 +22,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
-    let update = parse(&args.pairs)?;
+    let update = parse(&args.pairs, "config:unset")?;
     let app = cx.app(&args.app).await?;
     let client = cx.client()?;
     let mut vars = change(cx, &client, &app, "Setting", &update, args.wait).await?;
@@ -40,7 +40,8 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) fn parse(pairs: &[String]) -> Result<ConfigVarsUpdate, Failure> {
+/// `unset`: the command that removes one.
+pub(crate) fn parse(pairs: &[String], unset: &str) -> Result<ConfigVarsUpdate, Failure> {
     let mut update = ConfigVarsUpdate::new();
     for pair in pairs {
         let Some((key, value)) = pair.split_once('=').filter(|(key, _)| !key.is_empty()) else {
@@ -49,7 +50,7 @@ pub(crate) fn parse(pairs: &[String]) -> Result<ConfigVarsUpdate, Failure> {
                 "{} is not of the form KEY=VALUE.",
                 pair.lines().next().unwrap_or("")
             ))
-            .hint("To remove a config var, run ropewalk config:unset KEY."));
+            .hint(format!("To remove a config var, run ropewalk {unset} KEY.")));
         };
         update.insert(key.to_owned(), Some(value.to_owned()));
     }
@@ -67,7 +68,7 @@ mod tests {
             "EMPTY=".into(),
             "KEY=line 1\nline=2\n".into(),
         ];
-        let update = parse(&pairs).unwrap();
+        let update = parse(&pairs, "config:unset").unwrap();
         assert_eq!(update["URL"].as_deref(), Some("postgres://u:p@h/db?a=b"));
         assert_eq!(update["EMPTY"].as_deref(), Some(""));
         assert_eq!(update["KEY"].as_deref(), Some("line 1\nline=2\n"));
@@ -76,7 +77,8 @@ mod tests {
     #[test]
     fn a_pair_without_key_or_equals_sign_is_refused() {
         for pair in ["KEY", "=value", ""] {
-            assert_eq!(parse(&[pair.to_owned()]).unwrap_err().code, 2, "{pair}");
+            let refused = parse(&[pair.to_owned()], "config:unset");
+            assert_eq!(refused.unwrap_err().code, 2, "{pair}");
         }
     }
 }
