@@ -3,8 +3,10 @@
 //! The cookie names a dyno by a digest of its random id. It says nothing about the dyno, and whoever makes one up does
 //! no more than choose among the dynos that would answer anyway. Decides nothing: [`crate::table::App::pick`] does.
 
-use http::header::{COOKIE, HeaderMap, HeaderValue};
+use http::header::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
+
+use crate::request;
 
 const NAME: &str = "heroku-session-affinity";
 /// Characters of a value.
@@ -26,12 +28,7 @@ pub(crate) fn value(dyno: &str) -> String {
 
 /// The values that a request brings.
 pub(crate) fn brought(headers: &HeaderMap) -> Vec<String> {
-    headers
-        .get_all(COOKIE)
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(';'))
-        .filter_map(|cookie| cookie.trim().strip_prefix(NAME)?.strip_prefix('='))
+    request::cookies(headers, NAME)
         .filter(|value| value.len() == LENGTH)
         .take(MOST)
         .map(str::to_owned)
@@ -47,6 +44,8 @@ pub(crate) fn cookie(value: &str, https: bool) -> Option<HeaderValue> {
 
 #[cfg(test)]
 mod tests {
+    use http::header::COOKIE;
+
     use super::*;
 
     #[test]

@@ -9,9 +9,11 @@
 
 use std::net::IpAddr;
 
-use http::header::{COOKIE, HeaderMap, HeaderValue};
+use http::header::{HeaderMap, HeaderValue};
 use ropewalk_api_types::router::Canary;
 use sha2::{Digest, Sha256};
+
+use crate::request;
 
 /// Of the cookie that keeps a client's lot.
 const NAME: &str = "ropewalk-canary";
@@ -64,7 +66,7 @@ pub(crate) fn draw(canary: &Canary, app: &str, headers: &HeaderMap, fwd: &str) -
             keep: None,
         };
     }
-    match cookies(headers, NAME).find_map(brought) {
+    match request::cookies(headers, NAME).find_map(brought) {
         Some(lot) => Draw {
             side: of(lot),
             keep: None,
@@ -82,7 +84,7 @@ pub(crate) fn draw(canary: &Canary, app: &str, headers: &HeaderMap, fwd: &str) -
 /// What the client asks for by the cookie of the policy.
 fn asked(canary: &Canary, headers: &HeaderMap) -> Option<Side> {
     let name = canary.cookie.as_deref()?;
-    cookies(headers, name).find_map(|value| match value {
+    request::cookies(headers, name).find_map(|value| match value {
         "always" => Some(Side::Canary),
         "never" => Some(Side::Own),
         _ => None,
@@ -92,16 +94,6 @@ fn asked(canary: &Canary, headers: &HeaderMap) -> Option<Side> {
 fn brought(value: &str) -> Option<u16> {
     let plain = value.bytes().all(|byte| byte.is_ascii_digit());
     value.parse().ok().filter(|lot| plain && *lot < LOTS)
-}
-
-/// The values of the cookies of a name.
-fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
-    headers
-        .get_all(COOKIE)
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(';'))
-        .filter_map(move |cookie| cookie.trim().strip_prefix(name)?.strip_prefix('='))
 }
 
 /// Of a client that keeps no cookie: by the address that it is said to have, since all that come by one proxy share the

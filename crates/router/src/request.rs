@@ -185,6 +185,16 @@ pub(crate) fn subject(parts: &Parts, peer: &Peer, host: String) -> Subject {
     }
 }
 
+/// The values of the cookies of a name.
+pub(crate) fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(';'))
+        .filter_map(move |cookie| cookie.trim().strip_prefix(name)?.strip_prefix('='))
+}
+
 /// Whether the client asks to speak another protocol on this connection.
 pub(crate) fn wants_upgrade(parts: &Parts) -> bool {
     parts.version == Version::HTTP_11

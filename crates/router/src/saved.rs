@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use ropewalk_api_types::router::Table;
 use serde::de::DeserializeOwned;
@@ -24,6 +25,9 @@ const MIN_MORE: usize = 1 << 20;
 
 /// Most that may wait for the disk, in bytes.
 const MAX_WAITING: usize = 16 << 20;
+
+/// Between a loss and the question for a whole table.
+const PAUSE: Duration = Duration::from_secs(30);
 
 /// The message's JSON as the server sent it.
 pub(crate) type Raw = Arc<Vec<u8>>;
@@ -87,8 +91,8 @@ struct Waiting {
     /// What changed since.
     more: Vec<Raw>,
     bytes: usize,
-    /// Something was lost: only a whole table helps.
-    torn: bool,
+    /// When something was lost: only a whole table helps.
+    torn: Option<Instant>,
 }
 
 /// The disk has not kept what it was given.
@@ -106,12 +110,19 @@ impl News {
         self.bell.notify_one();
     }
 
+    /// What comes soon after a loss is lost as well: a disk that is full takes no whole table either.
+    ///
     /// # Errors
     /// What came before is not on disk: a whole table has to be asked for.
     pub(crate) fn more(&self, raw: Raw) -> Result<(), Torn> {
         let mut waiting = self.lock();
+        match waiting.torn {
+            Some(torn) if torn.elapsed() < PAUSE => return Ok(()),
+            Some(_) => return Err(Torn),
+            None => {}
+        }
         waiting.bytes += raw.len();
-        if waiting.torn || waiting.bytes > MAX_WAITING {
+        if waiting.bytes > MAX_WAITING {
             return Err(Torn);
         }
         waiting.more.push(raw);
@@ -140,7 +151,9 @@ pub(crate) async fn keep_table(path: PathBuf, news: Arc<News>) {
             Ok(Err(error)) => {
                 tracing::warn!(path = %path.display(), %error, "Could not keep what the server sent on disk.");
                 let mut waiting = news.lock();
-                waiting.torn = waiting.whole.is_none();
+                if waiting.whole.is_none() {
+                    waiting.torn = Some(Instant::now());
+                }
             }
             Err(_) => {}
         }
@@ -309,11 +322,14 @@ mod tests {
         let news = News::default();
         news.whole(raw(&change(2)));
         assert!(news.more(raw(&change(3))).is_ok());
-        news.lock().torn = true;
+        news.lock().torn = Instant::now().checked_sub(PAUSE);
         assert!(news.more(raw(&change(4))).is_err());
         news.whole(raw(&change(5)));
         assert!(news.more(raw(&change(6))).is_ok());
         assert!(news.more(Arc::new(vec![b' '; MAX_WAITING])).is_err());
+        // Not at once: the disk may be full.
+        news.lock().torn = Some(Instant::now());
+        assert!(news.more(raw(&change(7))).is_ok());
     }
 
     #[test]

@@ -16,9 +16,12 @@ use http::{HeaderMap, Request, Response};
 use rig::*;
 use ropewalk_api_types::router::{AppRoute, DynoProtocol};
 use ropewalk_router::Limits;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
+
+/// The type of a frame that opens a stream (RFC 9113, 6.2).
+const HEADERS: u8 = 1;
 
 type Call = (Request<RecvStream>, SendResponse<Bytes>);
 
@@ -631,6 +634,15 @@ async fn a_dyno_that_fails_its_calls_is_left_out() {
 #[tokio::test]
 async fn a_dyno_that_speaks_http_1_only_is_said_to() {
     let dyno = raw_dyno(|mut stream| async move {
+        // Not before the request has come: a connection that ends before is one on which nothing was sent.
+        let mut preface = [0; 24];
+        let mut frame = [0; 9];
+        let _ = stream.read_exact(&mut preface).await;
+        while stream.read_exact(&mut frame).await.is_ok() && frame[3] != HEADERS {
+            let length = u32::from_be_bytes([0, frame[0], frame[1], frame[2]]);
+            let mut payload = vec![0; length as usize];
+            let _ = stream.read_exact(&mut payload).await;
+        }
         let answer = b"HTTP/1.1 505 HTTP Version Not Supported\r\nContent-Length: 0\r\n\r\n";
         let _ = stream.write_all(answer).await;
         let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;

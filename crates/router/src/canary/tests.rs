@@ -2,6 +2,8 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use http::header::COOKIE;
+
 use super::*;
 
 fn rule(weight: u16) -> Canary {
