@@ -2,9 +2,12 @@
 //!
 //! Docker Engine stamps the messages of each stream in order, pieces of one over-long line with one time. A time that
 //! goes back to one we know is the engine reading a part of its log again (it does so when it begins a new file), and
-//! everything up to where we were is old. A time that goes back to one we never saw is a clock that was set back.
+//! everything up to where we were is old. That part may be the last message alone: no time goes back then, but a line
+//! that had its end comes with the same time and the same bytes. A time that goes back to one we never saw is a clock
+//! that was set back.
 
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::container::{Output, OutputStream};
 
@@ -26,6 +29,11 @@ struct Place {
     at: i64,
     /// Pieces that bear this time.
     pieces: u32,
+    /// Digests of the first and of the latest of them.
+    first: u64,
+    last: u64,
+    /// Whether the latest ended its line, so that no piece of it is to come.
+    ended: bool,
     /// While the log is read again: pieces at `at` that are still to come again.
     again: Option<u32>,
 }
@@ -44,9 +52,18 @@ impl Seen {
             OutputStream::Stderr => (&mut self.stderr, 1),
         };
         let key = at.saturating_mul(2).saturating_add(mark);
+        let digest = digest(&output.bytes);
+        let ended = output.bytes.last() == Some(&b'\n');
         let is_new = if at > place.at {
             true
         } else if at == place.at {
+            if place.again.unwrap_or(0) == 0 && place.ended {
+                place.again = if digest == place.first {
+                    Some(place.pieces)
+                } else {
+                    (digest == place.last).then_some(1)
+                };
+            }
             match &mut place.again {
                 Some(left) if *left > 0 => {
                     *left -= 1;
@@ -54,6 +71,8 @@ impl Seen {
                 }
                 _ => {
                     place.pieces += 1;
+                    place.last = digest;
+                    place.ended = ended;
                     return true;
                 }
             }
@@ -69,6 +88,9 @@ impl Seen {
             *place = Place {
                 at,
                 pieces: 1,
+                first: digest,
+                last: digest,
+                ended,
                 again: None,
             };
             if self.recent.len() == REMEMBERED {
@@ -88,6 +110,12 @@ impl Seen {
         }
         self.recent.iter().min().map(|key| key / 2)
     }
+}
+
+fn digest(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -133,6 +161,27 @@ mod tests {
             admitted(&mut seen, &[1, 2, 2, 2, 1, 2, 2, 2, 2, 3]),
             [1, 2, 2, 2, 2, 3]
         );
+    }
+
+    #[test]
+    fn the_last_line_alone_read_again_is_left_out() {
+        let mut seen = Seen::default();
+        let mut new = |at, bytes: &'static str| {
+            seen.admits(&Output {
+                bytes: Bytes::from_static(bytes.as_bytes()),
+                ..out(at)
+            })
+        };
+        assert!(new(1, "one\n"));
+        assert!(!new(1, "one\n"));
+        assert!(new(2, "two\n"));
+        assert!(new(2, "a clock too coarse to tell\n"));
+        assert!(!new(2, "a clock too coarse to tell\n"));
+        assert!(new(3, "xx") && new(3, "xx") && new(3, "x\n"));
+        assert!(!new(3, "xx") && !new(3, "xx") && !new(3, "x\n"));
+        assert!(new(4, "xx") && new(4, "xx") && new(4, "x\n"));
+        assert!(!new(4, "x\n"), "the last piece alone");
+        assert!(new(5, "x\n"));
     }
 
     #[test]
