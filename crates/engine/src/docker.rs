@@ -8,6 +8,7 @@ mod containers;
 mod exec;
 mod failure;
 pub(crate) mod frames;
+mod furnish;
 mod host;
 mod images;
 mod logs;
@@ -27,7 +28,7 @@ use tokio::sync::{Mutex, OnceCell};
 
 use crate::container::{
     Attached, Container, ContainerId, ContainerSpec, EngineInfo, Event, Exec, ExecSpec, Exit,
-    NetworkSpec, Output, Scope, Stats, Stopped,
+    Mount, NetworkSpec, Output, Scope, Stats, Stopped,
 };
 use crate::{BoxStream, Engine, EngineError, Result};
 
@@ -140,6 +141,18 @@ impl Engine for DockerEngine {
 
     fn start<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.start_container(id))
+    }
+
+    fn furnish<'a>(
+        &'a self,
+        id: &'a ContainerId,
+        mounts: &'a [Mount],
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.furnish_container(id, mounts))
+    }
+
+    fn rename<'a>(&'a self, id: &'a ContainerId, name: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.rename_container(id, name))
     }
 
     fn signal<'a>(&'a self, id: &'a ContainerId, signal: &'a str) -> BoxFuture<'a, Result<()>> {

@@ -58,6 +58,12 @@ pub trait Engine: Send + Sync + std::fmt::Debug {
     fn create<'a>(&'a self, spec: &'a ContainerSpec) -> BoxFuture<'a, Result<ContainerId>>;
     /// Starts a container; one that runs already is success.
     fn start<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<()>>;
+    /// Shows folders and files of the host in a running container, in this order; what is not there to be mounted upon
+    /// is made. Only while nothing in the container runs that is not trusted. Needs Linux 5.2.
+    fn furnish<'a>(&'a self, id: &'a ContainerId, mounts: &'a [Mount])
+    -> BoxFuture<'a, Result<()>>;
+    /// Gives a container another name; one that is taken is [`EngineError::Conflict`].
+    fn rename<'a>(&'a self, id: &'a ContainerId, name: &'a str) -> BoxFuture<'a, Result<()>>;
     /// Sends a signal (`TERM`, `KILL`, `HUP`, …) to the container's first process; one that ended is success.
     fn signal<'a>(&'a self, id: &'a ContainerId, signal: &'a str) -> BoxFuture<'a, Result<()>>;
     /// SIGTERM, then SIGKILL after `grace`. Returns when it has ended; tells whether the kill was needed.

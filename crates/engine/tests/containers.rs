@@ -595,3 +595,64 @@ async fn an_engine_that_is_not_there_is_unreachable() {
         Err(EngineError::Unreachable(_))
     ));
 }
+
+#[tokio::test]
+async fn a_running_container_is_furnished() {
+    let rig = rig_or_skip!();
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("SKIPPED: mounting takes root");
+    }
+    let dir = tempfile::tempdir().expect("a folder");
+    let (tree, kept, file) = (
+        dir.path().join("tree"),
+        dir.path().join("kept"),
+        dir.path().join("file"),
+    );
+    for folder in [&tree, &kept] {
+        std::fs::create_dir(folder).expect("made");
+    }
+    std::fs::write(tree.join("a"), "tree\n").expect("written");
+    std::fs::write(kept.join("b"), "kept\n").expect("written");
+    std::fs::write(&file, "file\n").expect("written");
+    let mut spec = rig.spec(
+        "bare",
+        "read go; cat /work/tree/a /work/tree/kept/b /run/of/mine/file; echo new > /work/tree/c; \
+         echo no > /work/tree/kept/d || exit 3",
+    );
+    spec.open_stdin = true;
+    spec.user = "0:0".to_owned();
+    let id = rig.engine.create(&spec).await.expect("created");
+    let mount = |source: &std::path::Path, target: &str, read_only| Mount {
+        source: source.to_owned(),
+        target: target.to_owned(),
+        read_only,
+    };
+    let mounts = [
+        mount(&tree, "/work/tree", false),
+        mount(&kept, "/work/tree/kept", true),
+        mount(&file, "/run/of/mine/file", true),
+    ];
+    let early = rig.engine.furnish(&id, &mounts).await;
+    assert!(
+        matches!(early, Err(EngineError::Refused { .. })),
+        "{early:?}"
+    );
+
+    let mut attached = rig.engine.attach(&id, false).await.expect("attached");
+    rig.engine.start(&id).await.expect("started");
+    rig.engine.furnish(&id, &mounts).await.expect("furnished");
+    let name = format!("{}-of-somebody", spec.name);
+    rig.engine.rename(&id, &name).await.expect("renamed");
+    let found = rig.engine.inspect(&id).await.expect("seen").expect("there");
+    assert_eq!(found.name, name);
+    attached.input.write_all(b"go\n").await.expect("written");
+    let exit = rig.engine.wait(&id).await.expect("ended");
+    let logs = rig.engine.logs(&id, None, false).await.expect("logs");
+    let (stdout, _) = collect(logs).await;
+    assert_eq!(stdout, "tree\nkept\nfile\n");
+    assert_eq!(exit.code, 3, "what is read-only cannot be written to");
+    assert_eq!(std::fs::read(tree.join("c")).expect("there"), b"new\n");
+    // Nothing of it is mounted on the host, and nothing holds on to it when the container is gone.
+    assert!(!std::path::Path::new("/run/of/mine").exists());
+    std::fs::remove_dir_all(dir.path()).expect("free");
+}

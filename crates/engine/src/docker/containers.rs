@@ -6,8 +6,9 @@ use std::time::Duration;
 use bollard::errors::Error;
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, KillContainerOptionsBuilder,
-    ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, ResizeContainerTTYOptionsBuilder,
-    StartContainerOptions, StatsOptionsBuilder, WaitContainerOptionsBuilder,
+    ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder,
+    ResizeContainerTTYOptionsBuilder, StartContainerOptions, StatsOptionsBuilder,
+    WaitContainerOptionsBuilder,
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
@@ -77,6 +78,23 @@ impl DockerEngine {
                 Err(Error::DockerResponseServerError {
                     status_code: 304, ..
                 }) => Ok(()),
+                result => result.map_err(|error| call.failed(error)),
+            }
+        })
+        .await
+    }
+
+    pub(super) async fn rename_container(&self, id: &ContainerId, name: &str) -> Result<()> {
+        let call = Call::new("rename", "container", &id.0, 10);
+        call.checked()?;
+        let options = RenameContainerOptionsBuilder::default().name(name).build();
+        call.within(async {
+            match self.client()?.rename_container(&id.0, options).await {
+                Err(Error::DockerResponseServerError {
+                    status_code: 409, ..
+                }) => Err(EngineError::Conflict {
+                    name: name.to_owned(),
+                }),
                 result => result.map_err(|error| call.failed(error)),
             }
         })

@@ -15,7 +15,7 @@ use super::world::KnownExec;
 use super::{Behaviour, FakeEngine, PORT};
 use crate::container::{
     Attached, Container, ContainerId, ContainerSpec, EngineInfo, Event, Exec, ExecSpec, Exit,
-    NetworkSpec, Output, OutputStream, Stats, Status, Stopped,
+    Mount, NetworkSpec, Output, OutputStream, Stats, Status, Stopped,
 };
 use crate::{BoxStream, Engine, EngineError, Result};
 
@@ -137,6 +137,36 @@ impl Engine for FakeEngine {
                 self.end(&id.0, ended_with(128));
             }
             begun
+        })
+    }
+
+    fn furnish<'a>(
+        &'a self,
+        id: &'a ContainerId,
+        mounts: &'a [Mount],
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            self.call("furnish", &id.0).await?;
+            let mut world = self.world();
+            let known = world.boxes.get_mut(&id.0).ok_or_else(|| no_container(id))?;
+            if known.status != Status::Running {
+                return Err(refused("mount into", &id.0, "it does not run"));
+            }
+            known.spec.mounts.extend_from_slice(mounts);
+            Ok(())
+        })
+    }
+
+    /// A container's id is its name here, so only a name that it has already is granted.
+    fn rename<'a>(&'a self, id: &'a ContainerId, name: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            self.call("rename", &id.0).await?;
+            let world = self.world();
+            match world.boxes.contains_key(&id.0) {
+                false => Err(no_container(id)),
+                true if id.0 == name => Ok(()),
+                true => Err(refused("rename", &id.0, "names are for ever here")),
+            }
         })
     }
 
