@@ -115,6 +115,20 @@ cache_key() {
     done | sha256sum | cut -d' ' -f1
 }
 
+# remember FILE KEY COMMAND...: prints what the command prints; under the same key as the last time it is not run again.
+# KEY is a word that stands for everything on which the output depends. A failure is not remembered.
+remember() {
+    local file=$1 key=$2 kept='' answer
+    shift 2
+    if [[ -f $file ]]; then
+        { IFS= read -r kept && [[ $kept == "$key" ]] && cat; } <"$file" && return
+    fi
+    answer=$("$@") || return
+    mkdir -p "$(dirname "$file")"
+    printf '%s\n' "$key" "$answer" | write_file "$file"
+    printf '%s\n' "$answer"
+}
+
 # fresh_file FILE MINUTES: whether the file is there and younger than that.
 fresh_file() {
     [[ -s $1 && -n $(find "$1" -mmin "-$2" 2>/dev/null) ]]

@@ -69,3 +69,18 @@ test_download_checks_the_checksum() {
     test ! -e bad
     equal "$(find . -name '*.part.*')" ''
 }
+
+test_an_answer_is_remembered_under_its_key_and_a_failure_is_not() {
+    load
+    ask() { echo asked >>asked; printf 'one\n  two %s\n' "$1"; }
+    refuse() { echo refused >>asked; return 3; }
+    equal "$(remember kept/a k1 ask x)" $'one\n  two x'
+    equal "$(remember kept/a k1 ask y)" $'one\n  two x'
+    equal "$(remember kept/a k2 ask y)" $'one\n  two y'
+    status=0
+    remember kept/b k1 refuse || status=$?
+    equal "$status" 3
+    remember kept/b k1 refuse || true
+    equal "$(<asked)" $'asked\nasked\nrefused\nrefused'
+    equal "$(find . -name '*.new.*')" ''
+}

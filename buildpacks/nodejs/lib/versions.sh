@@ -10,6 +10,7 @@ stack_npm() { "$stack_node" "$stack_npm" "$@"; }
 
 is_exact() { [[ $1 =~ ^[v=]?[0-9]+\.[0-9]+\.[0-9]+$ ]]; }
 
+# Node takes a tenth of a second to start: what it was asked before is not asked again.
 pick() { "$stack_node" "$here/lib/pick.cjs" "$stack_npm" "$@"; }
 
 # list_versions PACKAGE: prints the path of a JSON list of the package's versions.
@@ -39,7 +40,8 @@ resolve() {
             "Push again when it can be reached, or name an exact version in package.json." >&2
     }
     status=0
-    version=$(pick "$range" <"$list") || status=$?
+    version=$(remember "$cache/answers/${package//\//-}" \
+        "$(cache_key "$range" "@$list" "@$here/lib/pick.cjs")" pick "$range" <"$list") || status=$?
     case $status in
         0) printf '%s' "$version" ;;
         3) fail "No version of $what fits \"$range\"." \
@@ -88,7 +90,9 @@ resolve_node() {
 
 # Prints the npm that belongs to a Node version.
 default_npm() {
-    pick --first "$here/npm-for-node" "$node_version" && return
+    remember "$cache/answers/npm-for-node" \
+        "$(cache_key "$node_version" "@$here/npm-for-node" "@$here/lib/pick.cjs")" \
+        pick --first "$here/npm-for-node" "$node_version" && return
     fail "Node.js $node_version is too old for any npm that still works." \
         "Change engines.node in package.json." >&2
 }

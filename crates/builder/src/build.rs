@@ -24,6 +24,7 @@ pub(crate) mod pack;
 mod phases;
 mod process_types;
 pub(crate) mod queue;
+pub(crate) mod ready;
 mod recipe;
 mod redact;
 mod results;
@@ -156,6 +157,9 @@ async fn carry_out(
     if site.recorded && !claim.gone.is_cancelled() {
         rows::keep_times(&context, order.app.id, site.id, &phases).await;
     }
+    if let Some(image) = site.sandbox.image() {
+        ready::keep(&context, image);
+    }
     site.clean_up().await;
     drop(claim);
     keep
@@ -180,6 +184,7 @@ async fn straight_line(
     phases.end("queue");
     make_room(context).await?;
     let recipe = Recipe::look_up(context, order).await?;
+    site.sandbox.prepare(&recipe.image);
     begin(context, order, &recipe, log, site).await?;
     put_source_and_cache(context, order, log, site).await?;
     write_env(&recipe, site).await?;
@@ -334,7 +339,7 @@ async fn run_buildpacks(
     phases: &mut Phases,
 ) -> Result<Results, Failure> {
     let deadline = Instant::now() + context.options.limits.build;
-    let spec = sandbox::spec(context, site, recipe, order.version());
+    let work = sandbox::work(context, site, recipe, order.version());
     let chosen = buildpacks::chosen(
         &recipe.known,
         &order.buildpacks,
@@ -347,21 +352,21 @@ async fn run_buildpacks(
     log.redaction.also(addresses.flat_map(Address::secrets));
     let login = site.login();
     let folders =
-        fetch::fetch_all(&mut site.sandbox, &spec, &chosen, &login, deadline, log).await?;
+        fetch::fetch_all(&mut site.sandbox, &work, &chosen, &login, deadline, log).await?;
     if !folders.fetched.is_empty() {
         phases.end("fetch");
     }
-    let mut spec = spec;
-    spec.command = vec![format!("{}/lib/driver", buildpacks::MOUNT)];
+    let mut work = work;
+    work.command = vec![format!("{}/lib/driver", buildpacks::MOUNT)];
     if order.purpose == Purpose::Test {
-        spec.command.push("--test".to_owned());
+        work.command.push("--test".to_owned());
     }
     match chosen.is_empty() {
-        true => spec.command.push("auto".to_owned()),
-        false => spec.command.extend(folders.arguments),
+        true => work.command.push("auto".to_owned()),
+        false => work.command.extend(folders.arguments),
     }
     let began = Instant::now();
-    let exit = site.sandbox.run(spec, deadline, log).await?;
+    let exit = site.sandbox.run(work, deadline, log).await?;
     let tree = site.tree();
     let results = tokio::task::spawn_blocking(move || Results::read(&tree)).await??;
     // What of the container's time the driver did not count is the container's own.

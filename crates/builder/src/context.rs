@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::build::cache;
 use crate::build::inherit::Inherited;
 use crate::build::queue::Queue;
+use crate::build::ready::Ready;
 use crate::error::chain;
 use crate::git::command::Git;
 use crate::git::push::Pushes;
@@ -52,6 +53,8 @@ pub(crate) struct Context {
     pub(crate) repos: Repos,
     pub(crate) pushes: Pushes,
     pub(crate) queue: Queue,
+    /// Containers that wait for a build.
+    pub(crate) ready: Ready,
     pub(crate) push_slots: Arc<Semaphore>,
     pub(crate) fetch_slots: Arc<Semaphore>,
     /// Slugs that are unpacked and packed at once, besides builds.
@@ -95,6 +98,7 @@ impl Builder {
             repos: Repos::new(options.data.join("repos")),
             pushes: Pushes::default(),
             queue: Queue::new(limits.builds, limits.waiting),
+            ready: Ready::default(),
             push_slots: Arc::new(Semaphore::new(limits.pushes)),
             fetch_slots: Arc::new(Semaphore::new(limits.fetches)),
             unpack_slots: Semaphore::new(UNPACKED_AT_ONCE),

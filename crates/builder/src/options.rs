@@ -65,6 +65,8 @@ pub struct Limits {
     pub source_bytes: u64,
     /// Longest run of all buildpacks together.
     pub build: Duration,
+    /// How long after a build a container waits for the next one, so that it starts at once; zero is not at all.
+    pub ready: Duration,
     /// Memory of a build in bytes; 0 is 2 GiB, or half of the host's where that is less.
     pub memory: u64,
     /// Processes and threads of a build.
@@ -93,6 +95,7 @@ impl Default for Limits {
             source_files: 100_000,
             source_bytes: 2 * GIB,
             build: Duration::from_secs(15 * 60),
+            ready: Duration::from_secs(10 * 60),
             memory: 0,
             pids: 4096,
             disk_floor: 5 * GIB,

@@ -161,7 +161,7 @@ async fn what_cannot_be_built_fails_with_the_reason_and_leaves_nothing() {
         assert_eq!(row.slug, None);
     }
     assert_eq!(
-        rig.engine.made.lock().unwrap().len(),
+        rig.engine.ran.lock().unwrap().len(),
         0,
         "no container was made"
     );

@@ -304,7 +304,7 @@ async fn bad_trees_are_refused() {
         );
         assert_eq!(rig.quarantines(), 0);
     }
-    assert!(rig.engine.made.lock().unwrap().is_empty());
+    assert!(rig.engine.ran.lock().unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -350,7 +350,7 @@ async fn what_cannot_be_built_is_said() {
         "{}",
         said.text
     );
-    assert!(rig.engine.made.lock().unwrap().is_empty());
+    assert!(rig.engine.ran.lock().unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,8 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use ropewalk_builder::{ReleaseEvent, ReleaseOutcome, ReleasePhase};
 use ropewalk_model::release::ReleaseStatus;
@@ -334,7 +336,7 @@ async fn limits_name_themselves() {
         "{}",
         said.text
     );
-    assert!(full.engine.made.lock().unwrap().is_empty());
+    assert!(full.engine.ran.lock().unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -363,7 +365,7 @@ async fn other_branches_and_tags_are_kept_and_not_built() {
         );
         assert!(rig.server_ref(&format!("refs/heads/{name}")).is_some());
     }
-    assert!(rig.engine.made.lock().unwrap().is_empty());
+    assert!(rig.engine.ran.lock().unwrap().is_empty());
 
     let said = client.push(&rig.url(), &["main", "main:master"]).await;
     assert!(
@@ -486,7 +488,7 @@ async fn builds_beyond_the_hosts_limit_wait_in_line() {
     until(10, "the push waits", || rig.repo().join("HEAD").exists()).await;
     interrupt(&push);
     push.wait().await.unwrap();
-    assert!(rig.engine.made.lock().unwrap().is_empty());
+    assert!(rig.engine.ran.lock().unwrap().is_empty());
 
     let full = Rig::with(|options| {
         options.limits.builds = 0;
@@ -760,7 +762,7 @@ async fn the_login_of_a_buildpacks_address_is_in_a_file_and_nowhere_else() {
         said.text
     );
     assert!(!said.text.contains("TOKEN") && !rig.output.text().contains("TOKEN"));
-    for spec in rig.engine.made.lock().unwrap().iter() {
+    for spec in rig.engine.ran.lock().unwrap().iter() {
         assert!(!spec.command.iter().any(|word| word.contains("TOKEN")));
     }
 }
@@ -828,4 +830,53 @@ async fn a_server_that_stops_ends_its_builds_and_says_so() {
     );
     assert_eq!(left, (0, 0, 0));
     assert_eq!(rig.server_ref("refs/heads/main"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_stands_ready_for_the_next_build_and_goes_with_the_server() {
+    let rig = Rig::with(|options| options.limits.ready = Duration::from_secs(3600)).await;
+    let client = Client::new().await;
+    let engine = Arc::clone(&rig.engine);
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let inner = Arc::clone(&seen);
+    rig.engine.play(move |job| {
+        let made = engine.asked.load(Ordering::SeqCst);
+        inner.lock().unwrap().push((made, job.spec.name.clone()));
+        job.node();
+        async { exit(0) }
+    });
+    for number in 1..=3 {
+        client.write("app.js", format!("{number}"));
+        client.commit("x").await;
+        if number == 3 {
+            // Nobody sees it go: the engine was restarted, say.
+            rig.engine.forget();
+        }
+        assert!(client.push(&rig.url(), &["main"]).await.ok);
+        until(5, "one stands ready", || rig.engine.containers() == 1).await;
+    }
+    let seen = seen.lock().unwrap().clone();
+    let made: Vec<_> = seen.iter().map(|(made, _)| *made).collect();
+    assert_eq!(
+        made,
+        [1, 2, 4],
+        "the second build found one, the third one that was gone"
+    );
+    for (_, name) in &seen {
+        assert!(name.contains("-build-"), "{name}");
+    }
+    rig.builder.stop().await;
+    assert_eq!(rig.engine.containers(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_no_build_takes_goes() {
+    let rig = Rig::with(|options| options.limits.ready = Duration::from_millis(300)).await;
+    let client = Client::new().await;
+    client.commit("x").await;
+    assert!(client.push(&rig.url(), &["main"]).await.ok);
+    until(5, "it was made, and went", || {
+        rig.engine.asked.load(Ordering::SeqCst) == 2 && rig.engine.containers() == 0
+    })
+    .await;
 }

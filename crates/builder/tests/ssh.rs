@@ -132,7 +132,7 @@ async fn a_push_above_the_limit_is_refused() {
         "{}",
         said.text
     );
-    assert!(rig.engine.made.lock().unwrap().is_empty());
+    assert!(rig.engine.ran.lock().unwrap().is_empty());
     until(5, "what was received is thrown away", || {
         rig.quarantines() == 0
     })
@@ -241,7 +241,7 @@ async fn strangers_come_nowhere() {
         "{}",
         said.text
     );
-    assert!(rig.engine.made.lock().unwrap().is_empty());
+    assert!(rig.engine.ran.lock().unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

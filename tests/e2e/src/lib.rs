@@ -437,7 +437,7 @@ impl Rig {
             .to_owned()
     }
 
-    /// Names of this instance's containers of a kind (`dyno`, `build`).
+    /// Names of this instance's containers of a kind (`dyno`, `build`), without the ones that wait for a build.
     pub fn containers(&self, kind: &str) -> Vec<String> {
         let output = at(self.engine.as_deref(), "docker")
             .args(["ps", "-a", "--format", "{{.Names}}"])
@@ -450,6 +450,7 @@ impl Rig {
             .unwrap();
         String::from_utf8_lossy(&output.stdout)
             .lines()
+            .filter(|name| !name.contains("-ready-"))
             .map(str::to_owned)
             .collect()
     }

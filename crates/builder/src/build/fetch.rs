@@ -8,14 +8,14 @@ use std::os::unix::fs::{OpenOptionsExt, fchown};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use ropewalk_engine::{ContainerSpec, Mount};
+use ropewalk_engine::Mount;
 use ropewalk_slug::DYNO_ID;
 
 use super::address::Address;
 use super::buildpacks::{Buildpack, MOUNT};
 use super::failure::Failure;
 use super::log::BuildLog;
-use super::sandbox::{ROOT, Sandbox};
+use super::sandbox::{ROOT, Sandbox, Work};
 use crate::{Error, Result};
 
 /// Longest time for one buildpack.
@@ -36,7 +36,7 @@ pub(crate) struct Folders {
 /// Makes every buildpack a folder in the container. `login` is a path of the host at which a file may lie meanwhile.
 pub(crate) async fn fetch_all(
     sandbox: &mut Sandbox,
-    spec: &ContainerSpec,
+    work: &Work,
     buildpacks: &[Buildpack],
     login: &Path,
     deadline: Instant,
@@ -56,10 +56,10 @@ pub(crate) async fn fetch_all(
             ),
             Buildpack::Tarball { address } => (download(address, &folder), address.curl_config()),
         };
-        let mut spec = spec.clone();
+        let mut work = work.clone();
         if let Some(secret) = &secret {
             lay_down(login, secret)?;
-            spec.mounts.push(Mount {
+            work.mounts.push(Mount {
                 source: login.to_owned(),
                 target: LOGIN.to_owned(),
                 read_only: true,
@@ -70,7 +70,7 @@ pub(crate) async fn fetch_all(
         let deadline = deadline.min(Instant::now() + LIMIT);
         let mut done = false;
         for attempt in steps {
-            let run = run_all(sandbox, &spec, attempt, deadline, log).await;
+            let run = run_all(sandbox, &work, attempt, deadline, log).await;
             if matches!(run, Err(Failure::OutOfTime(_))) {
                 break;
             }
@@ -99,15 +99,15 @@ type Command = Vec<String>;
 /// Runs commands until one fails; `false` then.
 async fn run_all(
     sandbox: &mut Sandbox,
-    spec: &ContainerSpec,
+    work: &Work,
     commands: Vec<Command>,
     deadline: Instant,
     log: &mut BuildLog,
 ) -> Result<bool, Failure> {
     for command in commands {
-        let mut spec = spec.clone();
-        spec.command = command;
-        if sandbox.run(spec, deadline, log).await?.code != 0 {
+        let mut work = work.clone();
+        work.command = command;
+        if sandbox.run(work, deadline, log).await?.code != 0 {
             return Ok(false);
         }
     }

@@ -1,15 +1,20 @@
 //! The container in which buildpacks run: unprivileged, bounded in memory, processes, time and disk, with low weight
 //! on CPU and IO, on a network of its own from which neither the server nor any dyno is reached.
+//!
+//! It starts before it is known what will run in it (`ready.rs`), and is then shown the build's folders and told the
+//! command. A container serves one command and no other.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use ropewalk_engine::{
-    ContainerId, ContainerSpec, EngineError, Exit, Limits as ContainerLimits, Mount, NetworkSpec,
+    ContainerId, ContainerSpec, EngineError, Exit, Limits as ContainerLimits, Mount,
 };
+use tokio::io::AsyncWriteExt;
 use tokio::task::JoinHandle;
 
 use super::buildpacks::MOUNT;
@@ -17,6 +22,7 @@ use super::disk;
 use super::failure::Failure;
 use super::inherit::Inherited;
 use super::log::{BuildLog, Lines};
+use super::ready::{self, Blank};
 use super::recipe::Recipe;
 use super::site::Site;
 use crate::context::Context;
@@ -27,6 +33,8 @@ pub(crate) const ROOT: &str = "/tmp/build";
 /// Label whose value tells builds from dynos.
 pub(crate) const LABEL_KIND: &str = "ropewalk.kind";
 pub(crate) const KIND: &str = "build";
+/// With this ends a container that was not told what to run: `buildpacks/lib/wait`. No program in it ends so.
+const UNTOLD: i64 = 199;
 /// How often the disk is looked at during a build.
 const DISK_EVERY: Duration = Duration::from_secs(2);
 /// Default memory of a build, in bytes.
@@ -35,104 +43,214 @@ const MEMORY: u64 = 2 << 30;
 const CPU_SHARES: u32 = 256;
 const IO_WEIGHT: u16 = 100;
 
+/// What is to run in a sandbox.
+#[derive(Clone)]
+pub(crate) struct Work {
+    /// The build image, as the engine knows it.
+    pub(crate) image: String,
+    /// What the container is called, but for a number.
+    pub(crate) name: String,
+    /// Never shown by `Debug`: logins for package indexes may be among it.
+    pub(crate) env: Vec<(String, String)>,
+    /// Program and arguments, never a shell string.
+    pub(crate) command: Vec<String>,
+    /// In the order in which they lie on each other.
+    pub(crate) mounts: Vec<Mount>,
+}
+
+impl fmt::Debug for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Work")
+            .field("name", &self.name)
+            .field("command", &self.command)
+            .finish_non_exhaustive()
+    }
+}
+
 /// One container at a time; it is gone after [`Sandbox::clear`], even if making it was interrupted.
 #[derive(Debug)]
 pub(crate) struct Sandbox {
     context: Arc<Context>,
-    creating: Option<JoinHandle<Result<ContainerId, EngineError>>>,
+    image: Option<String>,
+    /// The next container, of this image.
+    next: Option<Making>,
+    making: Option<Making>,
     container: Option<ContainerId>,
     runs: usize,
 }
+
+type Making = JoinHandle<Result<Blank, EngineError>>;
 
 impl Sandbox {
     pub(crate) fn new(context: &Arc<Context>) -> Self {
         Self {
             context: Arc::clone(context),
-            creating: None,
+            image: None,
+            next: None,
+            making: None,
             container: None,
             runs: 0,
         }
     }
 
+    /// Sees to it that a container of this image is ready, or being made, when the first command comes.
+    pub(crate) fn prepare(&mut self, image: &str) {
+        if self.next.is_none() {
+            let making = ready::take(&self.context, image)
+                .unwrap_or_else(|| ready::make(&self.context, image));
+            self.next = Some(making);
+            self.image = Some(image.to_owned());
+        }
+    }
+
+    /// The image of the container that was prepared last.
+    pub(crate) fn image(&self) -> Option<&str> {
+        self.image.as_deref()
+    }
+
     /// Runs a command to its end, its output going to the log.
     pub(crate) async fn run(
         &mut self,
-        mut spec: ContainerSpec,
+        mut work: Work,
         deadline: Instant,
         log: &mut BuildLog,
     ) -> Result<Exit, Failure> {
         self.runs += 1;
-        spec.name = format!("{}-{}", spec.name, self.runs);
-        let memory = spec.limits.memory;
-        let id = self.create(spec).await?;
-        let engine = Arc::clone(&self.context.engine);
-        // Attached before the start, so that nothing is lost.
-        let mut attached = engine.attach(&id, false).await?;
-        engine.start(&id).await?;
+        work.name = format!("{}-{}", work.name, self.runs);
+        let fits = self.image.as_ref() == Some(&work.image);
+        if let Some(making) = self.next.take_if(|_| fits) {
+            // It may have gone with a restart of the engine while nothing ran in it.
+            match self.attempt(making, &work, deadline, log).await? {
+                Attempt::Ended(exit) => return Ok(exit),
+                Attempt::NotBegun(error) => {
+                    tracing::info!(
+                        error = chain(&error),
+                        "A container that stood ready is of no use; another is made."
+                    );
+                    self.discard();
+                }
+            }
+        }
+        let making = ready::make(&self.context, &work.image);
+        match self.attempt(making, &work, deadline, log).await? {
+            Attempt::Ended(exit) => Ok(exit),
+            Attempt::NotBegun(error) => Err(error.into()),
+        }
+    }
+
+    async fn attempt(
+        &mut self,
+        making: Making,
+        work: &Work,
+        deadline: Instant,
+        log: &mut BuildLog,
+    ) -> Result<Attempt, Failure> {
+        // In a task of its own: an engine that was asked makes the container whether or not anybody still listens.
+        let made = self.making.insert(making).await;
+        self.making = None;
+        let mut blank = match made? {
+            Ok(blank) => blank,
+            Err(error) => return Ok(Attempt::NotBegun(error)),
+        };
+        let id = blank.id.clone();
+        self.container = Some(id.clone());
+        if let Err(error) = self.begin(&mut blank, work).await {
+            return Ok(Attempt::NotBegun(error));
+        }
         // Whether somebody reads what is said has no say in the limits: all are polled beside each other.
         let exit = {
             let context = Arc::clone(&self.context);
             let ended = async {
                 let mut lines = Lines::default();
-                while let Some(output) = attached.output.next().await {
+                while let Some(output) = blank.attached.output.next().await {
                     log.foreign(lines.push(&output?.bytes)).await;
                 }
                 log.foreign(lines.finish()).await;
-                Ok::<_, Failure>(engine.wait(&id).await?)
+                Ok::<_, Failure>(context.engine.wait(&id).await?)
             };
             tokio::select! {
                 exit = ended => exit?,
-                failure = disk_runs_out(&context) => return Err(failure),
+                failure = disk_runs_out(&self.context) => return Err(failure),
                 () = tokio::time::sleep_until(deadline.into()) => {
-                    return Err(Failure::OutOfTime(context.options.limits.build));
+                    return Err(Failure::OutOfTime(self.context.options.limits.build));
                 }
             }
         };
-        self.discard(id);
-        match exit.out_of_memory && exit.code != 0 {
-            true => Err(Failure::OutOfMemory { mib: memory >> 20 }),
-            false => Ok(exit),
+        if exit.code == UNTOLD {
+            let error = "the container was not told what to run".to_owned();
+            return Ok(Attempt::NotBegun(EngineError::Unreachable(error)));
         }
+        self.discard();
+        match exit.out_of_memory && exit.code != 0 {
+            true => Err(Failure::OutOfMemory {
+                mib: memory(self.context.options.limits.memory) >> 20,
+            }),
+            false => Ok(Attempt::Ended(exit)),
+        }
+    }
+
+    /// Shows the container its folders, names it after its build, and tells it what to run.
+    async fn begin(&self, blank: &mut Blank, work: &Work) -> Result<(), EngineError> {
+        let engine = &self.context.engine;
+        tokio::try_join!(
+            engine.furnish(&blank.id, &work.mounts),
+            engine.rename(&blank.id, &work.name)
+        )?;
+        let told = async {
+            blank.attached.input.write_all(&words(work)).await?;
+            blank.attached.input.flush().await
+        };
+        told.await
+            .map_err(|error| EngineError::Unreachable(format!("a build's container: {error}")))
     }
 
     /// Removes what is there, and what is still being made.
     pub(crate) async fn clear(&mut self) {
-        if let Some(creating) = self.creating.take()
-            && let Ok(Ok(id)) = creating.await
-        {
-            self.container = Some(id);
+        let made = [self.making.take(), self.next.take()];
+        for making in made.into_iter().flatten() {
+            if let Ok(Ok(blank)) = making.await {
+                remove(&self.context, &blank.id).await;
+            }
         }
         if let Some(id) = self.container.take() {
             remove(&self.context, &id).await;
         }
     }
 
-    /// In a task of its own: an engine that was asked makes the container whether or not anybody still listens.
-    async fn create(&mut self, spec: ContainerSpec) -> Result<ContainerId, Failure> {
-        let engine = Arc::clone(&self.context.engine);
-        let creating = self.creating.insert(self.context.tasks.spawn(async move {
-            if let Some(name) = spec.network.clone() {
-                engine
-                    .ensure_network(&NetworkSpec { name, subnet: None })
-                    .await?;
-            }
-            engine.create(&spec).await
-        }));
-        let created = creating.await;
-        self.creating = None;
-        let id = created??;
-        self.container = Some(id.clone());
-        Ok(id)
+    /// The container is of no more use: it is removed beside what comes next.
+    fn discard(&mut self) {
+        if let Some(id) = self.container.take() {
+            let context = Arc::clone(&self.context);
+            self.context
+                .tasks
+                .spawn(async move { remove(&context, &id).await });
+        }
     }
+}
 
-    /// The container has ended: it is removed beside what comes next.
-    fn discard(&mut self, id: ContainerId) {
-        self.container = None;
-        let context = Arc::clone(&self.context);
-        self.context
-            .tasks
-            .spawn(async move { remove(&context, &id).await });
+/// What became of a command in a container.
+enum Attempt {
+    Ended(Exit),
+    /// Nothing of it ran.
+    NotBegun(EngineError),
+}
+
+/// As `buildpacks/lib/wait` reads it.
+fn words(work: &Work) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut word = |text: &str| {
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.push(0);
+    };
+    word(&work.env.len().to_string());
+    for (name, value) in &work.env {
+        word(&format!("{name}={value}"));
     }
+    word(&work.command.len().to_string());
+    for part in &work.command {
+        word(part);
+    }
+    bytes
 }
 
 /// Ends when there is less free than there must be.
@@ -146,29 +264,17 @@ async fn disk_runs_out(context: &Context) -> Failure {
     }
 }
 
-/// The container of a build, its command still missing.
-pub(crate) fn spec(
-    context: &Context,
-    site: &Site,
-    recipe: &Recipe,
-    version: Option<&str>,
-) -> ContainerSpec {
+/// A container in which anything may be built; it waits to be told what.
+pub(crate) fn blank(context: &Context, image: &str, name: String) -> ContainerSpec {
     let options = &context.options;
-    let short: String = site.id.0.simple().to_string().chars().take(12).collect();
-    let labels = [
-        (LABEL_KIND, KIND.to_owned()),
-        ("ropewalk.app", recipe.app.id.to_string()),
-        ("ropewalk.build", site.id.to_string()),
-    ];
     ContainerSpec {
-        name: format!("rw-{}-build-{short}", options.instance),
-        image: recipe.image.clone(),
-        labels: labels.map(|(name, value)| (name.to_owned(), value)).into(),
-        env: environment(&context.inherited, site, recipe, version),
+        name,
+        image: image.to_owned(),
+        labels: [(LABEL_KIND.to_owned(), KIND.to_owned())].into(),
+        command: vec![format!("{MOUNT}/lib/wait"), ROOT.to_owned()],
         user: format!("{0}:{0}", ropewalk_slug::DYNO_ID),
-        working_dir: ROOT.to_owned(),
         hostname: "build".to_owned(),
-        mounts: mounts(context, site),
+        mounts: fixed_mounts(context),
         network: Some(format!("rwb-{}", options.instance)),
         limits: ContainerLimits {
             memory: memory(options.limits.memory),
@@ -178,7 +284,20 @@ pub(crate) fn spec(
             io_weight: IO_WEIGHT,
             ..ContainerLimits::default()
         },
+        open_stdin: true,
         ..ContainerSpec::default()
+    }
+}
+
+/// What all of a build's commands have in common; the command is still missing.
+pub(crate) fn work(context: &Context, site: &Site, recipe: &Recipe, version: Option<&str>) -> Work {
+    let short: String = site.id.0.simple().to_string().chars().take(12).collect();
+    Work {
+        image: recipe.image.clone(),
+        name: format!("rw-{}-build-{short}", context.options.instance),
+        env: environment(&context.inherited, site, recipe, version),
+        command: Vec::new(),
+        mounts: mounts(site),
     }
 }
 
@@ -217,27 +336,33 @@ fn is_of_tests(name: &str) -> bool {
     matches!(name, "CI" | "CI_NODE_INDEX" | "CI_NODE_TOTAL") || name.starts_with("HEROKU_TEST_RUN_")
 }
 
-fn mounts(context: &Context, site: &Site) -> Vec<Mount> {
-    let mount = |source: &Path, target: &str, read_only| Mount {
-        source: source.to_owned(),
-        target: target.to_owned(),
-        read_only,
-    };
-    let mut mounts = vec![
-        mount(&site.tree(), ROOT, false),
-        mount(&site.env(), &format!("{ROOT}/env"), true),
-        mount(&context.options.buildpacks, MOUNT, true),
-        // Not a tmpfs: older engines give one the owner root and the mode of the image's folder.
-        mount(&site.dyno_home(), "/app", false),
-        // Neither is a tmpfs, whose pages would count as the build's memory. What lies here is on the disk that is
-        // watched, and goes with the build.
+fn mounts(site: &Site) -> Vec<Mount> {
+    vec![
+        // Not a tmpfs, whose pages would count as the build's memory. What lies here is on the disk that is watched,
+        // and goes with the build.
         mount(&site.tmp(), "/tmp", false),
         mount(&site.var_tmp(), "/var/tmp", false),
-    ];
+        mount(&site.tree(), ROOT, false),
+        mount(&site.env(), &format!("{ROOT}/env"), true),
+        mount(&site.dyno_home(), "/app", false),
+    ]
+}
+
+/// What is the same for every build.
+fn fixed_mounts(context: &Context) -> Vec<Mount> {
+    let mut mounts = vec![mount(&context.options.buildpacks, MOUNT, true)];
     if let Some(bundle) = &context.inherited.ca_bundle {
         mounts.push(mount(bundle, Inherited::ca_target(), true));
     }
     mounts
+}
+
+fn mount(source: &Path, target: &str, read_only: bool) -> Mount {
+    Mount {
+        source: source.to_owned(),
+        target: target.to_owned(),
+        read_only,
+    }
 }
 
 fn cores() -> u32 {
@@ -265,7 +390,7 @@ fn memory(chosen: u64) -> u64 {
     MEMORY.min(total / 2)
 }
 
-async fn remove(context: &Context, id: &ContainerId) {
+pub(crate) async fn remove(context: &Context, id: &ContainerId) {
     if let Err(error) = context.engine.remove(id).await {
         tracing::warn!(container = %id, error = chain(&error), "Could not remove a build's container; the next start will.");
     }

@@ -261,6 +261,7 @@ impl Test {
         let built = async {
             let mut phases = Phases::since(order.began);
             let mut recipe = Recipe::look_up(&context, order).await?;
+            site.sandbox.prepare(&recipe.image);
             rows::create(&context, order, &recipe.stack.name, site.id).await?;
             site.recorded = true;
             begin(&context, order, &recipe, &mut self.log, site).await?;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream;
 use ropewalk_engine::*;
+use tokio::io::{AsyncReadExt, DuplexStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
@@ -57,15 +59,17 @@ pub fn exit(code: i64) -> Exit {
 
 struct Held {
     spec: ContainerSpec,
-    out: Option<mpsc::UnboundedSender<Bytes>>,
     exit: watch::Sender<Option<Exit>>,
     task: Option<AbortHandle>,
 }
 
 pub struct PlayedEngine {
-    script: Mutex<Script>,
-    held: Mutex<HashMap<String, Held>>,
-    pub made: Mutex<Vec<ContainerSpec>>,
+    script: Arc<Mutex<Script>>,
+    held: Arc<Mutex<HashMap<String, Held>>>,
+    /// What was run, in order: each container with what it was told.
+    pub ran: Arc<Mutex<Vec<ContainerSpec>>>,
+    /// Containers that were asked for.
+    pub asked: AtomicUsize,
 }
 
 impl Default for PlayedEngine {
@@ -77,9 +81,10 @@ impl Default for PlayedEngine {
             })
         });
         Self {
-            script: Mutex::new(script),
-            held: Mutex::default(),
-            made: Mutex::default(),
+            script: Arc::new(Mutex::new(script)),
+            held: Arc::default(),
+            ran: Arc::default(),
+            asked: AtomicUsize::new(0),
         }
     }
 }
@@ -104,14 +109,22 @@ impl PlayedEngine {
     }
 
     pub fn last_spec(&self) -> ContainerSpec {
-        self.made.lock().unwrap().last().unwrap().clone()
+        self.ran.lock().unwrap().last().unwrap().clone()
+    }
+
+    /// All containers are gone.
+    pub fn forget(&self) {
+        for held in self.held.lock().unwrap().drain() {
+            if let Some(task) = held.1.task {
+                task.abort();
+            }
+        }
     }
 
     /// A container that was left by an earlier run.
     pub fn leave(&self, spec: ContainerSpec) {
         let held = Held {
             spec,
-            out: None,
             exit: watch::Sender::new(None),
             task: None,
         };
@@ -119,6 +132,26 @@ impl PlayedEngine {
             .lock()
             .unwrap()
             .insert(held.spec.name.clone(), held);
+    }
+}
+
+/// A number and as many words, each ended by NUL; nothing when the input ends early.
+async fn words(input: &mut DuplexStream) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let count: usize = word(input).await?.parse().unwrap();
+    for _ in 0..count {
+        words.push(word(input).await?);
+    }
+    Some(words)
+}
+
+async fn word(input: &mut DuplexStream) -> Option<String> {
+    let mut bytes = Vec::new();
+    loop {
+        match input.read_u8().await.ok()? {
+            0 => return Some(String::from_utf8(bytes).unwrap()),
+            byte => bytes.push(byte),
+        }
     }
 }
 
@@ -156,32 +189,33 @@ impl Engine for PlayedEngine {
         unused()
     }
     fn create<'a>(&'a self, spec: &'a ContainerSpec) -> BoxFuture<'a, Result<ContainerId>> {
-        self.made.lock().unwrap().push(spec.clone());
+        self.asked.fetch_add(1, Ordering::SeqCst);
         self.leave(spec.clone());
         Box::pin(async { Ok(ContainerId(spec.name.clone())) })
     }
     fn start<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<()>> {
         Box::pin(async {
+            let all = self.held.lock().unwrap();
+            all.get(&id.0).ok_or_else(|| missing(id)).map(drop)
+        })
+    }
+    fn furnish<'a>(
+        &'a self,
+        id: &'a ContainerId,
+        mounts: &'a [Mount],
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async {
             let mut all = self.held.lock().unwrap();
             let held = all.get_mut(&id.0).ok_or_else(|| missing(id))?;
-            let mount = held
-                .spec
-                .mounts
-                .iter()
-                .find(|mount| mount.target == "/tmp/build")
-                .unwrap();
-            let job = Job {
-                spec: held.spec.clone(),
-                tree: mount.source.clone(),
-                out: held.out.take().unwrap(),
-            };
-            let run = (self.script.lock().unwrap())(job);
-            let exit = held.exit.clone();
-            let task = tokio::spawn(async move {
-                let ended = run.await;
-                exit.send_replace(Some(ended));
-            });
-            held.task = Some(task.abort_handle());
+            held.spec.mounts.extend_from_slice(mounts);
+            Ok(())
+        })
+    }
+    fn rename<'a>(&'a self, id: &'a ContainerId, name: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async {
+            let mut all = self.held.lock().unwrap();
+            let held = all.get_mut(&id.0).ok_or_else(|| missing(id))?;
+            name.clone_into(&mut held.spec.name);
             Ok(())
         })
     }
@@ -245,8 +279,41 @@ impl Engine for PlayedEngine {
     fn attach<'a>(&'a self, id: &'a ContainerId, _: bool) -> BoxFuture<'a, Result<Attached>> {
         Box::pin(async {
             let (out, lines) = mpsc::unbounded_channel();
+            let (input, mut told) = tokio::io::duplex(1 << 16);
             let mut all = self.held.lock().unwrap();
-            all.get_mut(&id.0).ok_or_else(|| missing(id))?.out = Some(out);
+            let held = all.get_mut(&id.0).ok_or_else(|| missing(id))?;
+            let (script, ran) = (Arc::clone(&self.script), Arc::clone(&self.ran));
+            let (all_held, name) = (Arc::clone(&self.held), id.0.clone());
+            let exit = held.exit.clone();
+            let task = tokio::spawn(async move {
+                let Some(variables) = words(&mut told).await else {
+                    exit.send_replace(Some(super::engine::exit(199)));
+                    return;
+                };
+                let command = words(&mut told).await.unwrap();
+                let spec = {
+                    let mut all = all_held.lock().unwrap();
+                    let spec = &mut all.get_mut(&name).unwrap().spec;
+                    spec.env = variables
+                        .iter()
+                        .map(|variable| variable.split_once('=').unwrap())
+                        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                        .collect();
+                    spec.command = command;
+                    spec.clone()
+                };
+                ran.lock().unwrap().push(spec.clone());
+                let tree = spec
+                    .mounts
+                    .iter()
+                    .find(|mount| mount.target == "/tmp/build")
+                    .map(|mount| mount.source.clone())
+                    .unwrap();
+                let run = (script.lock().unwrap())(Job { spec, tree, out });
+                let ended = run.await;
+                exit.send_replace(Some(ended));
+            });
+            held.task = Some(task.abort_handle());
             let output = stream::unfold(lines, async |mut lines| {
                 let bytes = lines.recv().await?;
                 let output = Output {
@@ -257,7 +324,7 @@ impl Engine for PlayedEngine {
                 Some((Ok(output), lines))
             });
             Ok(Attached {
-                input: Box::pin(tokio::io::sink()),
+                input: Box::pin(input),
                 output: Box::pin(output),
             })
         })

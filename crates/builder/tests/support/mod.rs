@@ -174,6 +174,8 @@ impl Rig {
             inherit: true,
             limits: Limits {
                 disk_floor: 0,
+                // So that nothing is left after a build; tests of what waits for the next one say how long.
+                ready: Duration::ZERO,
                 ..Limits::default()
             },
         };

@@ -73,6 +73,9 @@ pub(crate) struct Server {
     /// Builds at the same time
     #[arg(long, default_value_t = 2)]
     builds: usize,
+    /// Minutes for which an empty container waits for the next build after one; 0 is not at all
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(..=1440))]
+    build_ready: u64,
     /// No build starts with less than this free on the data directory's disk, in MiB
     #[arg(long, default_value_t = 5120)]
     disk_floor: u64,
@@ -210,6 +213,7 @@ impl Server {
             inherit: !self.no_inherit,
             limits: Limits {
                 builds: self.builds,
+                ready: Duration::from_secs(self.build_ready * 60),
                 disk_floor: self.disk_floor << 20,
                 ..Limits::default()
             },
