@@ -357,6 +357,7 @@ async fn run_buildpacks(
         phases.end("fetch");
     }
     let mut work = work;
+    work.driven = Some(site.tree());
     work.command = vec![format!("{}/lib/driver", buildpacks::MOUNT)];
     if order.purpose == Purpose::Test {
         work.command.push("--test".to_owned());

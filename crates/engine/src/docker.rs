@@ -179,6 +179,10 @@ impl Engine for DockerEngine {
         Box::pin(self.wait_container(id))
     }
 
+    fn gone<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.container_gone(id))
+    }
+
     fn logs<'a>(
         &'a self,
         id: &'a ContainerId,

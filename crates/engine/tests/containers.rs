@@ -646,12 +646,14 @@ async fn a_running_container_is_furnished() {
     let found = rig.engine.inspect(&id).await.expect("seen").expect("there");
     assert_eq!(found.name, name);
     attached.input.write_all(b"go\n").await.expect("written");
+    rig.engine.gone(&id).await.expect("gone");
+    assert_eq!(std::fs::read(tree.join("c")).expect("there"), b"new\n");
     let exit = rig.engine.wait(&id).await.expect("ended");
+    rig.engine.gone(&id).await.expect("gone still");
     let logs = rig.engine.logs(&id, None, false).await.expect("logs");
     let (stdout, _) = collect(logs).await;
     assert_eq!(stdout, "tree\nkept\nfile\n");
     assert_eq!(exit.code, 3, "what is read-only cannot be written to");
-    assert_eq!(std::fs::read(tree.join("c")).expect("there"), b"new\n");
     // Nothing of it is mounted on the host, and nothing holds on to it when the container is gone.
     assert!(!std::path::Path::new("/run/of/mine").exists());
     std::fs::remove_dir_all(dir.path()).expect("free");

@@ -28,6 +28,12 @@ pub(crate) struct Results {
 }
 
 impl Results {
+    /// Whether the driver came to its end, which it notes last. Blocking.
+    pub(crate) fn all_went_well(tree: &Path) -> Result<bool> {
+        let phase = beneath::read(tree, "result/phase", MAX)?;
+        Ok(phase.is_some_and(|phase| phase == b"done\n"))
+    }
+
     /// Reads `result/` below the build's tree. Blocking.
     pub(crate) fn read(tree: &Path) -> Result<Self> {
         let file = |name: &str| {

@@ -268,6 +268,9 @@ impl Engine for PlayedEngine {
             Ok(ended.unwrap())
         })
     }
+    fn gone<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async { self.wait(id).await.map(drop) })
+    }
     fn logs<'a>(
         &'a self,
         _: &'a ContainerId,

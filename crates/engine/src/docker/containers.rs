@@ -12,6 +12,10 @@ use bollard::query_parameters::{
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 use super::failure::Call;
 use super::frames::Form;
@@ -260,6 +264,36 @@ impl DockerEngine {
             code,
             out_of_memory,
         })
+    }
+
+    /// The kernel tells of a process's end a tenth of a second before the engine has put everything away.
+    pub(super) async fn container_gone(&self, id: &ContainerId) -> Result<()> {
+        let Some(found) = self.inspect_container(id).await? else {
+            return Ok(());
+        };
+        // The first process ends after all others of its namespace.
+        let Some(pid) = found
+            .pid
+            .and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?))
+        else {
+            return Ok(());
+        };
+        let process = match pidfd_open(pid, PidfdFlags::NONBLOCK) {
+            Ok(process) => AsyncFd::with_interest(process, Interest::READABLE),
+            Err(Errno::SRCH) => return Ok(()),
+            Err(error) => Err(error.into()),
+        };
+        match process {
+            Ok(process) => tokio::select! {
+                // Should the number have become another's, the engine knows better.
+                ended = self.ended(id) => ended.map(drop),
+                readable = process.readable() => match readable {
+                    Ok(_) => Ok(()),
+                    Err(_) => self.ended(id).await.map(drop),
+                },
+            },
+            Err(_) => self.ended(id).await.map(drop),
+        }
     }
 
     /// Returns the exit code once no process runs.

@@ -246,6 +246,10 @@ impl Engine for FakeEngine {
         })
     }
 
+    fn gone<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move { self.wait(id).await.map(drop) })
+    }
+
     fn logs<'a>(
         &'a self,
         id: &'a ContainerId,
