@@ -45,7 +45,14 @@ pub async fn pack(root: &Path, facts: TreeFacts, out: &Path) -> Result<Image> {
     let staged = Staged::beside(&std::path::absolute(out).map_err(Error::io("open", out))?);
     run_nicely("mksquashfs", arguments(&root, staged.path()), PACK_LIMIT).await?;
     tokio::task::spawn_blocking(move || {
-        let digest = Digest::of_file(staged.path())?;
+        // The disk takes it while it is read once more.
+        let (digest, written) = std::thread::scope(|scope| {
+            let written = scope.spawn(|| staged.write_through());
+            (Digest::of_file(staged.path()), written.join())
+        });
+        let digest = digest?;
+        // A thread that panicked wrote nothing: `publish` does it again.
+        written.unwrap_or(Ok(()))?;
         let size = std::fs::metadata(staged.path())
             .map_err(Error::io("look at", staged.path()))?
             .len();

@@ -39,6 +39,13 @@ impl Staged {
         &self.path
     }
 
+    /// Has the content on the disk, still without its name.
+    pub fn write_through(&self) -> Result<()> {
+        File::open(&self.path)
+            .and_then(|file| file.sync_all())
+            .map_err(Error::io("write to the disk", &self.path))
+    }
+
     /// Makes content and name durable. Replaces a file of the destination's name.
     pub fn publish(self) -> Result<()> {
         let destination = self.destination.clone();
@@ -47,9 +54,7 @@ impl Staged {
 
     /// As [`Staged::publish`], under a name in the same folder that was not known before.
     pub fn publish_as(mut self, destination: &Path) -> Result<()> {
-        File::open(&self.path)
-            .and_then(|file| file.sync_all())
-            .map_err(Error::io("write to the disk", &self.path))?;
+        self.write_through()?;
         fs::rename(&self.path, destination).map_err(Error::io("rename", &self.path))?;
         self.published = true;
         match destination.parent() {
