@@ -103,8 +103,12 @@ const fn never(command: &'static str, why: &'static str, steps: &'static [Step])
 
 const HEROKUS_HOST: &str =
     "it asks a host that is written into the CLI; the helper refuses it, and no token leaves";
+const TESTS: &str = "it asks a host that is written into the CLI for the repository at GitHub; `ropewalk ci:run` and \
+                     `ropewalk ci:rerun` do it";
 const TEAMS: &str =
     "there are no teams: an app has one owner, and collaborators who may all do the same";
+const BY_TLS: &str = "it reads what tests say by TLS alone, which the helper does not speak; on a server with HTTPS it \
+                      works by `ropewalk env`, and `ropewalk` has it everywhere";
 const LOCAL: &str = "the CLI does not ask the server for it";
 
 /// Run from top to bottom, on one app.
@@ -789,6 +793,45 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     works("ci", &[good("ci -p y-{app}", &["y-{app} pipeline"])]),
     works(
+        "ci:config:set",
+        &[good(
+            "ci:config:set -a {app} PROBE=1",
+            &["Setting PROBE... done", "PROBE: 1"],
+        )],
+    ),
+    works(
+        "ci:config",
+        &[good(
+            "ci:config -a {app}",
+            &["y-{app} test config vars", "PROBE: 1"],
+        )],
+    ),
+    works(
+        "ci:config:get",
+        &[good("ci:config:get -a {app} PROBE", &["1"])],
+    ),
+    works(
+        "ci:config:unset",
+        &[good(
+            "ci:config:unset -a {app} PROBE",
+            &["Unsetting PROBE... done"],
+        )],
+    ),
+    awaits(
+        "ci:last",
+        BY_TLS,
+        &[good("ci:last -a {app}", &["No Heroku CI runs found"])],
+    ),
+    awaits(
+        "ci:info",
+        BY_TLS,
+        &[bad(
+            "ci:info 1 -a {app}",
+            2,
+            &["Couldn't find that test run."],
+        )],
+    ),
+    works(
         "pipelines:remove",
         &[good(
             "pipelines:remove -a {app}",
@@ -913,7 +956,11 @@ pub(crate) const FAMILIES: &[(&str, Verdict)] = &[
     ("certs:remove", Verdict::Works),
     ("certs:update", Verdict::Works),
     ("certs:generate", Verdict::Never(LOCAL)),
-    ("ci:", Verdict::NotYet),
+    ("ci:debug", Verdict::NotYet),
+    ("ci:migrate-manifest", Verdict::Never(LOCAL)),
+    ("ci:open", Verdict::Never("it opens Heroku's own pages")),
+    ("ci:rerun", Verdict::Never(TESTS)),
+    ("ci:run", Verdict::Never(TESTS)),
     ("clients:", Verdict::NotYet),
     ("container:", Verdict::NotYet),
     ("data:", Verdict::NotYet),
