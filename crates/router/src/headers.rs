@@ -3,22 +3,24 @@
 //! `HeaderMap::remove` fills the hole with the last header, so whoever passes heads on removes only here. Decides nothing
 //! about which headers are taken out.
 
-use http::header::{HeaderMap, HeaderName};
+use std::cell::Cell;
+
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 /// Takes out the headers whose names `is_out`. Costs one look at each name where there is none, else the map is filled
-/// anew.
+/// anew, in the room that it has.
 pub(crate) fn take_out(headers: &mut HeaderMap, is_out: impl Fn(&HeaderName) -> bool) {
     if !headers.keys().any(&is_out) {
         return;
     }
-    let rest = HeaderMap::with_capacity(headers.keys_len());
-    let mut all = std::mem::replace(headers, rest).into_iter().peekable();
-    while let Some((name, value)) = all.next() {
+    let mut all = ROOM.take();
+    all.extend(headers.drain());
+    let mut rest = all.drain(..).peekable();
+    while let Some((name, value)) = rest.next() {
         let Some(name) = name else { continue };
         let stays = !is_out(&name);
-        let has_more = all.peek().is_some_and(|(name, _)| name.is_none());
         // Most names come once; those are moved.
-        if !has_more {
+        if rest.peek().is_none_or(|(next, _)| next.is_some()) {
             if stays {
                 headers.append(name, value);
             }
@@ -27,18 +29,23 @@ pub(crate) fn take_out(headers: &mut HeaderMap, is_out: impl Fn(&HeaderName) -> 
         if stays {
             headers.append(&name, value);
         }
-        while let Some((_, value)) = all.next_if(|(name, _)| name.is_none()) {
+        while let Some((_, value)) = rest.next_if(|(next, _)| next.is_none()) {
             if stays {
                 headers.append(&name, value);
             }
         }
     }
+    drop(rest);
+    ROOM.set(all);
+}
+
+thread_local! {
+    /// Where the headers lie meanwhile: empty but during [`take_out`], and as large as the largest head that it saw.
+    static ROOM: Cell<Vec<(Option<HeaderName>, HeaderValue)>> = const { Cell::new(Vec::new()) };
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn map(names: &[&'static str]) -> HeaderMap {

@@ -104,7 +104,9 @@ pub(crate) async fn serve(
                 }
                 policy.strip(&mut parts.headers);
                 if let Some(canary) = policy.canary() {
-                    drawn = canary::draw(canary, &app.id, &parts.headers, &visit.subject().fwd);
+                    let fwd = &visit.subject().forwarded_for;
+                    let fwd = fwd.to_str().unwrap_or_default();
+                    drawn = canary::draw(canary, &app.id, &parts.headers, fwd);
                 }
             }
             let upload = Upload::new(body, max_body);

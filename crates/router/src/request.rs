@@ -181,7 +181,7 @@ pub(crate) fn subject(parts: &Parts, peer: &Peer, host: String) -> Subject {
             .unwrap_or_else(|| PathAndQuery::from_static("/")),
         host,
         request_id: request_id(&parts.headers),
-        fwd: forwarded_for(&parts.headers, peer, ","),
+        forwarded_for: forwarded_for(&parts.headers, peer.ip),
         https: peer.https,
     }
 }
@@ -213,7 +213,6 @@ pub(crate) fn is_idempotent(method: &Method) -> bool {
 
 /// Makes the head the one that the dyno gets.
 pub(crate) fn rewrite(parts: &mut Parts, subject: &Subject, peer: &Peer, upgrade: bool) {
-    let forwarded_for = forwarded_for(&parts.headers, peer, ", ");
     let asked = upgrade
         .then(|| parts.headers.get(header::UPGRADE).cloned())
         .flatten();
@@ -223,6 +222,8 @@ pub(crate) fn rewrite(parts: &mut Parts, subject: &Subject, peer: &Peer, upgrade
         parts.headers.insert(header::HOST, value);
     }
     let headers = &mut parts.headers;
+    // Once for all that is put in below.
+    headers.reserve(8);
     let named = named(headers);
     take_out(headers, |name| match *name {
         header::HOST => false,
@@ -237,9 +238,7 @@ pub(crate) fn rewrite(parts: &mut Parts, subject: &Subject, peer: &Peer, upgrade
     if parts.version == Version::HTTP_2 {
         join_cookies(headers);
     }
-    if let Ok(value) = HeaderValue::try_from(forwarded_for) {
-        headers.insert(X_FORWARDED_FOR, value);
-    }
+    headers.insert(X_FORWARDED_FOR, subject.forwarded_for.clone());
     let proto = if peer.https { "https" } else { "http" };
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
     headers.insert(X_FORWARDED_PORT, HeaderValue::from(peer.port));
@@ -337,6 +336,9 @@ fn is_hop_by_hop(name: &HeaderName, named: &[HeaderName]) -> bool {
 /// The headers that `Connection` names, but for what is no header there.
 fn named(headers: &HeaderMap) -> Vec<HeaderName> {
     let words = ["close", "keep-alive", "upgrade"];
+    if !headers.contains_key(header::CONNECTION) {
+        return Vec::new();
+    }
     connection_tokens(headers)
         .filter(|token| !words.iter().any(|word| token.eq_ignore_ascii_case(word)))
         .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
@@ -383,19 +385,44 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     )
 }
 
-fn forwarded_for(headers: &HeaderMap, peer: &Peer, separator: &str) -> String {
-    let mut text = String::new();
+/// The addresses that came, and the client's own behind them.
+fn forwarded_for(headers: &HeaderMap, client: IpAddr) -> HeaderValue {
+    let mut text = Vec::with_capacity(ADDRESS);
     for value in headers.get_all(X_FORWARDED_FOR) {
         for address in value.to_str().unwrap_or_default().split(',') {
             let address = address.trim();
             if !address.is_empty() {
-                text.push_str(address);
-                text.push_str(separator);
+                text.extend_from_slice(address.as_bytes());
+                text.extend_from_slice(b", ");
             }
         }
     }
-    text.push_str(&peer.ip.to_string());
-    text
+    write_address(&mut text, client);
+    // What was a value, and an address, is a value.
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// Longest text of an address, in bytes.
+const ADDRESS: usize = 45;
+
+/// Appends the text of an address. Nearly all are of IPv4, and `Display` takes its time with them.
+fn write_address(text: &mut Vec<u8>, address: IpAddr) {
+    let IpAddr::V4(address) = address else {
+        text.extend_from_slice(address.to_string().as_bytes());
+        return;
+    };
+    for (index, byte) in address.octets().into_iter().enumerate() {
+        if index > 0 {
+            text.push(b'.');
+        }
+        if byte >= 100 {
+            text.push(b'0' + byte / 100);
+        }
+        if byte >= 10 {
+            text.push(b'0' + byte / 10 % 10);
+        }
+        text.push(b'0' + byte % 10);
+    }
 }
 
 /// HTTP/2 lets a client split its cookies over several headers; HTTP/1.1 knows one.
