@@ -32,8 +32,8 @@ pub(crate) struct Subject {
     /// Lower case, without the port.
     pub(crate) host: String,
     pub(crate) request_id: HeaderValue,
-    /// `X-Forwarded-For` as the dyno sees it, without spaces.
-    pub(crate) fwd: String,
+    /// `X-Forwarded-For` as the dyno sees it.
+    pub(crate) forwarded_for: HeaderValue,
     pub(crate) https: bool,
 }
 
@@ -189,16 +189,21 @@ impl Visit {
                 }
             }
         }
-        let method = clip(self.subject.method.as_str(), METHOD);
-        write!(line, " method={method} path=\"")?;
+        // Every line has these: put in without the formatter, which costs more than all the rest.
+        line.push_str(" method=");
+        line.push_str(clip(self.subject.method.as_str(), METHOD));
+        line.push_str(" path=\"");
         quote(line, self.subject.path.as_str(), PATH);
-        write!(
-            line,
-            "\" host={} request_id={} fwd=\"",
-            clip(&self.subject.host, HOST),
-            self.subject.request_id.to_str().unwrap_or_default()
-        )?;
-        quote(line, &self.subject.fwd, FWD);
+        line.push_str("\" host=");
+        line.push_str(clip(&self.subject.host, HOST));
+        line.push_str(" request_id=");
+        line.push_str(self.subject.request_id.to_str().unwrap_or_default());
+        line.push_str(" fwd=\"");
+        let fwd = self.subject.forwarded_for.to_str().unwrap_or_default();
+        match fwd.contains(' ') {
+            true => quote(line, &fwd.replace(", ", ","), FWD),
+            false => quote(line, fwd, FWD),
+        }
         line.push_str("\" dyno=");
         if let Some(upstream) = self.upstream() {
             line.push_str(&upstream.dyno);
@@ -218,8 +223,9 @@ impl Visit {
         if self.sent.is_some() {
             write!(line, "{}", self.bytes)?;
         }
-        let protocol = if self.subject.https { "https" } else { "http" };
-        write!(line, " protocol={protocol}")
+        line.push_str(" protocol=");
+        line.push_str(if self.subject.https { "https" } else { "http" });
+        Ok(())
     }
 }
 

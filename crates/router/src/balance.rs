@@ -1,6 +1,6 @@
 //! Which dyno gets the next request: the one with the fewest requests in flight, or none before one is done.
 //!
-//! Pure: loads, standings and the starting point are arguments, so a simulator can drive it under
+//! Pure: loads, standings and who was picked when are arguments, so a simulator can drive it under
 //! its own clock.
 
 use crate::health::Standing;
@@ -10,6 +10,8 @@ use crate::health::Standing;
 pub struct Candidate {
     /// Requests in flight.
     pub load: u64,
+    /// The number of the pick that chose it last: less for who waits longer.
+    pub picked: u64,
     pub standing: Standing,
     /// This request has tried it already.
     pub tried: bool,
@@ -50,16 +52,11 @@ impl Candidate {
 
 /// Chooses among `count` dynos, of which each takes at most `limit` requests at once.
 ///
-/// `start` rotates from request to request and breaks ties. Loads within a quarter of the least are
-/// ties too: below four in flight that changes nothing (an idle dyno always beats a busy one), above
-/// it a dyno that is a hair faster does not draw noticeably more than its share. Dynos that are left
-/// out are chosen only when there is no other, not when the others are full.
-pub fn pick(
-    count: usize,
-    start: usize,
-    limit: Option<u64>,
-    view: impl Fn(usize) -> Candidate,
-) -> Choice {
+/// Among equals the next is who was picked longest ago: a counter that goes round does not make up for a dyno that it
+/// passed over while it was busy. Loads within a quarter of the least are equal, too: below four in flight that changes
+/// nothing (an idle dyno always beats a busy one), above it a dyno that is a hair faster does not draw noticeably more
+/// than its share. Dynos that are left out are chosen only when there is no other, not when the others are full.
+pub fn pick(count: usize, limit: Option<u64>, view: impl Fn(usize) -> Candidate) -> Choice {
     let mut least = None;
     let mut least_left_out = None;
     let mut untried = false;
@@ -92,23 +89,15 @@ pub fn pick(
     };
     let tie = least.saturating_add(least / 4);
 
-    // The loads move while we look: remember the best in case none is as low as it was.
-    let mut best: Option<(u64, usize)> = None;
-    for step in 0..count {
-        let index = (start % count + step) % count;
+    // The loads move while we look: who is above the tie is still the best when none is as low as it was.
+    let free = (0..count).filter_map(|index| {
         let candidate = view(index);
-        if candidate.tried || candidate.is_full(limit) || (well && candidate.is_left_out()) {
-            continue;
-        }
-        let weight = candidate.weight();
-        if weight <= tie {
-            return Choice::Send(index);
-        }
-        if best.is_none_or(|(known, _)| weight < known) {
-            best = Some((weight, index));
-        }
-    }
-    best.map_or(Choice::Full, |(_, index)| Choice::Send(index))
+        let out = candidate.tried || candidate.is_full(limit) || (well && candidate.is_left_out());
+        let above = candidate.weight().saturating_sub(tie);
+        (!out).then_some((above, candidate.picked, index))
+    });
+    free.min()
+        .map_or(Choice::Full, |(_, _, index)| Choice::Send(index))
 }
 
 /// Whether one more of `count` dynos may be left out when `left_out` are: never more than half, so
@@ -130,6 +119,7 @@ mod tests {
     fn with(load: u64) -> Candidate {
         Candidate {
             load,
+            picked: 0,
             standing: Standing::Well,
             tried: false,
         }
@@ -138,28 +128,49 @@ mod tests {
     #[test]
     fn least_loaded_wins() {
         let loads = [3, 1, 2];
-        assert_eq!(pick(3, 2, None, |i| with(loads[i])), Choice::Send(1));
+        assert_eq!(pick(3, None, |i| with(loads[i])), Choice::Send(1));
     }
 
     #[test]
-    fn ties_rotate() {
-        let picks: Vec<_> = (0..6)
-            .map(|start| pick(3, start, None, |_| with(0)))
-            .collect();
+    fn ties_go_to_who_was_picked_longest_ago() {
+        let mut picked = [0; 3];
+        let mut next = |number, busy: Option<usize>| {
+            let choice = pick(3, None, |index| Candidate {
+                picked: picked[index],
+                ..with(u64::from(busy == Some(index)))
+            });
+            if let Choice::Send(index) = choice {
+                picked[index] = number;
+            }
+            choice
+        };
+        let picks: Vec<_> = (1..7).map(|number| next(number, None)).collect();
         assert_eq!(picks, [0, 1, 2, 0, 1, 2].map(Choice::Send));
+        // Who was busy when it was its turn has it as soon as it is not.
+        let busy = [Some(0), None, None].into_iter().zip(7..);
+        let picks: Vec<_> = busy.map(|(busy, number)| next(number, busy)).collect();
+        assert_eq!(picks, [1, 0, 2].map(Choice::Send));
     }
 
     #[test]
     fn a_quarter_above_the_least_is_a_tie() {
         let loads = [16, 20, 21];
-        assert_eq!(pick(3, 1, None, |i| with(loads[i])), Choice::Send(1));
-        assert_eq!(pick(3, 2, None, |i| with(loads[i])), Choice::Send(0));
+        let after = |first: usize| {
+            let picked = move |i: usize| u64::from(i != first);
+            move |i: usize| Candidate {
+                picked: picked(i),
+                ..with(loads[i])
+            }
+        };
+        assert_eq!(pick(3, None, after(1)), Choice::Send(1));
+        assert_eq!(pick(3, None, after(2)), Choice::Send(0));
     }
 
     #[test]
     fn who_is_left_out_is_chosen_only_when_nobody_else_is_there() {
         let view = |i: usize| Candidate {
             load: i as u64,
+            picked: 0,
             standing: if i == 0 {
                 Standing::Out
             } else {
@@ -167,10 +178,10 @@ mod tests {
             },
             tried: i == 1,
         };
-        assert_eq!(pick(3, 0, None, view), Choice::Send(2));
-        assert_eq!(pick(2, 0, None, view), Choice::Send(0));
+        assert_eq!(pick(3, None, view), Choice::Send(2));
+        assert_eq!(pick(2, None, view), Choice::Send(0));
         // Dyno 2 is full; waiting for it is better than dyno 0.
-        assert_eq!(pick(3, 0, Some(2), view), Choice::Full);
+        assert_eq!(pick(3, Some(2), view), Choice::Full);
     }
 
     #[test]
@@ -179,15 +190,15 @@ mod tests {
             tried: true,
             ..with(0)
         };
-        assert_eq!(pick(2, 0, None, tried), Choice::Nobody);
-        assert_eq!(pick(0, 7, None, |_| with(0)), Choice::Nobody);
+        assert_eq!(pick(2, None, tried), Choice::Nobody);
+        assert_eq!(pick(0, None, |_| with(0)), Choice::Nobody);
     }
 
     #[test]
     fn a_request_waits_when_each_dyno_has_what_it_takes() {
         let loads = [5, 5, 4];
-        assert_eq!(pick(3, 0, Some(5), |i| with(loads[i])), Choice::Send(2));
-        assert_eq!(pick(2, 0, Some(5), |i| with(loads[i])), Choice::Full);
+        assert_eq!(pick(3, Some(5), |i| with(loads[i])), Choice::Send(2));
+        assert_eq!(pick(2, Some(5), |i| with(loads[i])), Choice::Full);
     }
 
     #[test]
@@ -198,13 +209,13 @@ mod tests {
         };
         // Idle, but it counts as three.
         let slow = [with(2), standing(Standing::Slow(4), 0)];
-        assert_eq!(pick(2, 1, None, |i| slow[i]), Choice::Send(0));
+        assert_eq!(pick(2, None, |i| slow[i]), Choice::Send(0));
         let slow = [with(4), standing(Standing::Slow(4), 0)];
-        assert_eq!(pick(2, 0, None, |i| slow[i]), Choice::Send(1));
+        assert_eq!(pick(2, None, |i| slow[i]), Choice::Send(1));
         let trial = [with(1), standing(Standing::Trial, 0)];
-        assert_eq!(pick(2, 0, None, |i| trial[i]), Choice::Send(1));
+        assert_eq!(pick(2, None, |i| trial[i]), Choice::Send(1));
         let trial = [with(9), standing(Standing::Trial, 1)];
-        assert_eq!(pick(2, 0, None, |i| trial[i]), Choice::Send(0));
+        assert_eq!(pick(2, None, |i| trial[i]), Choice::Send(0));
     }
 
     #[test]

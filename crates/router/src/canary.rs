@@ -50,7 +50,7 @@ impl Draw {
     }
 }
 
-/// `app` is the host's, by its id; `fwd` the addresses of `X-Forwarded-For` with the peer's behind them, without spaces.
+/// `app` is the host's, by its id; `fwd` the addresses of `X-Forwarded-For` with the peer's behind them.
 pub(crate) fn draw(canary: &Canary, app: &str, headers: &HeaderMap, fwd: &str) -> Draw {
     if let Some(side) = asked(canary, headers) {
         return Draw { side, keep: None };

@@ -21,7 +21,7 @@ pub(crate) enum Carrier {
 #[derive(Debug)]
 pub(crate) enum Held {
     Own(pool::Sender),
-    Seat(#[expect(dead_code, reason = "held, not looked at")] Seat),
+    Seat(Seat),
 }
 
 impl Carrier {
@@ -53,6 +53,14 @@ impl Held {
         match self {
             Held::Own(sender) => sender.poll_ended(cx),
             Held::Seat(_) => Poll::Pending,
+        }
+    }
+
+    /// Whether the upstream speaks another protocol than the one that it is asked by.
+    pub(crate) fn is_foreign(&self) -> bool {
+        match self {
+            Held::Own(_) => false,
+            Held::Seat(seat) => seat.is_foreign(),
         }
     }
 

@@ -22,6 +22,7 @@ pub(crate) use buckets::{Buckets, Rate};
 
 use crate::access::Subject;
 use crate::challenge;
+use crate::headers::take_out;
 use crate::request::Peer;
 
 /// How a browser is told to ask for a user and a password (RFC 7617, 2).
@@ -228,7 +229,7 @@ impl Policy {
     /// Takes out of a request that passed what was meant for the edge alone.
     pub(crate) fn strip(&self, headers: &mut HeaderMap) {
         if self.auth.is_some() {
-            headers.remove(header::AUTHORIZATION);
+            take_out(headers, |name| *name == header::AUTHORIZATION);
         }
     }
 

@@ -2,7 +2,6 @@
 //!
 //! Says precisely how it failed; whether to try again is not decided here.
 
-use std::error::Error as _;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,6 +16,7 @@ use crate::alarm::Alarm;
 use crate::carrier::{Carrier, Held};
 use crate::clock;
 use crate::code::Code;
+use crate::shared;
 use crate::upload::{Progress, Upload};
 
 /// How long an upstream may be silent; `None` for ever.
@@ -72,7 +72,10 @@ pub(crate) async fn exchange(
             reply = &mut reply => {
                 return match reply {
                     Ok(response) => Ok((response, held)),
-                    Err(error) => Err(fault(error, progress.as_ref())),
+                    Err(error) => {
+                        let foreign = held.as_ref().is_some_and(Held::is_foreign);
+                        Err(fault(error, progress.as_ref(), foreign))
+                    }
                 };
             }
             () = overdue => {}
@@ -115,7 +118,15 @@ fn after(from: u64, limit: Duration) -> u64 {
     from + limit.as_millis() as u64
 }
 
-fn fault(mut error: TrySendError<Request<Upload>>, progress: Option<&Arc<Progress>>) -> Fault {
+fn fault(
+    mut error: TrySendError<Request<Upload>>,
+    progress: Option<&Arc<Progress>>,
+    foreign: bool,
+) -> Fault {
+    if foreign {
+        // Another connection would bring the same.
+        return Fault::Final(Code::H17);
+    }
     if let Some(request) = error.take_message() {
         return Fault::NotSent(Box::new(request));
     }
@@ -132,12 +143,7 @@ fn fault(mut error: TrySendError<Request<Upload>>, progress: Option<&Arc<Progres
     if error.is_parse() {
         return Fault::Final(Code::H17);
     }
-    // What the dyno sent was no HTTP/2.
-    if error
-        .source()
-        .and_then(|source| source.downcast_ref::<h2::Error>())
-        .is_some_and(h2::Error::is_library)
-    {
+    if shared::is_foreign(error) {
         return Fault::Final(Code::H17);
     }
     Fault::Closed

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! A request goes through `accept` (sockets, HTTP/1 and 2; `cores`, `proxy_protocol`, `tls`, `challenge`, `sniff`, `stall`, `pace`, `recant`, `alarm`, `seldom`), `proxy` (the straight
-//! line), `request` (its head), `table` (host to app), `edge` (may it pass), `canary` (which app's dynos), `hold` (while an app boots), `balance` (which
+//! line), `request` (its head; `headers`), `table` (host to app), `edge` (may it pass), `canary` (which app's dynos), `hold` (while an app boots), `balance` (which
 //! dyno; `health`: may it), `line` (while none has a place), `pool` or `shared` (a connection, `carrier`), `exchange` (one attempt), `relay` and `upload` (the bodies) or
 //! `tunnel` (after an upgrade; `pipe`: its bytes, `websocket`: of an HTTP/2 client), and ends in `access` (its record) or `pages` (our own answer, with
 //! its `code`; `grpc`). `link` and `saved` bring the table; `stats` and `logs` take away what was seen.
@@ -31,6 +31,7 @@ mod exchange;
 pub mod fuzz;
 mod grpc;
 mod handover;
+mod headers;
 pub mod health;
 mod hold;
 mod line;

@@ -104,7 +104,9 @@ pub(crate) async fn serve(
                 }
                 policy.strip(&mut parts.headers);
                 if let Some(canary) = policy.canary() {
-                    drawn = canary::draw(canary, &app.id, &parts.headers, &visit.subject().fwd);
+                    let fwd = &visit.subject().forwarded_for;
+                    let fwd = fwd.to_str().unwrap_or_default();
+                    drawn = canary::draw(canary, &app.id, &parts.headers, fwd);
                 }
             }
             let upload = Upload::new(body, max_body);
@@ -542,26 +544,27 @@ fn respond(
         router
             .tasks
             .spawn(async move { cut.run_until_cancelled_owned(tunnel).await });
-        let protocol = parts.headers.get(header::UPGRADE).cloned();
-        request::strip_hop_by_hop(&mut parts.headers);
         if upgrade.handshake.is_some() {
             // HTTP/2 has neither 101 nor a key.
             parts.status = StatusCode::OK;
-            parts.headers.remove(header::SEC_WEBSOCKET_ACCEPT);
+            let key = Some(&header::SEC_WEBSOCKET_ACCEPT);
+            request::strip_hop_by_hop(&mut parts.headers, &[], key);
             return Response::from_parts(parts, Answer::Page(None));
         }
-        if let Some(protocol) = protocol {
-            parts.headers.insert(header::UPGRADE, protocol);
+        if parts.headers.contains_key(header::UPGRADE) {
+            let both = [header::CONNECTION, header::UPGRADE];
+            request::strip_hop_by_hop(&mut parts.headers, &both, None);
             let upgrade = HeaderValue::from_static("upgrade");
             parts.headers.insert(header::CONNECTION, upgrade);
+        } else {
+            request::strip_hop_by_hop(&mut parts.headers, &[], None);
         }
         return Response::from_parts(parts, Answer::Page(None));
     }
     // Chunks say where the body ends, whatever else was said (RFC 9112, 6.3).
-    if parts.headers.contains_key(header::TRANSFER_ENCODING) {
-        parts.headers.remove(header::CONTENT_LENGTH);
-    }
-    request::strip_hop_by_hop(&mut parts.headers);
+    let chunked = parts.headers.contains_key(header::TRANSFER_ENCODING);
+    let overruled = chunked.then_some(&header::CONTENT_LENGTH);
+    request::strip_hop_by_hop(&mut parts.headers, &[], overruled);
     parts.headers.append(header::VIA, request::VIA);
     let status = parts.status.as_u16();
     let relay = Relay::new(body, status, visit, held, upload, patience.idle);

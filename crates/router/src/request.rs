@@ -16,6 +16,7 @@ use hyper::upgrade::OnUpgrade;
 
 use crate::access::Subject;
 use crate::code::Code;
+use crate::headers::take_out;
 use crate::stall;
 
 /// The client's connection.
@@ -180,7 +181,7 @@ pub(crate) fn subject(parts: &Parts, peer: &Peer, host: String) -> Subject {
             .unwrap_or_else(|| PathAndQuery::from_static("/")),
         host,
         request_id: request_id(&parts.headers),
-        fwd: forwarded_for(&parts.headers, peer, ","),
+        forwarded_for: forwarded_for(&parts.headers, peer.ip),
         https: peer.https,
     }
 }
@@ -212,7 +213,6 @@ pub(crate) fn is_idempotent(method: &Method) -> bool {
 
 /// Makes the head the one that the dyno gets.
 pub(crate) fn rewrite(parts: &mut Parts, subject: &Subject, peer: &Peer, upgrade: bool) {
-    let forwarded_for = forwarded_for(&parts.headers, peer, ", ");
     let asked = upgrade
         .then(|| parts.headers.get(header::UPGRADE).cloned())
         .flatten();
@@ -221,14 +221,16 @@ pub(crate) fn rewrite(parts: &mut Parts, subject: &Subject, peer: &Peer, upgrade
     {
         parts.headers.insert(header::HOST, value);
     }
-    let host = parts.headers.get(header::HOST).cloned();
-    strip_hop_by_hop(&mut parts.headers);
-    strip_disguised(&mut parts.headers);
     let headers = &mut parts.headers;
-    if let Some(host) = host {
-        headers.insert(header::HOST, host);
-    }
-    headers.remove(header::EXPECT);
+    // Once for all that is put in below.
+    headers.reserve(8);
+    let named = named(headers);
+    take_out(headers, |name| match *name {
+        header::HOST => false,
+        header::EXPECT => true,
+        header::CONNECTION | header::UPGRADE if asked.is_some() => false,
+        _ => is_hop_by_hop(name, &named) || is_disguised(name),
+    });
     if let Some(protocol) = asked {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, protocol);
@@ -236,9 +238,7 @@ pub(crate) fn rewrite(parts: &mut Parts, subject: &Subject, peer: &Peer, upgrade
     if parts.version == Version::HTTP_2 {
         join_cookies(headers);
     }
-    if let Ok(value) = HeaderValue::try_from(forwarded_for) {
-        headers.insert(X_FORWARDED_FOR, value);
-    }
+    headers.insert(X_FORWARDED_FOR, subject.forwarded_for.clone());
     let proto = if peer.https { "https" } else { "http" };
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
     headers.insert(X_FORWARDED_PORT, HeaderValue::from(peer.port));
@@ -271,14 +271,16 @@ pub(crate) fn to_http2<B>(request: &mut Request<B>, trailers: bool) -> Result<()
     if request.version() == Version::HTTP_2 {
         return Ok(());
     }
-    let host = request.headers_mut().remove(header::HOST);
+    let host = request.headers().get(header::HOST).cloned();
     let mut uri = std::mem::take(request.uri_mut()).into_parts();
     uri.scheme = Some(Scheme::HTTP);
     uri.authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
     *request.uri_mut() = Uri::from_parts(uri).map_err(|_| Refusal::BAD_HOST)?;
     *request.version_mut() = Version::HTTP_2;
     let headers = request.headers_mut();
-    headers.remove(header::TRANSFER_ENCODING);
+    take_out(headers, |name| {
+        matches!(*name, header::HOST | header::TRANSFER_ENCODING)
+    });
     if trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
@@ -300,7 +302,7 @@ pub(crate) fn to_http1<B: Body>(request: &mut Request<B>) {
     let path = request.uri().path_and_query().cloned();
     *request.uri_mut() = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
     *request.version_mut() = Version::HTTP_11;
-    request.headers_mut().remove(header::TE);
+    take_out(request.headers_mut(), |name| *name == header::TE);
     chunk(request);
 }
 
@@ -314,36 +316,45 @@ pub(crate) fn chunk<B: Body>(request: &mut Request<B>) {
     }
 }
 
-/// Takes out what concerned the connection it came over.
-pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
-        let named: Vec<HeaderName> = connection_tokens(headers)
-            .filter(|token| {
-                !token.eq_ignore_ascii_case("close") && !token.eq_ignore_ascii_case("keep-alive")
-            })
-            .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
-            .collect();
-        for name in named {
-            headers.remove(name);
-        }
-    }
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
-    }
+/// Takes out what concerned the connection it came over, without `but` and with `and`.
+pub(crate) fn strip_hop_by_hop(
+    headers: &mut HeaderMap,
+    but: &[HeaderName],
+    and: Option<&HeaderName>,
+) {
+    let named = named(headers);
+    take_out(headers, |name| {
+        and == Some(name) || (is_hop_by_hop(name, &named) && !but.contains(name))
+    });
 }
 
-/// Takes out `Content_Length`, `X_Forwarded_For` and their like: to apps behind CGI, WSGI or Rack they have the same name
-/// as the real ones, which a client could so overrule.
-fn strip_disguised(headers: &mut HeaderMap) {
-    let is_ours = |name: &str| OURS.iter().any(|ours| ours.as_str() == name);
-    let disguised: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| name.as_str().contains('_') && is_ours(&name.as_str().replace('_', "-")))
-        .cloned()
-        .collect();
-    for name in disguised {
-        headers.remove(name);
+/// Whether a header concerns one connection only, by itself or because `Connection` names it.
+fn is_hop_by_hop(name: &HeaderName, named: &[HeaderName]) -> bool {
+    HOP_BY_HOP.contains(name) || named.contains(name)
+}
+
+/// The headers that `Connection` names, but for what is no header there.
+fn named(headers: &HeaderMap) -> Vec<HeaderName> {
+    let words = ["close", "keep-alive", "upgrade"];
+    if !headers.contains_key(header::CONNECTION) {
+        return Vec::new();
     }
+    connection_tokens(headers)
+        .filter(|token| !words.iter().any(|word| token.eq_ignore_ascii_case(word)))
+        .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
+        .collect()
+}
+
+/// Whether it is `Content_Length`, `X_Forwarded_For` or their like: to apps behind CGI, WSGI or Rack they have the same
+/// name as the real ones, which a client could so overrule.
+fn is_disguised(name: &HeaderName) -> bool {
+    let same = |(own, theirs): (u8, u8)| own == theirs || (own == b'-' && theirs == b'_');
+    let name = name.as_str();
+    name.contains('_')
+        && OURS.iter().any(|ours| {
+            let ours = ours.as_str();
+            ours.len() == name.len() && ours.bytes().zip(name.bytes()).all(same)
+        })
 }
 
 fn connection_tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
@@ -374,19 +385,44 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     )
 }
 
-fn forwarded_for(headers: &HeaderMap, peer: &Peer, separator: &str) -> String {
-    let mut text = String::new();
+/// The addresses that came, and the client's own behind them.
+fn forwarded_for(headers: &HeaderMap, client: IpAddr) -> HeaderValue {
+    let mut text = Vec::with_capacity(ADDRESS);
     for value in headers.get_all(X_FORWARDED_FOR) {
         for address in value.to_str().unwrap_or_default().split(',') {
             let address = address.trim();
             if !address.is_empty() {
-                text.push_str(address);
-                text.push_str(separator);
+                text.extend_from_slice(address.as_bytes());
+                text.extend_from_slice(b", ");
             }
         }
     }
-    text.push_str(&peer.ip.to_string());
-    text
+    write_address(&mut text, client);
+    // What was a value, and an address, is a value.
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// Longest text of an address, in bytes.
+const ADDRESS: usize = 45;
+
+/// Appends the text of an address. Nearly all are of IPv4, and `Display` takes its time with them.
+fn write_address(text: &mut Vec<u8>, address: IpAddr) {
+    let IpAddr::V4(address) = address else {
+        text.extend_from_slice(address.to_string().as_bytes());
+        return;
+    };
+    for (index, byte) in address.octets().into_iter().enumerate() {
+        if index > 0 {
+            text.push(b'.');
+        }
+        if byte >= 100 {
+            text.push(b'0' + byte / 100);
+        }
+        if byte >= 10 {
+            text.push(b'0' + byte / 10 % 10);
+        }
+        text.push(b'0' + byte % 10);
+    }
 }
 
 /// HTTP/2 lets a client split its cookies over several headers; HTTP/1.1 knows one.

@@ -3,10 +3,11 @@
 //! Like `pool`, but nobody has a connection to itself: a request takes a seat, and the next connection is opened when all
 //! seats are taken. Who leaves early resets its own stream and disturbs nobody.
 
+use std::error::Error as _;
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -48,6 +49,8 @@ struct Usage {
     seats: AtomicUsize,
     /// When the last seat became free, [`clock::millis`].
     since: AtomicU64,
+    /// It ended because what came over it was no HTTP/2.
+    foreign: AtomicBool,
 }
 
 /// A connection with a seat on it.
@@ -147,6 +150,7 @@ impl Connections {
             taken: AtomicUsize::new(0),
             seats: AtomicUsize::new(SEATS.into()),
             since: AtomicU64::new(clock::millis()),
+            foreign: AtomicBool::new(false),
         });
         let (open, seen) = (Arc::downgrade(&self.open), Arc::clone(&usage));
         tokio::spawn(async move {
@@ -162,6 +166,7 @@ impl Connections {
             // goodbye go on.
             if let Err(error) = ended.await {
                 tracing::trace!(%error, "Connection to an upstream ended.");
+                seen.foreign.store(is_foreign(&error), Relaxed);
             }
             forget(&open, &seen);
         });
@@ -181,6 +186,20 @@ impl Connection {
             seat: Seat(Arc::clone(&self.usage)),
         }
     }
+}
+
+impl Seat {
+    /// Whether the connection ended because the dyno does not speak HTTP/2: it may have said so before a request was sent.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.0.foreign.load(Relaxed)
+    }
+}
+
+/// Whether what the other side sent was no HTTP/2.
+pub(crate) fn is_foreign(error: &hyper::Error) -> bool {
+    let source = error.source();
+    let source = source.and_then(|source| source.downcast_ref::<h2::Error>());
+    source.is_some_and(h2::Error::is_library)
 }
 
 impl Usage {
@@ -210,4 +229,44 @@ fn forget(open: &Weak<Mutex<Vec<Connection>>>, usage: &Arc<Usage>) {
 
 fn lock(open: &Mutex<Vec<Connection>>) -> MutexGuard<'_, Vec<Connection>> {
     open.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::carrier::Carrier;
+    use crate::code::Code;
+    use crate::exchange::{Fault, Patience, exchange};
+
+    #[tokio::test]
+    async fn what_was_no_http_2_before_the_request_is_none_for_it() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = Address::Tcp(listener.local_addr().unwrap());
+        let connections = Connections::default();
+        let limit = Duration::from_secs(20);
+        let (sender, dyno) = tokio::join!(connections.connect(&address, limit), listener.accept());
+        let (sender, mut dyno) = (sender.unwrap(), dyno.unwrap().0);
+        let answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+        dyno.write_all(answer).await.unwrap();
+        // The connection has ended when its end of the queue has.
+        tokio::time::timeout(limit, async {
+            while !sender.requests.is_closed() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .unwrap();
+        let request = Request::get("http://app.test/")
+            .body(Upload::Empty)
+            .unwrap();
+        let patience = Patience {
+            first_byte: Some(limit),
+            idle: Some(limit),
+        };
+        let told = exchange(Carrier::Shared(sender), request, patience).await;
+        assert!(matches!(told, Err(Fault::Final(Code::H17))), "{told:?}");
+    }
 }

@@ -9,7 +9,7 @@ mod shards;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -119,8 +119,8 @@ pub(crate) struct App {
 /// What all requests of an app share.
 #[derive(Debug, Default)]
 struct Shared {
-    /// Where the next choice begins.
-    turn: AtomicUsize,
+    /// Picks so far.
+    picks: AtomicU64,
     answered: AtomicU64,
     failed: AtomicU64,
     /// Made on the first request that is limited.
@@ -603,18 +603,22 @@ impl App {
                 return Pick::Send(before);
             }
         }
-        let start = self.shared.turn.fetch_add(1, Relaxed);
-        let choice = balance::pick(self.upstreams.len(), start, limit, |index| {
+        let choice = balance::pick(self.upstreams.len(), limit, |index| {
             let upstream = &self.upstreams[index];
             Candidate {
                 load: upstream.load(),
+                picked: upstream.picked.load(Relaxed),
                 standing: upstream.standing(),
                 tried: is_tried(upstream),
             }
         });
         match choice {
             Choice::Send(index) => match self.upstreams.get(index) {
-                Some(upstream) => Pick::Send(upstream),
+                Some(upstream) => {
+                    let number = self.shared.picks.fetch_add(1, Relaxed) + 1;
+                    upstream.picked.store(number, Relaxed);
+                    Pick::Send(upstream)
+                }
                 None => Pick::Nobody,
             },
             Choice::Full => Pick::Full,

@@ -35,6 +35,8 @@ pub(crate) struct Upstream {
     /// Made when it is first asked for.
     affinity: OnceLock<String>,
     in_flight: AtomicU64,
+    /// The number of the app's pick that chose it last.
+    pub(crate) picked: AtomicU64,
     /// Counted for the server, as for the app.
     pub(crate) ended: Ended,
     retired: AtomicBool,
@@ -67,6 +69,7 @@ impl Upstream {
             shared: Connections::default(),
             affinity: OnceLock::new(),
             in_flight: AtomicU64::new(0),
+            picked: AtomicU64::new(0),
             ended: Ended::default(),
             retired: AtomicBool::new(false),
             health: Mutex::default(),

@@ -328,9 +328,12 @@ async fn many_calls_share_a_connection() {
 async fn a_cancelled_call_is_cancelled_for_the_dyno_alone() {
     for answered in [false, true] {
         let (send, mut resets) = mpsc::unbounded_channel();
+        let here = Arc::new(Semaphore::new(0));
+        let came = Arc::clone(&here);
         let dyno = Dyno2::start(move |(request, mut respond): Call| {
-            let send = send.clone();
+            let (send, came) = (send.clone(), Arc::clone(&came));
             async move {
+                came.add_permits(1);
                 if request.uri().path() == "/other" {
                     respond.send_response(head(), true).unwrap();
                     return;
@@ -353,10 +356,8 @@ async fn a_cancelled_call_is_cancelled_for_the_dyno_alone() {
             let _down = response.await.unwrap();
             up.send_reset(Reason::CANCEL);
         } else {
-            until("the call at the dyno", || {
-                (dyno.opened() == 1).then_some(())
-            })
-            .await;
+            let came = tokio::time::timeout(DEADLINE, here.acquire()).await;
+            came.unwrap().unwrap().forget();
             up.send_reset(Reason::CANCEL);
         }
         let reason = tokio::time::timeout(DEADLINE, resets.recv()).await.unwrap();
@@ -413,11 +414,17 @@ async fn calls_that_are_cancelled_in_the_middle_do_the_others_no_harm() {
 
 #[tokio::test]
 async fn a_reset_of_the_dyno_reaches_the_client() {
-    let dyno = Dyno2::start(|(_, mut respond): Call| async move {
-        let mut down = respond.send_response(head(), false).unwrap();
-        down.send_data("half".into(), false).unwrap();
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        down.send_reset(Reason::ENHANCE_YOUR_CALM);
+    let arrived = Arc::new(Semaphore::new(0));
+    let gate = Arc::clone(&arrived);
+    let dyno = Dyno2::start(move |(_, mut respond): Call| {
+        let gate = Arc::clone(&gate);
+        async move {
+            let mut down = respond.send_response(head(), false).unwrap();
+            down.send_data("half".into(), false).unwrap();
+            // A reset overtakes what is not yet sent.
+            let _arrived = gate.acquire().await;
+            down.send_reset(Reason::ENHANCE_YOUR_CALM);
+        }
     })
     .await;
     let rig = rig_for(&[&dyno], Limits::default()).await;
@@ -425,6 +432,7 @@ async fn a_reset_of_the_dyno_reaches_the_client() {
     let (response, _up) = client.call().await;
     let mut down = response.await.unwrap().into_body();
     assert_eq!(piece(&mut down).await.unwrap().unwrap(), "half");
+    arrived.add_permits(1);
     let error = piece(&mut down).await.unwrap().unwrap_err();
     assert_eq!(error.reason(), Some(Reason::ENHANCE_YOUR_CALM), "{error}");
     rig.log.with("code=H18").await;
@@ -601,8 +609,8 @@ async fn silence_ends_a_call() {
     let (response, mut up) = client.call().await;
     let mut down = response.await.unwrap().into_body();
     // Longer than the limit in all, but never silent for so long.
-    for _ in 0..6 {
-        tokio::time::sleep(Duration::from_millis(250)).await;
+    let begun = tokio::time::Instant::now();
+    while begun.elapsed() < Duration::from_millis(1_500) {
         up.send_data("still here".into(), false).unwrap();
         assert_eq!(piece(&mut down).await.unwrap().unwrap(), "still here");
     }
@@ -652,6 +660,20 @@ async fn a_dyno_that_speaks_http_1_only_is_said_to() {
     let answer = rig.get("app.test", "/").await;
     assert_eq!(rig::status(&answer), 503);
     rig.log.with("code=H17").await;
+}
+
+#[tokio::test]
+async fn a_dyno_that_answers_before_it_is_asked_is_said_to_speak_otherwise() {
+    let dyno = raw_dyno(|mut stream| async move {
+        let answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+        let _ = stream.write_all(answer).await;
+        let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+    })
+    .await;
+    let rig = Rig::fixed(table(1, h2c(&[dyno])), Limits::default()).await;
+    assert_eq!(rig::status(&rig.get("app.test", "/").await), 503);
+    let line = rig.log.with("at=error").await;
+    assert!(line.contains("code=H17"), "{line}");
 }
 
 #[tokio::test]

@@ -84,6 +84,100 @@ async fn names_of_headers_keep_their_case_both_ways() {
     }
 }
 
+/// The names of a head's headers, as they were written.
+fn names(head: &str) -> Vec<&str> {
+    let head = head.split("\r\n\r\n").next().unwrap();
+    let lines = head.lines().skip(1);
+    lines.map(|line| line.split(':').next().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn headers_keep_their_order_both_ways() {
+    let reply = "HTTP/1.1 200 OK\r\nServer: s\r\nConnection: keep-alive, X-Hop\r\nKeep-Alive: timeout=5\r\n\
+                 Set-Cookie: a\r\nX-Hop: 1\r\nDate: now\r\nSet-Cookie: b\r\nContent-Length: 2\r\n\
+                 ETag: x\r\nLink: y\r\n\r\nok";
+    let dyno = Dyno::start(reply.to_owned(), None).await;
+    let rig = Rig::fixed(table(1, app(&[dyno.addr])), Limits::default()).await;
+    let request = "PUT / HTTP/1.1\r\nUser-Agent: u\r\nHost: app.test\r\nConnection: close, X-Own, Host\r\n\
+                   TE: trailers\r\nAccept: a\r\nX-Own: 1\r\nX-Forwarded-Proto: gopher\r\nX_Forwarded_For: me\r\n\
+                   Expect: 100-continue\r\nCookie: c\r\nContent-Length: 0\r\nX-Last: z\r\n\r\n";
+    let answer = rig.send(request).await;
+    let head = dyno.last_head();
+    // What a name comes with more than once stands together, in its order.
+    let ours = [
+        "X-Forwarded-For",
+        "X-Forwarded-Port",
+        "X-Request-Start",
+        "X-Request-Id",
+        "Via",
+    ];
+    let theirs = [
+        "User-Agent",
+        "Host",
+        "Accept",
+        "X-Forwarded-Proto",
+        "Cookie",
+        "Content-Length",
+        "X-Last",
+    ];
+    assert_eq!(names(&head), [&theirs[..], &ours[..]].concat(), "{head}");
+    assert_eq!(header(&head, "x-forwarded-proto"), Some("http"));
+    let (answer, _) = answer
+        .strip_prefix("HTTP/1.1 100 Continue\r\n\r\n")
+        .unwrap_or(&answer)
+        .split_once("\r\n\r\n")
+        .unwrap();
+    let expected = [
+        "Server",
+        "Set-Cookie",
+        "Set-Cookie",
+        "Date",
+        "Content-Length",
+        "ETag",
+        "Link",
+        "Via",
+        "Connection",
+    ];
+    assert_eq!(names(answer), expected, "{answer}");
+    assert!(answer.contains("\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n"));
+}
+
+#[tokio::test]
+async fn an_upgrade_and_chunks_leave_the_order_as_it_was() {
+    let dyno = raw_dyno(|stream| async move {
+        let mut stream = tokio::io::BufReader::new(stream);
+        let head = read_head(&mut stream).await.unwrap();
+        let reply = match header(&head, "upgrade") {
+            Some(_) => format!(
+                "HTTP/1.1 101 Switching Protocols\r\nX-A: 1\r\nUpgrade: raw\r\nConnection: Upgrade\r\nX-B: 2\r\n\r\n{head}"
+            ),
+            None => format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nX-A: 1\r\nTransfer-Encoding: chunked\r\nX-B: 2\r\nX-C: 3\r\n\r\n{:x}\r\n{head}\r\n0\r\n\r\n",
+                head.len()
+            ),
+        };
+        let _ = stream.write_all(reply.as_bytes()).await;
+    })
+    .await;
+    let rig = Rig::fixed(table(1, app(&[dyno])), Limits::default()).await;
+    let answer = rig
+        .send("GET / HTTP/1.1\r\nX-A: 1\r\nConnection: upgrade\r\nHost: app.test\r\nUpgrade: raw\r\nX-B: 2\r\n\r\n")
+        .await;
+    let (own, head) = answer.split_once("\r\n\r\n").unwrap();
+    let order = ["X-A", "Upgrade", "Connection", "X-B"];
+    assert_eq!(names(own)[..4], order, "{own}");
+    let order = ["X-A", "Connection", "Host", "Upgrade", "X-B"];
+    assert_eq!(names(head)[..5], order, "{head}");
+
+    let answer = rig
+        .send("POST / HTTP/1.1\r\nX-A: 1\r\nTransfer-Encoding: chunked\r\nHost: app.test\r\nX-B: 2\r\nX-C: 3\r\nConnection: close\r\n\r\n0\r\n\r\n")
+        .await;
+    let (own, rest) = answer.split_once("\r\n\r\n").unwrap();
+    assert_eq!(names(own)[..3], ["X-A", "X-B", "X-C"], "{own}");
+    let head = rest.split_once("\r\n").unwrap().1;
+    assert_eq!(names(head)[..4], ["X-A", "Host", "X-B", "X-C"], "{head}");
+}
+
 #[tokio::test]
 async fn an_id_that_is_too_short_is_replaced() {
     let dyno = Dyno::hello("x").await;

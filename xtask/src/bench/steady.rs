@@ -8,15 +8,15 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::{JoinHandle, JoinSet};
@@ -26,6 +26,7 @@ use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::client::danger::{
     HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
 };
+use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{self, ClientConfig, DigitallySignedStruct, SignatureScheme};
 
@@ -47,6 +48,10 @@ const SWAP: Duration = Duration::from_secs(1);
 const TAKES_OVER: Duration = Duration::from_secs(25);
 /// How long tables and certificates are sent by themselves.
 const UPDATES: Duration = Duration::from_secs(20);
+/// Between two looks at the certificate.
+const LOOK: Duration = Duration::from_millis(50);
+/// One table in so many is sent whole, as the first; the others are what changes.
+const WHOLE: u64 = 100;
 /// For everything to begin.
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -106,18 +111,22 @@ impl Steady {
         let mut failed = 0;
         let sent = || (server.tables.load(Relaxed), server.swaps.load(Relaxed));
         let before = sent();
+        let mut looks = Looks::default();
         failed += site
             .under("tables and certificates", self.rate, async {
-                sleep(UPDATES).await;
+                looks = site.look(&server, &words, UPDATES).await?;
                 Ok(())
             })
             .await?;
         let (tables, swaps) = (sent().0 - before.0, sent().1 - before.1);
         println!(
-            "                      {tables} tables in {} s, {swaps} certificates; clients saw {} different ones",
+            "                      {tables} tables in {} s, {swaps} certificates; a client looked at {} of them when the \
+             router had them in force, and was shown another {} times",
             UPDATES.as_secs(),
-            site.certificates.seen()
+            looks.certificates.len(),
+            looks.wrong
         );
+        failed += looks.wrong;
         failed += site
             .under("20 upgrades", self.rate, async {
                 for _ in 0..UPGRADES {
@@ -150,11 +159,19 @@ impl Steady {
     }
 }
 
+/// What a client saw of the certificates.
+#[derive(Debug, Default)]
+struct Looks {
+    /// Those that were looked at, by their generation.
+    certificates: BTreeSet<u64>,
+    /// Times that another one was shown.
+    wrong: usize,
+}
+
 /// The router, and who asks it.
 struct Site {
     plain: SocketAddr,
     tls: SocketAddr,
-    certificates: Arc<Certificates>,
     _router: Group,
 }
 
@@ -170,7 +187,6 @@ impl Site {
         Ok(Site {
             plain,
             tls,
-            certificates: Arc::default(),
             _router: router,
         })
     }
@@ -187,6 +203,37 @@ impl Site {
                 bail!("the router does not serve: {:?}", outcome.told);
             }
         }
+    }
+
+    /// Looks, for so long, which certificate the router shows. What it said to be in force has to be shown until the next is
+    /// sent.
+    async fn look(&self, server: &Server, words: &Words, limit: Duration) -> Result<Looks> {
+        let began = Instant::now();
+        let mut looks = Looks::default();
+        let tls = TlsConnector::from(Arc::new(trusting()?));
+        while began.elapsed() < limit {
+            let in_force = server.certified.load(Relaxed);
+            let shown = self.shown(&tls).await?;
+            // While two are possible, either is right.
+            if in_force > 0 && server.swaps.load(Relaxed) == in_force {
+                looks.certificates.insert(in_force);
+                looks.wrong += usize::from(shown != words.leaf(in_force)?);
+            }
+            sleep(LOOK).await;
+        }
+        Ok(looks)
+    }
+
+    /// The certificate that a new client is shown.
+    async fn shown(&self, tls: &TlsConnector) -> Result<CertificateDer<'static>> {
+        let stream = load::connect(self.tls, 0).await?;
+        let name = ServerName::try_from("app.test")?;
+        let stream = timeout(LIMIT, tls.connect(name, stream))
+            .await
+            .context("no handshake in time")??;
+        let chain = stream.get_ref().1.peer_certificates();
+        let leaf = chain.and_then(<[_]>::first).context("no certificate")?;
+        Ok(leaf.clone().into_owned())
     }
 
     /// Requests while something happens; how many of them failed.
@@ -220,7 +267,7 @@ impl Site {
         let stop = Arc::new(AtomicBool::new(false));
         let mut clients = JoinSet::new();
         let begin = Instant::now();
-        let tls = Way::Tls(TlsConnector::from(Arc::new(trusting(&self.certificates)?)));
+        let tls = Way::Tls(TlsConnector::from(Arc::new(trusting()?)));
         // Of a hundred clients; a TLS handshake costs as much as many requests.
         let kinds = (0..100).map(|number| match number {
             0..55 => (Way::Kept, get("/bytes/1024")),
@@ -339,6 +386,26 @@ impl Words {
         })
     }
 
+    /// What makes that table of the one before.
+    fn changes(&self, generation: u64) -> Value {
+        let table = self.table(generation);
+        let other = table["hosts"]["other.test"].clone();
+        json!({
+            "type": "changes",
+            "generation": generation,
+            "since": generation - 1,
+            "hosts": {"other.test": other},
+            "apps": table["apps"],
+        })
+    }
+
+    /// The certificate itself of a generation.
+    fn leaf(&self, generation: u64) -> Result<CertificateDer<'static>> {
+        let turn = usize::try_from(generation)? % self.certificates.len();
+        let (chain, _) = self.certificates.get(turn).context("no certificate")?;
+        CertificateDer::from_pem_slice(chain.as_bytes()).context("not PEM")
+    }
+
     fn certificates(&self, generation: u64) -> Value {
         let turn = usize::try_from(generation).unwrap_or_default() % self.certificates.len();
         let endpoints: Vec<Value> = self
@@ -355,7 +422,17 @@ impl Words {
 struct Server {
     tables: Arc<AtomicU64>,
     swaps: Arc<AtomicU64>,
+    /// The last certificates that a router said to be in force.
+    certified: Arc<AtomicU64>,
     task: JoinHandle<()>,
+}
+
+/// What is counted of all links.
+#[derive(Clone, Default)]
+struct Counts {
+    tables: Arc<AtomicU64>,
+    swaps: Arc<AtomicU64>,
+    certified: Arc<AtomicU64>,
 }
 
 impl Server {
@@ -363,8 +440,12 @@ impl Server {
         let socket = data.join("run/router.sock");
         let _ = std::fs::remove_file(&socket);
         let listener = UnixListener::bind(&socket)?;
-        let (tables, swaps) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
-        let counts = (Arc::clone(&tables), Arc::clone(&swaps));
+        let counts = Counts::default();
+        let Counts {
+            tables,
+            swaps,
+            certified,
+        } = counts.clone();
         let task = tokio::spawn(async move {
             // They end with the server.
             let mut links = JoinSet::new();
@@ -375,6 +456,7 @@ impl Server {
         Ok(Server {
             tables,
             swaps,
+            certified,
             task,
         })
     }
@@ -386,12 +468,21 @@ impl Drop for Server {
     }
 }
 
-/// One router: tables and certificates go out, whatever it says is taken.
-async fn link(stream: UnixStream, words: Words, counts: (Arc<AtomicU64>, Arc<AtomicU64>)) {
-    let (mut reader, writer) = stream.into_split();
+/// One router: tables and certificates go out, and what it says of certificates is noted.
+async fn link(stream: UnixStream, words: Words, counts: Counts) {
+    let (reader, writer) = stream.into_split();
+    let certified = Arc::clone(&counts.certified);
     let hear = async move {
-        let mut bytes = vec![0; 64 * 1024];
-        while reader.read(&mut bytes).await.is_ok_and(|count| count > 0) {}
+        let mut lines = BufReader::new(reader).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            let Ok(said) = serde_json::from_str::<Value>(&line) else {
+                return;
+            };
+            if said["type"] == "certified" {
+                let generation = said["generation"].as_u64().unwrap_or_default();
+                certified.store(generation, Relaxed);
+            }
+        }
     };
     tokio::select! {
         () = hear => {}
@@ -400,11 +491,7 @@ async fn link(stream: UnixStream, words: Words, counts: (Arc<AtomicU64>, Arc<Ato
 }
 
 /// Ends when the router is gone.
-async fn say(
-    mut writer: OwnedWriteHalf,
-    words: &Words,
-    (tables, swaps): (Arc<AtomicU64>, Arc<AtomicU64>),
-) -> std::io::Result<()> {
+async fn say(mut writer: OwnedWriteHalf, words: &Words, counts: Counts) -> std::io::Result<()> {
     let mut ticks = interval(Duration::from_secs(1) / TABLES);
     // What cannot be said in time is said later: as many are sent as there is room for.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -414,13 +501,18 @@ async fn say(
         ticks.tick().await;
         if swapped.is_none_or(|at| at.elapsed() >= SWAP) {
             swap += 1;
+            // Counted first: from here on either certificate may be shown.
+            counts.swaps.fetch_add(1, Relaxed);
             send(&mut writer, &words.certificates(swap)).await?;
-            swaps.fetch_add(1, Relaxed);
             swapped = Some(Instant::now());
         }
         generation += 1;
-        send(&mut writer, &words.table(generation)).await?;
-        tables.fetch_add(1, Relaxed);
+        let message = match generation % WHOLE {
+            1 => words.table(generation),
+            _ => words.changes(generation),
+        };
+        send(&mut writer, &message).await?;
+        counts.tables.fetch_add(1, Relaxed);
     }
 }
 
@@ -432,27 +524,19 @@ async fn send(writer: &mut OwnedWriteHalf, message: &Value) -> std::io::Result<(
 
 // ===== certificates =====
 
-/// Which certificates clients were shown; any will do.
-#[derive(Debug, Default)]
-struct Certificates(Mutex<BTreeSet<Vec<u8>>>);
+/// Any certificate will do: which one it was is looked at afterwards.
+#[derive(Debug)]
+struct Any;
 
-impl Certificates {
-    fn seen(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-}
-
-impl ServerCertVerifier for Certificates {
+impl ServerCertVerifier for Any {
     fn verify_server_cert(
         &self,
-        leaf: &CertificateDer<'_>,
+        _: &CertificateDer<'_>,
         _: &[CertificateDer<'_>],
         _: &ServerName<'_>,
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.insert(leaf.to_vec());
         Ok(ServerCertVerified::assertion())
     }
 
@@ -479,13 +563,12 @@ impl ServerCertVerifier for Certificates {
     }
 }
 
-fn trusting(certificates: &Arc<Certificates>) -> Result<ClientConfig> {
+fn trusting() -> Result<ClientConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let verifier = Arc::clone(certificates);
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()
-        .with_custom_certificate_verifier(verifier)
+        .with_custom_certificate_verifier(Arc::new(Any))
         .with_no_client_auth();
     // Who resumes a session is shown no certificate.
     config.resumption = Resumption::disabled();

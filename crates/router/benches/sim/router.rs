@@ -24,6 +24,8 @@ pub(super) struct Router {
     health: Vec<Health>,
     answers: Answers,
     turn: usize,
+    /// The choice that took each dyno last.
+    picked: Vec<u64>,
     /// Of no use, for [`Policy::Ideal`].
     useless: Option<usize>,
     pub(super) line: VecDeque<usize>,
@@ -37,6 +39,10 @@ impl Router {
             health: vec![Health::default(); dynos],
             answers: Answers::default(),
             turn,
+            // Each router begins elsewhere.
+            picked: (0..dynos)
+                .map(|dyno| ((dyno + turn) % dynos) as u64)
+                .collect(),
             useless,
             line: VecDeque::new(),
         }
@@ -47,17 +53,19 @@ impl Router {
         self.turn = self.turn.wrapping_add(1);
         let view = |index: usize| Candidate {
             load: self.load[index],
+            picked: self.picked[index],
             standing: self.standing(index, now),
             tried: tried & (1 << index) != 0,
         };
         let choice = match self.policy {
-            Policy::Ours(limit) => balance::pick(self.load.len(), self.turn, limit, view),
-            Policy::Ideal(limit) => balance::pick(self.load.len(), self.turn, Some(limit), view),
+            Policy::Ours(limit) => balance::pick(self.load.len(), limit, view),
+            Policy::Ideal(limit) => balance::pick(self.load.len(), Some(limit), view),
             Policy::Random => self.one_of(tried, now, chance),
             Policy::RoundRobin => self.one_of(tried, now, self.turn),
         };
         if let Choice::Send(index) = choice {
             self.load[index] += 1;
+            self.picked[index] = (self.turn + self.load.len()) as u64;
         }
         choice
     }
