@@ -233,7 +233,7 @@ pub(crate) fn rewrite(parts: &mut Parts, subject: &Subject, peer: &Peer, upgrade
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, protocol);
     }
-    if parts.version == Version::HTTP_2 {
+    if parts.version >= Version::HTTP_2 {
         join_cookies(headers);
     }
     if let Ok(value) = HeaderValue::try_from(forwarded_for) {
@@ -389,7 +389,7 @@ fn forwarded_for(headers: &HeaderMap, peer: &Peer, separator: &str) -> String {
     text
 }
 
-/// HTTP/2 lets a client split its cookies over several headers; HTTP/1.1 knows one.
+/// HTTP/2 and 3 let a client split its cookies over several headers; HTTP/1.1 knows one.
 fn join_cookies(headers: &mut HeaderMap) {
     if headers.get_all(header::COOKIE).iter().nth(1).is_none() {
         return;
