@@ -22,7 +22,7 @@ use rig::{
 };
 use ropewalk_api_types::Secret;
 use ropewalk_api_types::router::{Certificate, Certificates, Table, Target, ToRouter};
-use ropewalk_router::{Config, Counters, Limits, Listeners, RouterError, Source, TlsFiles};
+use ropewalk_router::{Config, Counters, Limits, Listeners, RouterError, Source, Stop, TlsFiles};
 use rustls_pki_types::CertificateDer;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
@@ -793,6 +793,105 @@ async fn a_router_that_stops_answers_what_it_has_and_says_goodbye() {
         .await
         .unwrap()
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_router_that_is_replaced_passes_its_socket_on() {
+    let (go, gone) = tokio::sync::watch::channel(false);
+    let dyno = raw_dyno(move |mut stream| {
+        let mut gone = gone.clone();
+        async move {
+            let head = read_until(&mut stream, "\r\n\r\n").await;
+            if head.contains("/slow") {
+                gone.wait_for(|gone| *gone).await.unwrap();
+            }
+            let text = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
+            stream.write_all(text.as_bytes()).await.unwrap();
+        }
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let identity = identity(&["app.test"]);
+    let files = identity.files(folder.path());
+    let config = || Config {
+        source: Source::Fixed {
+            table: table(1, app(&[dyno])),
+            log: None,
+        },
+        tls: Some(files.clone()),
+        local_authority: None,
+        proxies: Vec::new(),
+        limits: Limits::default(),
+        counters: Arc::<Counters>::default(),
+    };
+    let mut listeners = Listeners::default();
+    listeners.bind_quic(&[ANY]).unwrap();
+    let addr = listeners.quic[0].local_addr().unwrap();
+    let handed_over = listeners.try_clone().unwrap();
+    let old = ropewalk_router::start(config(), listeners).await.unwrap();
+    let connect = async || {
+        Client::connect(addr, "app.test", &[&identity])
+            .await
+            .unwrap()
+    };
+    let (mut busy, mut idle) = (connect().await, connect().await);
+    assert_eq!(idle.get("app.test", "/").await.status(), 200);
+    let slow = request(Method::GET, "app.test", "/slow");
+    let mut stream = busy.begin(slow).await;
+    stream.finish().await.unwrap();
+    // Before the router is: its answer shows that the one before has come too.
+    assert_eq!(busy.get("app.test", "/").await.status(), 200);
+
+    let new = ropewalk_router::start(config(), handed_over).await.unwrap();
+    let old = tokio::spawn(old.until(async { Stop::Succeeded }));
+    timeout(DEADLINE, idle.connection.closed()).await.unwrap();
+    // Both read the socket until the slow answer is there.
+    assert_eq!(connect().await.get("app.test", "/").await.status(), 200);
+    go.send_replace(true);
+    assert_eq!(reply(stream).await.text(), "ok");
+    timeout(DEADLINE, old).await.unwrap().unwrap();
+    assert_eq!(connect().await.get("app.test", "/").await.status(), 200);
+    drop(new);
+}
+
+#[tokio::test]
+async fn many_who_only_knock_make_the_next_show_their_address() {
+    let dyno = Dyno::hello("hello").await;
+    let quic = Quic::start(table(1, app(&[dyno.addr])), Limits::default());
+    let knocks = tokio::net::UdpSocket::bind(ANY).await.unwrap();
+    let (mut sent, mut received) = (0, 0);
+    let mut packet = [0; 2048];
+    let mut retry = false;
+    for index in 0..80_u64 {
+        // The first packet of a client, caught by somebody who is no server.
+        let nobody = tokio::net::UdpSocket::bind(ANY).await.unwrap();
+        let to = nobody.local_addr().unwrap();
+        let knocking = tokio::spawn(async move {
+            let _ = Client::connect(to, "app.test", &[]).await;
+        });
+        let (count, _) = timeout(DEADLINE, nobody.recv_from(&mut packet))
+            .await
+            .unwrap()
+            .unwrap();
+        knocking.abort();
+        sent += knocks.send_to(&packet[..count], quic.addr).await.unwrap();
+        if index < 64 {
+            until("one more who knocks", || {
+                (quic.rig.counters.snapshot().open_connections > index).then_some(())
+            })
+            .await;
+        }
+    }
+    let mut client = quic.client().await;
+    assert_eq!(client.get("app.test", "/").await.status(), 200);
+    while let Ok(count) = knocks.try_recv(&mut packet) {
+        received += count;
+        // A long header of the kind Retry (RFC 9000, 17.2.5).
+        retry |= packet[0] & 0xf0 == 0xf0;
+    }
+    assert!(retry, "nobody was asked to show its address");
+    assert!(received <= 3 * sent, "{received} for {sent}");
+    assert_eq!(quic.rig.counters.snapshot().open_connections, 65);
 }
 
 #[tokio::test]
