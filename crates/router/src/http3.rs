@@ -55,8 +55,8 @@ const WINDOW: u32 = 256 * 1024;
 /// Clients that shake hands at once on one socket before the next ones first have to show that their address is their own.
 const GREETED: usize = 64;
 
-/// Connections at once on one socket; beyond it they are refused, and clients come over TCP.
-const MOST: usize = 16 * 1024;
+/// Connections at once on one socket; beyond it they are refused, and clients come over TCP. An idle one takes about 90 KiB.
+const MOST: usize = 4 * 1024;
 
 /// Of what has come from clients that are not let in yet: how many, and bytes of one and of all.
 const WAITING: (usize, u64, u64) = (1_024, 64 * 1024, 4 * 1024 * 1024);
