@@ -55,7 +55,8 @@ const WINDOW: u32 = 256 * 1024;
 /// Clients that shake hands at once on one socket before the next ones first have to show that their address is their own.
 const GREETED: usize = 64;
 
-/// Connections at once on one socket; beyond it they are refused, and clients come over TCP. An idle one takes about 90 KiB.
+/// Connections at once on one socket; beyond it they are refused, and clients come over TCP. An idle one takes about
+/// 90 KiB.
 const MOST: usize = 4 * 1024;
 
 /// Of what has come from clients that are not let in yet: how many, and bytes of one and of all.
@@ -72,6 +73,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(12);
 
 /// For a client to end a request that is not likely to have a body, before it gets one of unknown length.
 const BODY: Duration = Duration::from_millis(250);
+
+/// For requests in flight once another router reads the same socket.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// For the last packets of a socket.
 const LAST_PACKETS: Duration = Duration::from_secs(1);
@@ -334,7 +338,15 @@ async fn serve(
             answer(router, peer, asked, resolver, line).await;
         });
     }
-    leave(&mut connection, &requests, &newest).await?;
+    let left = leave(&mut connection, &requests, &newest);
+    if router.succeeded.load(Relaxed) {
+        // The next router reads the same socket, and each takes the other's packets.
+        if let Ok(left) = timeout(LAST_ANSWERS, left).await {
+            left?;
+        }
+    } else {
+        left.await?;
+    }
     Ok(())
 }
 

@@ -802,6 +802,9 @@ async fn a_router_that_is_replaced_passes_its_socket_on() {
         let mut gone = gone.clone();
         async move {
             let head = read_until(&mut stream, "\r\n\r\n").await;
+            if head.contains("/endless") {
+                std::future::pending::<()>().await;
+            }
             if head.contains("/slow") {
                 gone.wait_for(|gone| *gone).await.unwrap();
             }
@@ -839,16 +842,23 @@ async fn a_router_that_is_replaced_passes_its_socket_on() {
     let slow = request(Method::GET, "app.test", "/slow");
     let mut stream = busy.begin(slow).await;
     stream.finish().await.unwrap();
+    let mut busier = connect().await;
+    let mut endless = busier
+        .begin(request(Method::GET, "app.test", "/endless"))
+        .await;
+    endless.finish().await.unwrap();
+    assert_eq!(busier.get("app.test", "/").await.status(), 200);
     // Before the router is: its answer shows that the one before has come too.
     assert_eq!(busy.get("app.test", "/").await.status(), 200);
 
     let new = ropewalk_router::start(config(), handed_over).await.unwrap();
     let old = tokio::spawn(old.until(async { Stop::Succeeded }));
     timeout(DEADLINE, idle.connection.closed()).await.unwrap();
-    // Both read the socket until the slow answer is there.
-    assert_eq!(connect().await.get("app.test", "/").await.status(), 200);
     go.send_replace(true);
     assert_eq!(reply(stream).await.text(), "ok");
+    // Not even an answer that does not end keeps the old one at the socket.
+    let error = timeout(DEADLINE, endless.recv_response()).await.unwrap();
+    assert!(error.is_err());
     timeout(DEADLINE, old).await.unwrap().unwrap();
     assert_eq!(connect().await.get("app.test", "/").await.status(), 200);
     drop(new);
@@ -857,7 +867,11 @@ async fn a_router_that_is_replaced_passes_its_socket_on() {
 #[tokio::test]
 async fn many_who_only_knock_make_the_next_show_their_address() {
     let dyno = Dyno::hello("hello").await;
-    let quic = Quic::start(table(1, app(&[dyno.addr])), Limits::default());
+    let limits = Limits {
+        handshake: 2 * DEADLINE,
+        ..Limits::default()
+    };
+    let quic = Quic::start(table(1, app(&[dyno.addr])), limits);
     let knocks = tokio::net::UdpSocket::bind(ANY).await.unwrap();
     let (mut sent, mut received) = (0, 0);
     let mut packet = [0; 2048];
