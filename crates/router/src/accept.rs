@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::alarm::{self, Alarms};
 use crate::challenge;
 use crate::cores::Seat;
+use crate::http3;
 use crate::pace::Streams;
 use crate::proxy;
 use crate::proxy_protocol;
@@ -34,6 +35,7 @@ use crate::seldom::seldom;
 use crate::sniff::{self, Opening};
 use crate::stall::{self, Stall};
 use crate::tls::Acceptor;
+use crate::upload::Client;
 
 /// Pause after a failed accept (most often: no file descriptors left).
 const BREATH: Duration = Duration::from_millis(50);
@@ -271,10 +273,15 @@ where
         begun.notify_one();
         let asked = asking.ask();
         let is_head = request.method() == Method::HEAD;
+        let alt_svc = peer.https.then(|| router.alt_svc.clone()).flatten();
+        let request = request.map(Client::Tcp);
         let answer = proxy::serve(Arc::clone(&router), Arc::clone(&peer), request);
         async move {
             let mut answer = answer.await;
             asked.answered();
+            if let (Some(alt_svc), Ok(response)) = (alt_svc, &mut answer) {
+                http3::announce(response, alt_svc);
+            }
             // Only over HTTP/1.1 does hyper see to it.
             if is_head && let Ok(response) = &mut answer {
                 relay::leave_out_page(response);
@@ -318,7 +325,12 @@ async fn serve_last(
     peer: Arc<Peer>,
     request: Request<Incoming>,
 ) -> Result<Response<Answer>, Infallible> {
+    let alt_svc = peer.https.then(|| router.alt_svc.clone()).flatten();
+    let request = request.map(Client::Tcp);
     let mut response = proxy::serve(Arc::clone(&router), peer, request).await?;
+    if let Some(alt_svc) = alt_svc {
+        http3::announce(&mut response, alt_svc);
+    }
     if router.stopping.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);

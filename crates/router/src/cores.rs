@@ -77,7 +77,7 @@ impl Cores {
         HERE.get()
     }
 
-    pub(crate) fn handles(&self) -> impl Iterator<Item = &Handle> {
+    pub(crate) fn handles(&self) -> impl Iterator<Item = &Handle> + Clone {
         self.cores.iter().map(|core| &core.handle)
     }
 

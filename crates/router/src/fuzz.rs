@@ -22,6 +22,7 @@ use hyper_util::rt::TokioIo;
 use ropewalk_api_types::router::ToRouter;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
+use crate::frames::{Frames, TooLong};
 use crate::proxy_protocol::{self, Parsed};
 use crate::request::{self, Peer};
 use crate::sniff::{self, Opening};
@@ -42,6 +43,33 @@ pub fn proxy_header(bytes: &[u8]) {
     for end in 0..length {
         let begun = header.get(..end).unwrap_or_default();
         assert_eq!(proxy_protocol::parse(begun), Ok(Parsed::Partial));
+    }
+}
+
+/// Frames of HTTP/3 are cut in pieces of which none is empty or lost, and those that are too long are so however they come.
+/// The first byte says of what kind the stream is.
+pub fn http3_frames(bytes: &[u8]) {
+    let Some((kind, bytes)) = bytes.split_first() else {
+        return;
+    };
+    let cut = |chunk: usize| {
+        let mut frames = match kind % 2 {
+            0 => Frames::of_request(256),
+            _ => Frames::of_one_way(256),
+        };
+        for mut rest in bytes.chunks(chunk) {
+            while !rest.is_empty() {
+                let length = frames.piece(rest)?;
+                assert!(length > 0, "a piece of nothing");
+                assert!(length <= rest.len(), "longer than what came");
+                rest = rest.get(length..).unwrap_or_default();
+            }
+        }
+        Ok::<_, TooLong>(())
+    };
+    let whole = cut(bytes.len().max(1));
+    for chunk in [1, 2, 7] {
+        assert_eq!(cut(chunk), whole);
     }
 }
 

@@ -27,9 +27,9 @@ pub(crate) enum Status {
     Unauthenticated = 16,
 }
 
-/// Whether a request is a call. gRPC has HTTP/2 alone.
+/// Whether a request is a call. gRPC has HTTP/2, and HTTP/3 where client and server try it out.
 pub(crate) fn is_call(parts: &Parts) -> bool {
-    parts.version == Version::HTTP_2
+    parts.version >= Version::HTTP_2
         && parts.headers.get(CONTENT_TYPE).is_some_and(|kind| {
             kind.as_bytes()
                 .split_at_checked(KIND.len())

@@ -1,11 +1,11 @@
-//! Listening sockets on their way from a router to the one that takes its place, over a unix socket.
+//! The sockets that clients come to, on their way from a router to the one that takes its place, over a unix socket.
 //!
 //! The kernel passes them on: the new router holds the very same sockets, so no connection that waits to be accepted
 //! is lost, whoever ends when.
 
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
@@ -24,6 +24,7 @@ const SPACE: usize = rustix::cmsg_space!(ScmRights(64));
 /// One byte of the message for each socket: what clients speak on it.
 const PLAIN: u8 = b'p';
 const TLS: u8 = b't';
+const QUIC: u8 = b'q';
 
 impl Listeners {
     /// Passes every socket on; they stay open here too.
@@ -33,7 +34,9 @@ impl Listeners {
     pub fn send(&self, to: &UnixStream) -> io::Result<()> {
         let all = || {
             let plain = self.plain.iter().map(|socket| (PLAIN, socket.as_fd()));
-            plain.chain(self.tls.iter().map(|socket| (TLS, socket.as_fd())))
+            let tls = self.tls.iter().map(|socket| (TLS, socket.as_fd()));
+            let quic = self.quic.iter().map(|socket| (QUIC, socket.as_fd()));
+            plain.chain(tls).chain(quic)
         };
         let kinds: Vec<u8> = all().map(|(kind, _)| kind).collect();
         let sockets: Vec<BorrowedFd<'_>> = all().map(|(_, socket)| socket).collect();
@@ -85,10 +88,10 @@ impl Listeners {
         }
         let mut listeners = Listeners::default();
         for (kind, socket) in kinds.iter().zip(sockets) {
-            let socket = TcpListener::from(socket);
             match *kind {
-                PLAIN => listeners.plain.push(socket),
-                TLS => listeners.tls.push(socket),
+                PLAIN => listeners.plain.push(TcpListener::from(socket)),
+                TLS => listeners.tls.push(TcpListener::from(socket)),
+                QUIC => listeners.quic.push(UdpSocket::from(socket)),
                 _ => return Err(ErrorKind::InvalidData.into()),
             }
         }
@@ -106,6 +109,11 @@ impl Listeners {
         Ok(Listeners {
             plain: clone(&self.plain)?,
             tls: clone(&self.tls)?,
+            quic: self
+                .quic
+                .iter()
+                .map(UdpSocket::try_clone)
+                .collect::<io::Result<_>>()?,
         })
     }
 }
@@ -136,11 +144,16 @@ mod tests {
         let listeners = Listeners {
             plain: bind(2),
             tls: bind(3),
+            quic: vec![UdpSocket::bind("127.0.0.1:0").unwrap()],
         };
         listeners.send(&here).unwrap();
         let arrived = Listeners::receive(&there).unwrap();
         assert_eq!(addresses(&arrived.plain), addresses(&listeners.plain));
         assert_eq!(addresses(&arrived.tls), addresses(&listeners.tls));
+        assert_eq!(
+            arrived.quic[0].local_addr().unwrap(),
+            listeners.quic[0].local_addr().unwrap()
+        );
         // They go on when the first owner is gone.
         let address = arrived.plain[0].local_addr().unwrap();
         drop(listeners);
@@ -153,7 +166,7 @@ mod tests {
         Listeners::default().send(&here).unwrap_err();
         let many = Listeners {
             plain: bind(MOST + 1),
-            tls: Vec::new(),
+            ..Listeners::default()
         };
         many.send(&here).unwrap_err();
         here.write_all(b"pp").unwrap();

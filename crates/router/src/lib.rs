@@ -1,7 +1,7 @@
 //! The data plane: takes every request of every app, finds its dyno, and streams both ways.
 //!
 //! # Layout
-//! A request goes through `accept` (sockets, HTTP/1 and 2; `cores`, `proxy_protocol`, `tls`, `challenge`, `sniff`, `stall`, `pace`, `recant`, `alarm`, `seldom`), `proxy` (the straight
+//! A request goes through `accept` (sockets, HTTP/1 and 2; `cores`, `proxy_protocol`, `tls`, `challenge`, `sniff`, `stall`, `pace`, `recant`, `alarm`, `seldom`) or `http3` (HTTP/3; `quic`, `frames`), `proxy` (the straight
 //! line), `request` (its head; `headers`), `table` (host to app), `edge` (may it pass), `canary` (which app's dynos), `hold` (while an app boots), `balance` (which
 //! dyno; `health`: may it), `line` (while none has a place), `pool` or `shared` (a connection, `carrier`), `exchange` (one attempt), `relay` and `upload` (the bodies) or
 //! `tunnel` (after an upgrade; `pipe`: its bytes, `websocket`: of an HTTP/2 client), and ends in `access` (its record) or `pages` (our own answer, with
@@ -27,6 +27,7 @@ mod cores;
 mod edge;
 mod error;
 mod exchange;
+mod frames;
 #[doc(hidden)]
 pub mod fuzz;
 mod grpc;
@@ -34,6 +35,7 @@ mod handover;
 mod headers;
 pub mod health;
 mod hold;
+mod http3;
 mod line;
 mod link;
 mod listeners;
@@ -44,6 +46,7 @@ mod pipe;
 mod pool;
 mod proxy;
 mod proxy_protocol;
+mod quic;
 mod recant;
 mod relay;
 mod rendezvous;
@@ -90,6 +93,7 @@ use crate::accept::Greeting;
 use crate::cores::Cores;
 use crate::edge::HttpsAt;
 use crate::health::{Event, Standing};
+use crate::http3::Socket;
 use crate::link::{Link, Saved};
 use crate::logs::Lines;
 use crate::router::Router;
@@ -148,13 +152,14 @@ pub struct Started {
 ///
 /// # Errors
 /// Sockets or certificates that cannot be used.
-pub async fn start(config: Config, listeners: Listeners) -> Result<Started, RouterError> {
+pub async fn start(config: Config, mut listeners: Listeners) -> Result<Started, RouterError> {
     let authority = config.local_authority.as_deref();
     let certificates = Arc::new(Certificates::load(config.tls.as_ref(), authority)?);
     // A server sends certificates later, if not now.
     let may_have_none = matches!(config.source, Source::Link { .. });
     let greetings = Greetings::new(&certificates, authority.is_some(), may_have_none)?;
     let https_at = https_at(&greetings, &listeners);
+    let alt_svc = listeners.quic.first().and_then(http3::alt_svc);
     let (logs, lines) = logs::queue(Arc::clone(&config.counters));
     let router = Arc::new(Router {
         limits: config.limits,
@@ -162,6 +167,7 @@ pub async fn start(config: Config, listeners: Listeners) -> Result<Started, Rout
         tables: Tables::new(),
         certificates,
         https_at,
+        alt_svc,
         counters: config.counters,
         logs,
         cores: Arc::new(Cores::start().map_err(|source| RouterError::Threads { source })?),
@@ -175,6 +181,13 @@ pub async fn start(config: Config, listeners: Listeners) -> Result<Started, Rout
     if let Some(files) = config.tls {
         helpers.spawn(Arc::clone(&router.certificates).follow(files));
     }
+    if !listeners.quic.is_empty() && greetings.tls.is_none() {
+        return Err(RouterError::NoCertificate);
+    }
+    let quic = std::mem::take(&mut listeners.quic)
+        .into_iter()
+        .map(|socket| Socket::new(socket, &router))
+        .collect::<Result<Vec<_>, _>>()?;
     let sockets = sockets(listeners, greetings)?;
 
     let link = match config.source {
@@ -215,6 +228,11 @@ pub async fn start(config: Config, listeners: Listeners) -> Result<Started, Rout
             let accept = accept::run(Arc::clone(&router), listener, greeting.clone());
             helpers.spawn_on(accept, core);
         }
+    }
+    // Each on a core of its own while there are enough; its connections are on all.
+    for (socket, core) in quic.into_iter().zip(router.cores.handles().cycle()) {
+        let run = socket.run(Arc::clone(&router));
+        router.tasks.spawn_on(run, core);
     }
     helpers.spawn(reap(Arc::clone(&router)));
     Ok(Started {

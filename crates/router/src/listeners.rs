@@ -1,6 +1,6 @@
-//! The sockets the router accepts on: bound here, or handed over by whoever started the process.
+//! The sockets the router takes clients from: bound here, or handed over by whoever started the process.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use tokio::net::TcpSocket;
@@ -17,6 +17,8 @@ pub struct Listeners {
     pub plain: Vec<TcpListener>,
     /// TLS.
     pub tls: Vec<TcpListener>,
+    /// QUIC, for HTTP/3.
+    pub quic: Vec<UdpSocket>,
 }
 
 impl Listeners {
@@ -34,11 +36,27 @@ impl Listeners {
         Ok(Listeners {
             plain: bind(plain)?,
             tls: bind(tls)?,
+            quic: Vec::new(),
         })
     }
 
+    /// Binds fresh sockets for HTTP/3 besides those that there are; port 0 picks a free port.
+    ///
+    /// # Errors
+    /// [`RouterError::Listen`] names the address that could not be bound.
+    pub fn bind_quic(&mut self, addrs: &[SocketAddr]) -> Result<(), RouterError> {
+        for addr in addrs {
+            let socket = UdpSocket::bind(addr).map_err(|source| RouterError::Listen {
+                addr: *addr,
+                source,
+            })?;
+            self.quic.push(socket);
+        }
+        Ok(())
+    }
+
     /// The sockets that systemd (or a like-minded parent) holds for this process, empty when there
-    /// are none. Those whose name contains `tls` or `https` are for TLS.
+    /// are none. Those whose name contains `tls` or `https` are for TLS, `quic` for QUIC.
     ///
     /// # Errors
     /// [`RouterError::Inherit`] when the environment announces sockets that are not there.
@@ -58,7 +76,9 @@ impl Listeners {
             let owned = pidfd_getfd(&this, fd, PidfdGetfdFlags::empty())
                 .map_err(|errno| inherit(errno.into()))?;
             let name = names.next().unwrap_or_default();
-            if name.contains("tls") || name.contains("https") {
+            if name.contains("quic") {
+                listeners.quic.push(UdpSocket::from(owned));
+            } else if name.contains("tls") || name.contains("https") {
                 listeners.tls.push(TcpListener::from(owned));
             } else {
                 listeners.plain.push(TcpListener::from(owned));
@@ -69,7 +89,7 @@ impl Listeners {
 
     /// There is no socket at all.
     pub fn is_empty(&self) -> bool {
-        self.plain.is_empty() && self.tls.is_empty()
+        self.plain.is_empty() && self.tls.is_empty() && self.quic.is_empty()
     }
 }
 

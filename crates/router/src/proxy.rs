@@ -36,7 +36,7 @@ use crate::request::{self, Peer, Refusal};
 use crate::router::Router;
 use crate::table::{App, Pick, Route};
 use crate::tunnel;
-use crate::upload::Upload;
+use crate::upload::{Client, Upload};
 use crate::upstream::{InFlight, Upstream};
 use crate::websocket::{self, Handshake, Upgrade};
 
@@ -54,7 +54,7 @@ const PLATFORM_STALL: Duration = Duration::from_secs(60 * 60);
 pub(crate) async fn serve(
     router: Arc<Router>,
     peer: Arc<Peer>,
-    request: Request<Incoming>,
+    request: Request<Client>,
 ) -> Result<Response<Answer>, Infallible> {
     let (mut parts, body) = request.into_parts();
     let handshake = websocket::translate(&mut parts);
@@ -71,8 +71,8 @@ pub(crate) async fn serve(
         None if router.tables.is_blank() => return Ok(pages::platform_away(reader)),
         None => return Ok(pages::no_such_app(reader, &host)),
     };
-    // Many requests share a connection of HTTP/2; there each has its own limit, in `relay`.
-    if parts.version != Version::HTTP_2 {
+    // Many requests share a connection of HTTP/2 or 3; there each has its own limit, in `relay`.
+    if parts.version < Version::HTTP_2 {
         peer.stall.set(match route {
             Route::App(_) => router.limits.idle,
             Route::Platform(_) => PLATFORM_STALL,

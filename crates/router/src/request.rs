@@ -235,7 +235,7 @@ pub(crate) fn rewrite(parts: &mut Parts, subject: &Subject, peer: &Peer, upgrade
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, protocol);
     }
-    if parts.version == Version::HTTP_2 {
+    if parts.version >= Version::HTTP_2 {
         join_cookies(headers);
     }
     headers.insert(X_FORWARDED_FOR, subject.forwarded_for.clone());
@@ -425,7 +425,7 @@ fn write_address(text: &mut Vec<u8>, address: IpAddr) {
     }
 }
 
-/// HTTP/2 lets a client split its cookies over several headers; HTTP/1.1 knows one.
+/// HTTP/2 and 3 let a client split its cookies over several headers; HTTP/1.1 knows one.
 fn join_cookies(headers: &mut HeaderMap) {
     if headers.get_all(header::COOKIE).iter().nth(1).is_none() {
         return;

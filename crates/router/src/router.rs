@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use http::HeaderValue;
 use ropewalk_model::egress::Cidr;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,6 +25,8 @@ pub(crate) struct Router {
     pub(crate) tables: Tables,
     pub(crate) certificates: Arc<Certificates>,
     pub(crate) https_at: HttpsAt,
+    /// Where clients of TLS find HTTP/3, in the words of `Alt-Svc`.
+    pub(crate) alt_svc: Option<HeaderValue>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) logs: Logs,
     /// Where connections live.

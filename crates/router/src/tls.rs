@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use quinn::crypto::rustls::QuicServerConfig;
 use ropewalk_api_types::router;
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -175,13 +176,7 @@ impl Acceptor {
 }
 
 pub(crate) fn acceptor(certificates: Arc<Certificates>) -> Result<Acceptor, RouterError> {
-    let resolver = Arc::clone(&certificates);
-    let mut config = ServerConfig::builder_with_provider(Arc::new(in_order(provider())))
-        .with_safe_default_protocol_versions()
-        .map_err(|source| RouterError::Tls { source })?
-        .with_no_client_auth()
-        .with_cert_resolver(resolver);
-    config.ignore_client_order = true;
+    let mut config = config(&certificates, rustls::DEFAULT_VERSIONS)?;
     config.alpn_protocols = vec![
         b"h2".to_vec(),
         b"http/1.1".to_vec(),
@@ -191,6 +186,31 @@ pub(crate) fn acceptor(certificates: Arc<Certificates>) -> Result<Acceptor, Rout
         certificates,
         config: Arc::new(config),
     })
+}
+
+/// For HTTP/3: TLS 1.3 within QUIC (RFC 9001), of the same certificates. Nothing is taken before the handshake is done
+/// (0-RTT), for whoever listens could send it again.
+pub(crate) fn quic(certificates: &Arc<Certificates>) -> Result<QuicServerConfig, RouterError> {
+    let mut config = config(certificates, &[&rustls::version::TLS13])?;
+    config.alpn_protocols = vec![b"h3".to_vec()];
+    config.max_early_data_size = 0;
+    QuicServerConfig::try_from(config).map_err(|_| RouterError::Tls {
+        source: rustls::Error::General("no cipher for the first packets of QUIC".to_owned()),
+    })
+}
+
+fn config(
+    certificates: &Arc<Certificates>,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> Result<ServerConfig, RouterError> {
+    let resolver: Arc<Certificates> = Arc::clone(certificates);
+    let mut config = ServerConfig::builder_with_provider(Arc::new(in_order(provider())))
+        .with_protocol_versions(versions)
+        .map_err(|source| RouterError::Tls { source })?
+        .with_no_client_auth()
+        .with_cert_resolver(resolver);
+    config.ignore_client_order = true;
+    Ok(config)
 }
 
 /// With the ciphers in the order in which they are chosen, whatever a client would rather have: 128 bits first, as

@@ -13,6 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::clock;
+use crate::http3;
 
 /// What the router sends to an upstream.
 #[derive(Debug, Default)]
@@ -21,18 +22,36 @@ pub(crate) enum Upload {
     #[default]
     Empty,
     Stream {
-        inner: Incoming,
+        inner: Client,
         progress: Arc<Progress>,
         /// Bytes that may still come.
         left: u64,
     },
 }
 
+/// A request's body as its client sends it.
+#[derive(Debug)]
+pub(crate) enum Client {
+    /// HTTP/1 and 2.
+    Tcp(Incoming),
+    /// HTTP/3.
+    Quic(Box<http3::Body>),
+}
+
+/// Why a client's body broke off.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    #[error(transparent)]
+    Tcp(#[from] hyper::Error),
+    #[error(transparent)]
+    Quic(#[from] http3::BodyError),
+}
+
 /// Why a body ends early.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UploadError {
     #[error("the client ended its request early")]
-    Client(#[source] hyper::Error),
+    Client(#[source] ClientError),
     #[error("the client sent more than the app takes")]
     TooLarge,
 }
@@ -52,7 +71,7 @@ pub(crate) struct Progress {
 
 impl Upload {
     /// `most`: bytes that may come, if the client has not said how many do.
-    pub(crate) fn new(inner: Incoming, most: Option<u64>) -> Upload {
+    pub(crate) fn new(inner: Client, most: Option<u64>) -> Upload {
         if inner.is_end_stream() {
             return Upload::Empty;
         }
@@ -106,6 +125,37 @@ impl Progress {
     /// When the last bytes came, [`clock::millis`].
     pub(crate) fn last(&self) -> u64 {
         self.last.load(Relaxed)
+    }
+}
+
+impl Body for Client {
+    type Data = Bytes;
+    type Error = ClientError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ClientError>>> {
+        match self.get_mut() {
+            Client::Tcp(body) => Pin::new(body).poll_frame(cx).map_err(ClientError::from),
+            Client::Quic(body) => Pin::new(body.as_mut())
+                .poll_frame(cx)
+                .map_err(ClientError::from),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Client::Tcp(body) => body.is_end_stream(),
+            Client::Quic(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Client::Tcp(body) => body.size_hint(),
+            Client::Quic(body) => body.size_hint(),
+        }
     }
 }
 

@@ -28,6 +28,7 @@ const fn target(name: &'static str, run: fn(&[u8])) -> Target {
 pub const TARGETS: &[Target] = &[
     // What clients and proxies say to the router, dynos to it, and the server.
     target("proxy-header", ropewalk_router::fuzz::proxy_header),
+    target("http3-frames", ropewalk_router::fuzz::http3_frames),
     target("opening", ropewalk_router::fuzz::opening),
     target("request-heads", ropewalk_router::fuzz::request_heads),
     target("cookies", ropewalk_router::fuzz::cookies),

@@ -53,6 +53,9 @@ pub(crate) struct Install {
     /// Proxies in front, whose connections begin with a PROXY header that names the client: 10.0.0.0/8,192.168.1.9
     #[arg(long, value_name = "CIDR,…", value_delimiter = ',')]
     proxy_protocol_from: Vec<Cidr>,
+    /// HTTP/3 too, on UDP port 443, where HTTPS is spoken
+    #[arg(long)]
+    http3: bool,
     #[command(flatten)]
     acme: AcmeArgs,
 }
@@ -65,6 +68,11 @@ impl Install {
         };
         let acme = self.acme.for_unit()?;
         let tls = self.tls();
+        if self.http3 && tls == Tls::Off {
+            bail!(
+                "--http3 needs HTTPS: name a certificate with --cert and --key, or say --acme-email"
+            );
+        }
         let printer = Printer::for_process();
         let staged = self.root.clone();
         if staged.is_none() {
@@ -80,6 +88,9 @@ impl Install {
             if tls != Tls::Off {
                 services::check_port(services::HTTPS, 443)?;
             }
+            if self.http3 {
+                services::check_udp_port(services::QUIC, 443)?;
+            }
             let answers = engine::info().await.is_some();
             packages::ensure(answers, |names| {
                 Ok(printer.line(&format!("-----> Installing {names}"))?)
@@ -90,7 +101,14 @@ impl Install {
         printer.line(&format!("-----> Installing {BINARY}"))?;
         install_binary(&below(BINARY))?;
         self.copy_certificate(&below)?;
-        for (name, text) in units::units(&domain, tls, self.ssh, &acme, &self.proxy_protocol_from) {
+        for (name, text) in units::units(
+            &domain,
+            tls,
+            self.http3,
+            self.ssh,
+            &acme,
+            &self.proxy_protocol_from,
+        ) {
             write(&below(UNITS).join(name), &text)?;
         }
         Data::open(&below(DEFAULT_DATA))?;
@@ -104,14 +122,17 @@ impl Install {
         if let Some(text) = engine::live_restore(engine.as_ref()).await? {
             printer.line(&format!("       {text}"))?;
         }
-        let sockets: &[&str] = match tls {
-            Tls::Files | Tls::Acme => &[services::HTTP, services::HTTPS],
-            Tls::Off => {
-                services::remove_https()?;
-                &[services::HTTP]
+        let mut sockets = vec![services::HTTP];
+        for (socket, wanted) in [
+            (services::HTTPS, tls != Tls::Off),
+            (services::QUIC, self.http3),
+        ] {
+            match wanted {
+                true => sockets.push(socket),
+                false => services::remove(socket)?,
             }
-        };
-        services::run(sockets)?;
+        }
+        services::run(&sockets)?;
         printer.line("-----> Waiting until dynos can be run")?;
         ready::wait(&domain, &self.proxy_protocol_from, &printer).await?;
         let scheme = match tls {
@@ -127,6 +148,11 @@ impl Install {
                 "HTTPS begins once the certificate authority has seen that api.{domain} and the other names lead here, \
                  within a minute. If it does not, `journalctl -u ropewalk-server` says why."
             ))?;
+        }
+        if self.http3 {
+            printer.line(
+                "HTTP/3 is spoken on UDP port 443; the host's own firewall must let it in.",
+            )?;
         }
         if let Some(port) = self.ssh {
             printer.line(&format!(
@@ -256,6 +282,7 @@ mod tests {
             key: Some(pem.clone()),
             ssh: Some(2222),
             proxy_protocol_from: Vec::new(),
+            http3: false,
             acme: AcmeArgs::default(),
         };
         install().run().await?;
@@ -293,6 +320,7 @@ mod tests {
             key: None,
             ssh: None,
             proxy_protocol_from: Vec::new(),
+            http3: false,
             acme: AcmeArgs {
                 acme_email: email.map(str::to_owned),
                 acme_directory: directory.map(str::to_owned),
@@ -332,6 +360,7 @@ mod tests {
             key: None,
             ssh: None,
             proxy_protocol_from: Vec::new(),
+            http3: false,
             acme: AcmeArgs::default(),
         };
         assert!(install.run().await.is_err());

@@ -34,6 +34,9 @@ pub(crate) struct RouterCommand {
     /// Listen for TLS here, with the certificates that the server sends and the one that is named
     #[arg(long, value_name = "ADDR")]
     tls_listen: Vec<SocketAddr>,
+    /// Take HTTP/3 here, over UDP, with the same certificates; clients of TLS are told of it
+    #[arg(long, value_name = "ADDR")]
+    quic_listen: Vec<SocketAddr>,
     /// Certificate chain, PEM
     #[arg(long, value_name = "FILE", requires = "key")]
     cert: Option<PathBuf>,
@@ -131,13 +134,14 @@ impl RouterCommand {
                 plain: vec![TcpListener::from(
                     std::io::stdin().as_fd().try_clone_to_owned()?,
                 )],
-                tls: Vec::new(),
+                ..Listeners::default()
             },
             false => Listeners::inherited()?,
         };
         let own = Listeners::bind(&self.listen, &self.tls_listen)?;
         listeners.plain.extend(own.plain);
         listeners.tls.extend(own.tls);
+        listeners.bind_quic(&self.quic_listen)?;
         if listeners.is_empty() {
             bail!("nothing to listen on: name an address with --listen");
         }

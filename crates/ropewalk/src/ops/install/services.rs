@@ -15,6 +15,7 @@ use super::{BINARY, UNITS, loud};
 
 pub(super) const HTTP: &str = "ropewalk-http.socket";
 pub(super) const HTTPS: &str = "ropewalk-https.socket";
+pub(super) const QUIC: &str = "ropewalk-quic.socket";
 pub(super) const SERVICES: [&str; 2] = ["ropewalk-server.service", ROUTER];
 const ROUTER: &str = "ropewalk-router.service";
 
@@ -43,14 +44,14 @@ pub(super) fn run(sockets: &[&str]) -> Result<()> {
     loud(systemctl("start").args(sockets).args(SERVICES))
 }
 
-/// Ends the socket of an earlier installation that had a certificate.
-pub(super) fn remove_https() -> Result<()> {
-    let unit = Path::new(UNITS).join(HTTPS);
+/// Ends a socket that an earlier installation had.
+pub(super) fn remove(socket: &str) -> Result<()> {
+    let unit = Path::new(UNITS).join(socket);
     if !unit.exists() {
         return Ok(());
     }
     // The router no longer asks for it, and goes on: `disable` has the units read anew before it stops one.
-    loud(systemctl("disable").args(["--quiet", "--now", HTTPS]))?;
+    loud(systemctl("disable").args(["--quiet", "--now", socket]))?;
     std::fs::remove_file(&unit).with_context(|| format!("{} could not be removed", unit.display()))
 }
 
@@ -59,13 +60,34 @@ pub(super) fn remove_https() -> Result<()> {
 /// # Errors
 /// When the port is taken.
 pub(super) fn check_port(socket: &str, port: u16) -> Result<()> {
+    check(socket, port, "-ltnp", || {
+        std::net::TcpListener::bind(("0.0.0.0", port)).map(drop)
+    })
+}
+
+/// The same of UDP.
+///
+/// # Errors
+/// When the port is taken.
+pub(super) fn check_udp_port(socket: &str, port: u16) -> Result<()> {
+    check(socket, port, "-lunp", || {
+        std::net::UdpSocket::bind(("0.0.0.0", port)).map(drop)
+    })
+}
+
+fn check(
+    socket: &str,
+    port: u16,
+    listening: &str,
+    bind: impl FnOnce() -> std::io::Result<()>,
+) -> Result<()> {
     let ours = systemctl("is-active").args(["--quiet", socket]).status();
     if ours.is_ok_and(|status| status.success()) {
         return Ok(());
     }
-    match std::net::TcpListener::bind(("0.0.0.0", port)) {
+    match bind() {
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => bail!(
-            "port {port} is taken by another program: `ss -ltnp sport = :{port}` names it; stop it, then try again"
+            "port {port} is taken by another program: `ss {listening} sport = :{port}` names it; stop it, then try again"
         ),
         _ => Ok(()),
     }

@@ -17,10 +17,12 @@ pub(super) enum Tls {
 }
 
 /// Every unit's file name and text. `domain` must have been checked. `ssh`: the port on which git speaks SSH. `proxies`:
-/// who says to the router on whose behalf it connects. `acme`: options of the server, with a blank in front.
+/// who says to the router on whose behalf it connects. `acme`: options of the server, with a blank in front. `http3`: on
+/// UDP port 443 too, where HTTPS is spoken.
 pub(super) fn units(
     domain: &str,
     tls: Tls,
+    http3: bool,
     ssh: Option<u16>,
     acme: &str,
     proxies: &[Cidr],
@@ -36,10 +38,11 @@ pub(super) fn units(
         Tls::Files => " --cert /etc/ropewalk/cert.pem --key /etc/ropewalk/key.pem",
         Tls::Off | Tls::Acme => "",
     };
-    let sockets = if tls != Tls::Off {
-        "ropewalk-http.socket ropewalk-https.socket"
-    } else {
-        "ropewalk-http.socket"
+    let http3 = http3 && tls != Tls::Off;
+    let sockets = match (tls, http3) {
+        (Tls::Off, _) => "ropewalk-http.socket",
+        (_, false) => "ropewalk-http.socket ropewalk-https.socket",
+        (_, true) => "ropewalk-http.socket ropewalk-https.socket ropewalk-quic.socket",
     };
     let mut units = vec![
         (
@@ -98,7 +101,26 @@ pub(super) fn units(
     if tls != Tls::Off {
         units.push(("ropewalk-https.socket", socket_unit("https", 443)));
     }
+    if http3 {
+        units.push(("ropewalk-quic.socket", quic_unit(443)));
+    }
     units
+}
+
+/// The router knows by the name what is spoken.
+fn quic_unit(port: u16) -> String {
+    format!(
+        "[Unit]\n\
+         Description=Ropewalk router, HTTP/3\n\n\
+         [Socket]\n\
+         ListenDatagram={port}\n\
+         FileDescriptorName=quic\n\
+         Service=ropewalk-router.service\n\
+         # However many packets find no router.\n\
+         TriggerLimitIntervalSec=0\n\n\
+         [Install]\n\
+         WantedBy=sockets.target\n"
+    )
 }
 
 fn socket_unit(name: &str, port: u16) -> String {
@@ -130,7 +152,7 @@ mod tests {
     fn sockets_are_held_by_systemd_and_the_router_restarts_at_once() {
         let proxies = ["10.0.0.0/8", "fd00::1"].map(|text| text.parse().unwrap());
         let acme = " --acme-email ops@example.com";
-        let units = units("example.com", Tls::Files, Some(2222), acme, &proxies);
+        let units = units("example.com", Tls::Files, false, Some(2222), acme, &proxies);
         let router = text(&units, "ropewalk-router.service");
         assert!(router.contains("Sockets=ropewalk-http.socket ropewalk-https.socket\n"));
         assert!(router.contains("RestartSec=100ms\n"));
@@ -158,7 +180,7 @@ mod tests {
     #[test]
     fn with_an_authority_https_is_spoken_without_a_certificate_in_files() {
         let acme = " --acme-email ops@example.com";
-        let units = units("example.com", Tls::Acme, None, acme, &[]);
+        let units = units("example.com", Tls::Acme, false, None, acme, &[]);
         let router = text(&units, "ropewalk-router.service");
         assert!(router.contains("Sockets=ropewalk-http.socket ropewalk-https.socket\n"));
         assert!(
@@ -174,9 +196,24 @@ mod tests {
     }
 
     #[test]
+    fn http3_is_a_socket_more_and_only_where_it_is_wanted() {
+        let wanted = units("example.com", Tls::Acme, true, None, "", &[]);
+        let quic = text(&wanted, "ropewalk-quic.socket");
+        assert!(quic.contains("ListenDatagram=443\nFileDescriptorName=quic\n"));
+        assert!(
+            text(&wanted, "ropewalk-router.service").contains(
+                "Sockets=ropewalk-http.socket ropewalk-https.socket ropewalk-quic.socket\n"
+            )
+        );
+        let unwanted = units("example.com", Tls::Acme, false, None, "", &[]);
+        assert!(unwanted.iter().all(|(_, text)| !text.contains("quic")));
+    }
+
+    #[test]
     fn without_a_certificate_only_port_80_is_served() {
-        let units = units("example.com", Tls::Off, None, "", &[]);
+        let units = units("example.com", Tls::Off, true, None, "", &[]);
         assert_eq!(text(&units, "ropewalk-https.socket"), "");
+        assert_eq!(text(&units, "ropewalk-quic.socket"), "");
         assert!(text(&units, "ropewalk-http.socket").contains("ListenStream=80\n"));
         assert!(units.iter().all(|(_, text)| {
             !["https", "443", "--ssh", "--proxy"]
@@ -187,7 +224,7 @@ mod tests {
 
     #[test]
     fn every_line_is_a_section_a_setting_or_a_comment() {
-        for (name, text) in units("example.com", Tls::Acme, Some(22), "", &[]) {
+        for (name, text) in units("example.com", Tls::Acme, true, Some(22), "", &[]) {
             for line in text.lines().filter(|line| !line.is_empty()) {
                 let section = line.starts_with('[') && line.ends_with(']');
                 let setting = line

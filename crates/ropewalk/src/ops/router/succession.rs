@@ -143,7 +143,7 @@ mod tests {
     fn listeners() -> Result<Listeners> {
         Ok(Listeners {
             plain: vec![std::net::TcpListener::bind("127.0.0.1:0")?],
-            tls: Vec::new(),
+            ..Listeners::default()
         })
     }
 
