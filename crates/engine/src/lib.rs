@@ -77,7 +77,8 @@ pub trait Engine: Send + Sync + std::fmt::Debug {
     fn inspect<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<Option<Container>>>;
     /// Waits until it has ended. No deadline of its own.
     fn wait<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<Exit>>;
-    /// Waits until none of its processes is left, which is known sooner than how it ended. No deadline of its own.
+    /// Waits until none of its processes is left, which is known sooner than how it ended: for when its end is near. No
+    /// deadline of its own.
     fn gone<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<()>>;
 
     /// Output since a time (seconds and nanoseconds since the epoch; `None` is all), then as it comes when

@@ -12,10 +12,9 @@ use bollard::query_parameters::{
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 use super::failure::Call;
 use super::frames::Form;
@@ -37,6 +36,12 @@ const KILLED_WITHIN: u64 = 30;
 /// Keys that would detach a terminal: bytes that no UTF-8 text holds, for the engine's own choice (^P ^Q) holds back
 /// every ^P that a user types.
 const DETACH_KEYS: &str = "%FF,%FE,%FF,%FE";
+
+/// Longest wait for the kernel to tell of an end before the engine is asked for it: a thread waits meanwhile.
+const KERNEL_TELLS_WITHIN: Timespec = Timespec {
+    tv_sec: 5,
+    tv_nsec: 0,
+};
 
 pub(super) const POLL: Duration = Duration::from_millis(50);
 
@@ -278,21 +283,18 @@ impl DockerEngine {
         else {
             return Ok(());
         };
-        let process = match pidfd_open(pid, PidfdFlags::NONBLOCK) {
-            Ok(process) => AsyncFd::with_interest(process, Interest::READABLE),
+        let process = match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(process) => process,
             Err(Errno::SRCH) => return Ok(()),
-            Err(error) => Err(error.into()),
+            Err(_) => return self.ended(id).await.map(drop),
         };
-        match process {
-            Ok(process) => tokio::select! {
-                // Should the number have become another's, the engine knows better.
-                ended = self.ended(id) => ended.map(drop),
-                readable = process.readable() => match readable {
-                    Ok(_) => Ok(()),
-                    Err(_) => self.ended(id).await.map(drop),
-                },
-            },
-            Err(_) => self.ended(id).await.map(drop),
+        let waited = tokio::task::spawn_blocking(move || {
+            let mut process = [PollFd::new(&process, PollFlags::IN)];
+            matches!(poll(&mut process, Some(&KERNEL_TELLS_WITHIN)), Ok(1..))
+        });
+        match waited.await {
+            Ok(true) => Ok(()),
+            _ => self.ended(id).await.map(drop),
         }
     }
 
