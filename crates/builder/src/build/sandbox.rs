@@ -36,6 +36,8 @@ pub(crate) const LABEL_KIND: &str = "ropewalk.kind";
 pub(crate) const KIND: &str = "build";
 /// With this ends a container that was not told what to run: `buildpacks/lib/wait`. No program in it ends so.
 const UNTOLD: i64 = 199;
+/// For a container to hear what it is to run; it waits for nothing else.
+const TOLD_WITHIN: Duration = Duration::from_secs(20);
 /// How often the disk is looked at during a build.
 const DISK_EVERY: Duration = Duration::from_secs(2);
 /// Default memory of a build, in bytes.
@@ -199,12 +201,21 @@ impl Sandbox {
             engine.furnish(&blank.id, &work.mounts),
             engine.rename(&blank.id, &work.name)
         )?;
+        let words = words(work);
         let told = async {
-            blank.attached.input.write_all(&words(work)).await?;
+            blank.attached.input.write_all(&words).await?;
             blank.attached.input.flush().await
         };
-        told.await
-            .map_err(|error| EngineError::Unreachable(format!("a build's container: {error}")))
+        match tokio::time::timeout(TOLD_WITHIN, told).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(EngineError::Unreachable(format!(
+                "a build's container: {error}"
+            ))),
+            Err(_) => Err(EngineError::Timeout {
+                verb: "tell a build's container what to run",
+                seconds: TOLD_WITHIN.as_secs(),
+            }),
+        }
     }
 
     /// Removes what is there, and what is still being made.

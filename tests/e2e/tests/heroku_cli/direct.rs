@@ -68,6 +68,7 @@ pub(crate) fn tour(world: &World, mode: &str) {
         &["heroku", "run", "-x", "-a", app, "--", "exit 3"],
     );
     assert_eq!(ran.code, 3, "{ran:?}");
+    read_a_test_run(world, mode);
     at_a_terminal(world, mode);
     follow_the_log(world, mode);
 
@@ -166,6 +167,25 @@ pub(crate) fn helped(world: &World) {
     let ran = world.run(&["run", "-a", &world.app, "--", "echo from afar"]);
     assert!(ran.stdout.contains("from afar"), "{ran:?}");
     assert_eq!(world.names_asked(), Vec::<String>::new());
+}
+
+/// What tests said the CLI reads by TLS alone. The app has none, which npm says.
+fn read_a_test_run(world: &World, mode: &str) {
+    let app = world.app.as_str();
+    let pipeline = format!("y-{app}");
+    let create = ["pipelines:create", &pipeline, "-a", app, "-s", "staging"];
+    heroku(world, mode, &create);
+    let ran = run(world, mode, &["ropewalk", "ci:run", "-a", app]);
+    assert!(flat(&ran.all()).contains("Missing script"), "{ran:?}");
+    for words in [&["ci:last", "-a", app][..], &["ci:info", "1", "-a", app]] {
+        let ran = run(world, mode, &[&["heroku"][..], words].concat());
+        let said = flat(&ran.all());
+        assert_eq!(ran.code, 1, "the exit code of the tests: {said}");
+        for text in ["Building on the", "Missing script", "#1 main:"] {
+            assert!(said.contains(text), "{text:?} is not in {said}");
+        }
+    }
+    heroku(world, mode, &["pipelines:destroy", &pipeline]);
 }
 
 fn at_a_terminal(world: &World, mode: &str) {
