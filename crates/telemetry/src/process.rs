@@ -17,10 +17,37 @@ pub struct Usage {
 /// (proc(5), "clock ticks").
 const TICKS: f64 = 100.0;
 
-/// Resident memory of a process, in bytes; `None` when there is no such process or it is hidden.
-pub fn rss_bytes(pid: u32) -> Option<u64> {
+/// Resident memory of another process, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Resident {
+    pub all: u64,
+    /// What of it is mapped by other processes too, such as the program's own file; 0 when we may not know.
+    pub shared: u64,
+}
+
+/// `None` when there is no such process or it is hidden.
+pub fn resident(pid: u32) -> Option<Resident> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    kib(&status, "VmRSS:").map(|kib| kib << 10)
+    let all = kib(&status, "VmRSS:")? << 10;
+    let summed = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    Some(Resident {
+        all,
+        shared: shared(&summed).unwrap_or(0).min(all),
+    })
+}
+
+/// Bytes that several processes of one program have in memory together. What they share is taken for the same pages,
+/// which are there once: mostly the program's own file.
+pub fn together(processes: &[Resident]) -> u64 {
+    let own: u64 = processes.iter().map(|one| one.all - one.shared).sum();
+    let shared = processes.iter().map(|one| one.shared).max();
+    own + shared.unwrap_or(0)
+}
+
+/// What of `smaps_rollup` is not this process's alone, in bytes.
+fn shared(summed: &str) -> Option<u64> {
+    let clean = kib(summed, "Shared_Clean:")?;
+    Some((clean + kib(summed, "Shared_Dirty:")?) << 10)
 }
 
 /// What this process uses.
@@ -56,12 +83,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_processes_share_is_counted_once() {
+        let one = Resident {
+            all: 30,
+            shared: 20,
+        };
+        let other = Resident {
+            all: 18,
+            shared: 15,
+        };
+        assert_eq!(together(&[one, other]), 10 + 3 + 20);
+        assert_eq!(together(&[one]), 30);
+        assert_eq!(together(&[]), 0);
+        let summed = "Rss: 9 kB\nShared_Clean:  4 kB\nShared_Dirty: 1 kB\n";
+        assert_eq!(shared(summed), Some(5 << 10));
+        assert_eq!(shared(""), None);
+        let own = resident(std::process::id()).expect("it runs");
+        assert!(own.all > own.shared);
+    }
+
+    #[test]
     fn this_process_uses_something() {
         let usage = usage();
         assert!(usage.rss_bytes > 100 << 10, "{usage:?}");
         assert!(usage.open_fds >= 3 && usage.threads >= 1, "{usage:?}");
-        assert!(rss_bytes(std::process::id()).is_some());
-        assert_eq!(rss_bytes(u32::MAX), None);
+        assert!(resident(std::process::id()).is_some());
+        assert_eq!(resident(u32::MAX), None);
     }
 
     #[test]

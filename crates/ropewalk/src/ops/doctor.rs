@@ -239,18 +239,18 @@ fn heroku_host(host: Option<&str>) -> Finding {
 }
 
 fn processes(data: &Data) -> Vec<Finding> {
-    let mut total = 0;
+    let mut running = Vec::new();
     let mut findings = Vec::new();
     for (name, file) in [("server", "server.pid"), ("router", "router.pid")] {
         let memory = std::fs::read_to_string(data.socket(file))
             .ok()
             .and_then(|text| text.trim().parse().ok())
-            .and_then(ropewalk_telemetry::rss_bytes);
-        total += memory.unwrap_or(0);
+            .and_then(ropewalk_telemetry::resident);
+        running.extend(memory);
         let detail = match memory {
-            Some(bytes) => format!(
+            Some(memory) => format!(
                 "runs, {:.1} MiB resident",
-                bytes as f64 / f64::from(1 << 20)
+                memory.all as f64 / f64::from(1 << 20)
             ),
             None => "does not run".to_owned(),
         };
@@ -261,6 +261,8 @@ fn processes(data: &Data) -> Vec<Finding> {
             "start it: `ropewalk supervise`, or its unit",
         ));
     }
+    // Both are one program, whose file is in memory once.
+    let total = ropewalk_telemetry::together(&running);
     let detail = format!(
         "{:.1} MiB resident together (goal: at most {} MiB)",
         total as f64 / f64::from(1 << 20),
