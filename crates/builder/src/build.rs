@@ -339,7 +339,7 @@ async fn run_buildpacks(
     phases: &mut Phases,
 ) -> Result<Results, Failure> {
     let deadline = Instant::now() + context.options.limits.build;
-    let work = sandbox::work(context, site, recipe, order.version());
+    let mut work = sandbox::work(context, site, recipe, order.version());
     let chosen = buildpacks::chosen(
         &recipe.known,
         &order.buildpacks,
@@ -356,7 +356,6 @@ async fn run_buildpacks(
     if !folders.fetched.is_empty() {
         phases.end("fetch");
     }
-    let mut work = work;
     work.driven = Some(site.tree());
     work.command = vec![format!("{}/lib/driver", buildpacks::MOUNT)];
     if order.purpose == Purpose::Test {

@@ -616,8 +616,8 @@ async fn a_running_container_is_furnished() {
     std::fs::write(&file, "file\n").expect("written");
     let mut spec = rig.spec(
         "bare",
-        "read go; cat /work/tree/a /work/tree/kept/b /run/of/mine/file; echo new > /work/tree/c; \
-         echo no > /work/tree/kept/d || exit 3",
+        "read go; cat /mnt/tree/a /mnt/tree/kept/b /run/of/mine/file; echo new > /mnt/tree/c; \
+         echo no > /mnt/tree/kept/d || exit 3",
     );
     spec.open_stdin = true;
     spec.user = "0:0".to_owned();
@@ -628,8 +628,8 @@ async fn a_running_container_is_furnished() {
         read_only,
     };
     let mounts = [
-        mount(&tree, "/work/tree", false),
-        mount(&kept, "/work/tree/kept", true),
+        mount(&tree, "/mnt/tree", false),
+        mount(&kept, "/mnt/tree/kept", true),
         mount(&file, "/run/of/mine/file", true),
     ];
     let early = rig.engine.furnish(&id, &mounts).await;

@@ -10,5 +10,5 @@ mod tasks;
 
 pub use log::{Format, InitError, VARIABLE, init};
 pub use metrics::{CONTENT_TYPE, Distribution, Labels, MetricError, Reading};
-pub use process::{Usage, resident, together, usage};
+pub use process::{Usage, resident, rss_bytes, together, usage};
 pub use tasks::{Shutdown, TaskState, TaskStatus, Tasks};

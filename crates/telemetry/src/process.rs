@@ -25,10 +25,15 @@ pub struct Resident {
     pub shared: u64,
 }
 
-/// `None` when there is no such process or it is hidden.
-pub fn resident(pid: u32) -> Option<Resident> {
+/// Resident memory of a process, in bytes; `None` when there is no such process or it is hidden.
+pub fn rss_bytes(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let all = kib(&status, "VmRSS:")? << 10;
+    kib(&status, "VmRSS:").map(|kib| kib << 10)
+}
+
+/// The same, and what of it is shared; the kernel looks at every page for that.
+pub fn resident(pid: u32) -> Option<Resident> {
+    let all = rss_bytes(pid)?;
     let summed = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
     Some(Resident {
         all,
@@ -107,8 +112,8 @@ mod tests {
         let usage = usage();
         assert!(usage.rss_bytes > 100 << 10, "{usage:?}");
         assert!(usage.open_fds >= 3 && usage.threads >= 1, "{usage:?}");
-        assert!(resident(std::process::id()).is_some());
-        assert_eq!(resident(u32::MAX), None);
+        assert!(rss_bytes(std::process::id()).is_some());
+        assert_eq!(rss_bytes(u32::MAX), None);
     }
 
     #[test]

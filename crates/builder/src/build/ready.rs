@@ -23,7 +23,8 @@ pub(crate) struct Blank {
     pub(crate) attached: Attached,
 }
 
-type Making = JoinHandle<Result<Blank, EngineError>>;
+/// One that is being made, or was.
+pub(crate) type Making = JoinHandle<Result<Blank, EngineError>>;
 
 /// The ones that wait for a build: one at most of each image.
 #[derive(Debug, Default)]

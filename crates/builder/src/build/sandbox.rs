@@ -15,14 +15,13 @@ use ropewalk_engine::{
     ContainerId, ContainerSpec, EngineError, Exit, Limits as ContainerLimits, Mount,
 };
 use tokio::io::AsyncWriteExt;
-use tokio::task::JoinHandle;
 
 use super::buildpacks::MOUNT;
 use super::disk;
 use super::failure::Failure;
 use super::inherit::Inherited;
 use super::log::{BuildLog, Lines};
-use super::ready::{self, Blank};
+use super::ready::{self, Blank, Making};
 use super::recipe::Recipe;
 use super::results::Results;
 use super::site::Site;
@@ -83,8 +82,6 @@ pub(crate) struct Sandbox {
     container: Option<ContainerId>,
     runs: usize,
 }
-
-type Making = JoinHandle<Result<Blank, EngineError>>;
 
 impl Sandbox {
     pub(crate) fn new(context: &Arc<Context>) -> Self {

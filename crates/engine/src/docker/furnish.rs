@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::thread;
 
-use rustix::fs::CWD;
+use rustix::fs::{CWD, Mode};
 use rustix::mount::{
     MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount_change, mount_remount,
     move_mount, open_tree,
@@ -77,6 +77,8 @@ fn bring(namespace: OwnedFd, mounts: &[Mount]) -> std::result::Result<(), String
     )]
     rustix::thread::unshare(UnshareFlags::FS)
         .map_err(|error| told("its own root", error.into()))?;
+    // This thread's alone from here on: whatever the server's is, the folders that are made can be walked through.
+    rustix::process::umask(Mode::WGRP | Mode::WOTH);
     move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount))
         .map_err(|error| told("its mount namespace", error.into()))?;
     for (mount, (tree, folder)) in mounts.iter().zip(trees) {

@@ -21,7 +21,7 @@ use ropewalk_model::traffic::{Recent, Totals};
 use ropewalk_model::{AppId, DynoId, DynoState, Traffic};
 use ropewalk_scheduler::{NewInside, NewRun, Routes, Scheduler, SchedulerError};
 use ropewalk_store::Store;
-use ropewalk_telemetry::{Tasks, resident};
+use ropewalk_telemetry::{Tasks, rss_bytes};
 use uuid::Uuid;
 
 use super::certificates::Keeper;
@@ -173,7 +173,7 @@ impl Ports {
             .next_back()
             .map(|router| ProcessStatus {
                 pid: router.pid,
-                rss_bytes: resident(router.pid).map(|memory| memory.all),
+                rss_bytes: rss_bytes(router.pid),
                 version: router.version,
             });
         let engine = self.engine.info().await.ok();
@@ -214,7 +214,7 @@ impl Ports {
         Status {
             server: ProcessStatus {
                 pid: own,
-                rss_bytes: resident(own).map(|memory| memory.all),
+                rss_bytes: rss_bytes(own),
                 version,
             },
             router,
