@@ -185,6 +185,9 @@ async fn straight_line(
     make_room(context).await?;
     let recipe = Recipe::look_up(context, order).await?;
     site.sandbox.prepare(&recipe.image);
+    if order.purpose == Purpose::Deploy {
+        context.releases.expect(order.app.id);
+    }
     begin(context, order, &recipe, log, site).await?;
     put_source_and_cache(context, order, log, site).await?;
     write_env(&recipe, site).await?;
@@ -209,6 +212,8 @@ async fn straight_line(
     point_head(context, order).await;
     let version = verify::follow(context, recipe.app.id, version, log, phases).await?;
     tell_success(context, order, version, log, phases).await;
+    // Who pushed once often pushes again.
+    context.releases.expect(order.app.id);
     Ok(())
 }
 

@@ -17,6 +17,9 @@ pub type BoxStream<T> = Pin<Box<dyn Stream<Item = T> + Send>>;
 
 /// What becomes of releases.
 pub trait Releases: Send + Sync + fmt::Debug {
+    /// A build of the app began, or may soon, and will end with a release if all goes well: what takes long can be begun.
+    fn expect(&self, app: AppId);
+
     /// A release was written: whoever puts releases into effect looks at once.
     fn changed(&self);
 

@@ -159,7 +159,7 @@ impl FakeEngine {
 
     /// How a container was asked for.
     pub fn spec(&self, name: &str) -> Option<ContainerSpec> {
-        self.world().boxes.get(name).map(|known| known.spec.clone())
+        self.world().find(name).map(|known| known.spec.clone())
     }
 
     /// How all execs so far were asked for.
@@ -176,7 +176,7 @@ impl FakeEngine {
     /// Everything that was written to a container's input.
     pub fn input_of(&self, name: &str) -> Vec<u8> {
         let world = self.world();
-        let known = world.boxes.get(name);
+        let known = world.find(name);
         known.map(|known| known.input.clone()).unwrap_or_default()
     }
 

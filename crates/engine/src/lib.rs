@@ -5,7 +5,8 @@
 //!
 //! # Layout
 //! `container.rs` says what a container is to us; `docker.rs` has the verbs on Docker Engine and `fake.rs` the same in
-//! memory for tests; `firewall.rs` keeps dynos from the host and `listen.rs` tells what one has bound.
+//! memory for tests; `firewall.rs` keeps dynos from the host, `listen.rs` tells what one has bound, and `waiting.rs` is
+//! for containers that start before it is known what for.
 
 pub mod container;
 pub(crate) mod docker;
@@ -16,6 +17,7 @@ pub mod firewall;
 pub mod fuzz;
 mod image;
 pub mod listen;
+pub mod waiting;
 
 pub use container::*;
 pub use docker::DockerEngine;

@@ -1,6 +1,10 @@
-//! What a dyno has bound: the listening sockets of a process's network namespace, read from /proc.
+//! What a dyno has bound: the listening sockets of a process's network namespace, as the kernel tells them or, where it
+//! cannot be asked, from /proc.
 //!
-//! Tells the user of a dyno that missed its boot time which address it listens on instead of `0.0.0.0:$PORT`.
+//! Tells when a dyno is up, and the user of one that missed its boot time which address it listens on instead of
+//! `0.0.0.0:$PORT`.
+
+mod diag;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,6 +14,44 @@ const LISTENING: &str = "0A";
 
 /// Where the engine's own name server listens inside each container.
 const ENGINE_RESOLVER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
+
+/// A look at one network namespace that may be repeated a hundred times a second.
+#[derive(Debug)]
+pub struct Listeners {
+    pid: u32,
+    /// `None` where the kernel cannot be asked.
+    diag: Option<diag::Diag>,
+}
+
+impl Listeners {
+    /// Those of the namespace in which process `pid` is now. Blocks for a fraction of a millisecond.
+    pub fn of(pid: u32) -> Self {
+        let diag = diag::Diag::of(pid)
+            .inspect_err(|error| tracing::debug!(pid, %error, "The tables of /proc are read."))
+            .ok();
+        Self { pid, diag }
+    }
+
+    /// The process whose namespace is looked at.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// As [`listening`], in microseconds.
+    ///
+    /// # Errors
+    /// As [`listening`].
+    pub fn now(&self) -> io::Result<Vec<SocketAddr>> {
+        match self.diag.as_ref().map(diag::Diag::listening) {
+            Some(Ok(mut bound)) => {
+                bound.retain(|address| address.ip() != ENGINE_RESOLVER);
+                Ok(bound)
+            }
+            // A kernel without the module says so only when it is asked.
+            _ => listening(self.pid),
+        }
+    }
+}
 
 /// TCP addresses that are listened on in the network namespace of process `pid`, IPv4 first; the engine's own name
 /// server is left out.
@@ -106,7 +148,21 @@ mod tests {
     }
 
     #[test]
+    fn both_ways_tell_the_same() {
+        let v4 = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+        let v6 = std::net::TcpListener::bind("[::1]:0");
+        let listeners = Listeners::of(std::process::id());
+        for own in [Some(v4), v6.ok()].into_iter().flatten() {
+            let address = own.local_addr().expect("address");
+            assert!(listeners.now().expect("asked").contains(&address));
+            drop(own);
+            assert!(!listeners.now().expect("asked").contains(&address));
+        }
+    }
+
+    #[test]
     fn no_such_process_is_an_error() {
         assert!(listening(u32::MAX).is_err());
+        assert!(Listeners::of(u32::MAX).now().is_err());
     }
 }

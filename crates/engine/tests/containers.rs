@@ -530,6 +530,16 @@ async fn a_running_container_has_an_address_a_pid_and_stats() {
         [5000],
         "{bound:?}"
     );
+    let listeners = ropewalk_engine::listen::Listeners::of(pid);
+    assert_eq!(listeners.now().expect("asked"), bound);
+    assert!(
+        !listeners
+            .now()
+            .expect("asked")
+            .iter()
+            .any(|address| address.ip().is_loopback()),
+        "neither the host's nor the engine's own"
+    );
     let stats = rig.engine.stats(&id).await.expect("stats");
     assert!(stats.memory_bytes > 0 && stats.pids >= 2, "{stats:?}");
 

@@ -36,8 +36,7 @@ pub(crate) fn variables(
         set("SOURCE_VERSION", commit.to_owned());
     }
     set("DYNO_RAM", facts.memory_mib.to_string());
-    // SIGTERM reaches every process of the dyno and not only the first, as the dyno manager promises.
-    set("TINI_KILL_PROCESS_GROUP", "1".to_owned());
+    env.extend(of_init());
     env.extend(extra.clone());
     env.insert("DYNO".to_owned(), facts.dyno.to_string());
     if facts.dyno.process_type.is_web() {
@@ -48,9 +47,20 @@ pub(crate) fn variables(
     env.into_iter().collect()
 }
 
-/// Variables given with a command inside a dyno, which finds the dyno's own besides. What the dyno is stays so.
-pub(crate) fn inside(mut extra: BTreeMap<String, String>) -> Vec<(String, String)> {
+/// For the first process of each dyno: SIGTERM reaches every process and not only that one's child, as the dyno manager
+/// promises.
+pub(crate) fn of_init() -> Vec<(String, String)> {
+    vec![("TINI_KILL_PROCESS_GROUP".to_owned(), "1".to_owned())]
+}
+
+/// Those of a command inside a dyno: the dyno's own, and those given with the command. What the dyno is stays so.
+pub(crate) fn inside(
+    own: Vec<(String, String)>,
+    mut extra: BTreeMap<String, String>,
+) -> Vec<(String, String)> {
     extra.remove("DYNO");
     extra.remove("PORT");
-    extra.into_iter().collect()
+    let mut env: BTreeMap<String, String> = own.into_iter().collect();
+    env.extend(extra);
+    env.into_iter().collect()
 }

@@ -118,7 +118,8 @@ async fn create_dyno(
     create: Create,
     old: Option<DynoId>,
 ) -> Result<(), SchedulerError> {
-    let id = DynoId(Uuid::new_v4());
+    let standby = shared.standbys.take(create.app, &create.name, create.size);
+    let id = standby.unwrap_or_else(|| DynoId(Uuid::new_v4()));
     let new = NewDyno {
         id,
         app: create.app,

@@ -6,7 +6,7 @@ use ropewalk_engine::{
     ContainerId, ContainerSpec, EngineError, ImageIds, Limits, Mount, Status, Tmpfs,
 };
 use ropewalk_model::dyno::DYNO_UID;
-use ropewalk_model::{ConfigVars, DynoId};
+use ropewalk_model::{AppId, ConfigVars, DynoId, DynoName, DynoSize};
 use ropewalk_slug::Digest;
 use ropewalk_store::{App, Dyno, Release, Slug, StoreError};
 
@@ -14,6 +14,7 @@ use crate::SchedulerError;
 use crate::environment::{Facts, variables};
 use crate::output::{self, Start};
 use crate::reconcile::Shared;
+use crate::standby;
 
 /// Labels by which a container is known as a dyno.
 pub(crate) const LABEL_KIND: &str = "ropewalk.kind";
@@ -21,7 +22,6 @@ pub(crate) const KIND_DYNO: &str = "dyno";
 pub(crate) const LABEL_DYNO: &str = "ropewalk.dyno";
 const LABEL_APP: &str = "ropewalk.app";
 const LABEL_NAME: &str = "ropewalk.name";
-const LABEL_RELEASE: &str = "ropewalk.release";
 
 /// Runs a command line with the app's profile; part of every stack.
 pub(crate) const LAUNCHER: &str = "/usr/lib/ropewalk/launch";
@@ -68,6 +68,10 @@ pub(crate) async fn make(
 /// whose answer nobody heard, is the dyno's: its command must not run twice.
 pub(crate) async fn launch(shared: &Shared, id: DynoId) -> Result<(), SchedulerError> {
     let spec = prepare(shared, id, Terminal::None).await?;
+    if let Some(container) = standby::become_dyno(shared, id, &spec).await {
+        output::follow(shared, id, &container, Start::Beginning);
+        return Ok(());
+    }
     let container = match shared.engine.create(&spec).await {
         Err(EngineError::Conflict { .. }) => {
             let found = shared
@@ -168,40 +172,59 @@ async fn recipe(shared: &Shared, id: DynoId) -> Result<Recipe, SchedulerError> {
 }
 
 fn spec(shared: &Shared, recipe: &Recipe, image: String, terminal: Terminal) -> ContainerSpec {
-    let Recipe {
-        app,
-        dyno,
-        release,
-        slug,
-        config,
-        extra,
-        image: _,
-    } = recipe;
+    let dyno = &recipe.dyno;
+    ContainerSpec {
+        command: vec![LAUNCHER.to_owned(), dyno.command.clone()],
+        env: env(recipe),
+        tty: terminal == Terminal::Attached { tty: true },
+        open_stdin: terminal != Terminal::None,
+        ..outline(shared, recipe.app.id, dyno.id, &dyno.name, dyno.size, image)
+    }
+}
+
+fn env(recipe: &Recipe) -> Vec<(String, String)> {
+    let Recipe { app, dyno, .. } = recipe;
     let facts = Facts {
         app: app.id,
         app_name: &app.name,
         dyno: &dyno.name,
-        version: release.version,
-        commit: slug.commit.as_deref(),
+        version: recipe.release.version,
+        commit: recipe.slug.commit.as_deref(),
         memory_mib: dyno.size.memory_mib,
     };
+    variables(&facts, &recipe.config, &recipe.extra)
+}
+
+/// The variables that a dyno's processes find.
+pub(crate) async fn env_of(
+    shared: &Shared,
+    id: DynoId,
+) -> Result<Vec<(String, String)>, SchedulerError> {
+    Ok(env(&recipe(shared, id).await?))
+}
+
+/// What a dyno's container is before it is known what will run in it.
+pub(crate) fn outline(
+    shared: &Shared,
+    app: AppId,
+    dyno: DynoId,
+    name: &DynoName,
+    size: DynoSize,
+    image: String,
+) -> ContainerSpec {
     let label = |name: &str, value: String| (name.to_owned(), value);
     ContainerSpec {
-        name: container_name(shared, dyno.id),
+        name: container_name(shared, dyno),
         image,
         labels: BTreeMap::from([
             label(LABEL_KIND, KIND_DYNO.to_owned()),
-            label(LABEL_DYNO, dyno.id.to_string()),
-            label(LABEL_APP, app.id.to_string()),
-            label(LABEL_NAME, dyno.name.to_string()),
-            label(LABEL_RELEASE, release.version.to_string()),
+            label(LABEL_DYNO, dyno.to_string()),
+            label(LABEL_APP, app.to_string()),
+            label(LABEL_NAME, name.to_string()),
         ]),
-        command: vec![LAUNCHER.to_owned(), dyno.command.clone()],
-        env: variables(&facts, config, extra),
         user: format!("{DYNO_UID}:{DYNO_UID}"),
         working_dir: "/app".to_owned(),
-        hostname: dyno.id.to_string(),
-        mounts: Vec::new(),
+        hostname: dyno.to_string(),
         tmpfs: vec![
             Tmpfs {
                 target: "/tmp".to_owned(),
@@ -216,17 +239,16 @@ fn spec(shared: &Shared, recipe: &Recipe, image: String, terminal: Terminal) -> 
         ],
         network: Some(shared.config.network.clone()),
         limits: Limits {
-            memory: dyno.size.memory_mib << 20,
-            cpu_shares: dyno.size.cpu_shares,
-            cpu_millis: dyno.size.cpu_millis,
-            pids: dyno.size.pids,
+            memory: size.memory_mib << 20,
+            cpu_shares: size.cpu_shares,
+            cpu_millis: size.cpu_millis,
+            pids: size.pids,
             io_weight: 0,
             shm_mib: 64,
             // The engine's own limit: what is above the daemon's would be refused.
             open_files: 0,
         },
-        tty: terminal == Terminal::Attached { tty: true },
-        open_stdin: terminal != Terminal::None,
+        ..ContainerSpec::default()
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 use ropewalk_api_types::router::DynoProtocol;
-use ropewalk_engine::{Container, ContainerId, Status, listen};
+use ropewalk_engine::{Container, ContainerId, Status};
 use ropewalk_model::{AppId, DynoId, DynoState, ProcessType, edge};
 use ropewalk_store::{App, Domain, Dyno, Release, Result as StoreResult, View};
 
@@ -13,6 +13,7 @@ use crate::ages::Ages;
 use crate::launch::{KIND_DYNO, LABEL_DYNO, LABEL_KIND};
 use crate::plan::{Desired, Seat, Seen, Spec, Wanted, is_web};
 use crate::reconcile::Shared;
+use crate::standby;
 
 /// One look at everything.
 #[derive(Debug)]
@@ -104,6 +105,18 @@ pub(crate) async fn world(shared: &Shared) -> Result<World, SchedulerError> {
             .labels
             .get(LABEL_DYNO)
             .and_then(|text| text.parse::<DynoId>().ok());
+        if standby::is_name(shared, &container.name) {
+            // It stands by, or did when it was listed; or whoever knew of it is no more. A dyno that has a row gets
+            // another one when this one is gone, and with it what it may have written.
+            let known = dyno.is_some_and(|id| shared.standbys.holds(id) || busy.contains(&id));
+            if !known {
+                orphans.push(Orphan {
+                    container: container.id,
+                    dyno,
+                });
+            }
+            continue;
+        }
         match dyno {
             // Nothing is known of it: what it was stays, and nothing is done to it.
             Some(id) if known.contains(&id) && container.status == Status::Unknown => {
@@ -128,6 +141,9 @@ pub(crate) async fn world(shared: &Shared) -> Result<World, SchedulerError> {
         .map(|dyno| see(shared, dyno, &containers, &busy))
         .collect();
     memory.ages.set(seen.iter_mut(), shared.clock.now());
+    let booting = seen.iter().map(|one| &one.dyno);
+    let booting = booting.filter(|dyno| dyno.state == DynoState::Starting);
+    shared.ports.keep(&booting.map(|dyno| dyno.id).collect());
     drop(memory);
     let mut by_app: BTreeMap<AppId, Vec<Seen>> = BTreeMap::new();
     for one in seen {
@@ -159,7 +175,10 @@ fn see(
             (Status::Created, _) => Seat::Made,
             // Of what is unknown one thing is certain: there is something.
             (Status::Running | Status::Paused | Status::Unknown, _) => Seat::Running {
-                since: container.started_at.unwrap_or(dyno.created_at),
+                // A container may have stood by for its dyno.
+                since: container
+                    .started_at
+                    .map_or(dyno.created_at, |at| at.max(dyno.created_at)),
             },
             (_, Some(exit)) => Seat::Ended { exit },
             (_, None) => Seat::Absent,
@@ -169,7 +188,7 @@ fn see(
     let listening = container
         .and_then(|container| container.pid)
         .filter(|_| waits_for_port)
-        .and_then(|pid| listen::listening(pid).ok())
+        .map(|pid| shared.ports.bound(dyno.id, pid))
         .unwrap_or_default();
     let drained = !is_web(&dyno) || shared.routes.is_drained(dyno.id);
     let busy = busy.contains(&dyno.id);

@@ -27,16 +27,16 @@ use crate::ages::Clock;
 use crate::observe::{Memory, World};
 use crate::output::{self, Readers, Start};
 use crate::plan::{Action, Policy, Seat, is_web, plan};
+use crate::ports::{self, Ports};
 use crate::routes::Routes;
 use crate::runs::Runs;
+use crate::standby::{self, Standbys};
 use crate::{SchedulerError, execute, observe, sweep};
 
 /// Longest time between two passes.
 const PERIOD: Duration = Duration::from_secs(10);
 /// How long a request waits for the routers to serve by what it changed.
 const SETTLED_WITHIN: Duration = Duration::from_secs(2);
-/// Between two looks at what a booting web dyno has bound.
-const BOOT_POLL: Duration = Duration::from_millis(50);
 /// Between two sweeps of mounts and files that nothing refers to.
 const SWEEP: Duration = Duration::from_secs(60);
 /// Containers that are started or stopped at the same time.
@@ -50,6 +50,8 @@ pub struct Config {
     /// The bridge that dynos are on.
     pub network: String,
     pub policy: Policy,
+    /// How long containers stand by for the dynos of a build's release; zero is not at all.
+    pub standby: Duration,
 }
 
 /// What a scheduler is made of.
@@ -78,6 +80,8 @@ pub(crate) struct Inner {
     pub(crate) outputs: Outputs,
     pub(crate) routes: Routes,
     pub(crate) runs: Runs,
+    pub(crate) standbys: Standbys,
+    pub(crate) ports: Ports,
     pub(crate) readers: Readers,
     pub(crate) clock: Clock,
     pub(crate) parallel: Semaphore,
@@ -189,7 +193,10 @@ impl Inner {
         self.passes.subscribe()
     }
 
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
         self.tasks.spawn(task)
     }
 }
@@ -214,6 +221,8 @@ impl Scheduler {
             outputs,
             routes,
             runs: Runs::default(),
+            standbys: Standbys::default(),
+            ports: Ports::default(),
             readers: Readers::default(),
             clock: Clock::start(),
             parallel: Semaphore::new(PARALLEL),
@@ -271,15 +280,17 @@ impl Scheduler {
             .tasks
             .spawn(wake_on(shared.clone(), routes, shutdown.clone()));
         while !shutdown.is_cancelled() {
-            let wait = self.pass().await;
+            let next = self.pass().await;
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 () = shared.signal.notified() => {}
-                () = tokio::time::sleep(wait) => {}
+                () = tokio::time::sleep(next.wait) => {}
+                () = ports::one_serves(shared, &next.booting) => {}
             }
         }
         events.abort();
         waker.abort();
+        standby::end_all(shared).await;
         shared.readers.end_all().await;
         Ok(())
     }
@@ -298,8 +309,8 @@ impl Scheduler {
         }
     }
 
-    /// One pass; returns how long to wait for the next if nothing happens.
-    async fn pass(&self) -> Duration {
+    /// One pass; returns what to wait for until the next if nothing happens.
+    async fn pass(&self) -> Next {
         let began = std::time::Instant::now();
         let outcome = one_pass(&self.shared).await;
         let mut status = lock(&self.shared.status);
@@ -307,13 +318,17 @@ impl Scheduler {
         status.last_at = Some(observe::now());
         status.last_took = began.elapsed();
         status.could_look = outcome.is_ok();
-        let (wait, error) = match outcome {
+        let (next, error) = match outcome {
             Ok(done) => {
                 status.last_actions = done.actions;
                 status.last_success = Some(std::time::Instant::now());
-                (done.wait, done.error)
+                (done.next, done.error)
             }
-            Err(error) => (Duration::from_secs(1), Some(error.to_string())),
+            Err(error) => {
+                let wait = Duration::from_secs(1);
+                let booting = Vec::new();
+                (Next { wait, booting }, Some(error.to_string()))
+            }
         };
         if let Some(text) = &error
             && status.last_error.as_ref() != Some(text)
@@ -324,7 +339,7 @@ impl Scheduler {
         let passes = status.passes;
         drop(status);
         self.shared.passes.send_replace(passes);
-        wait
+        next
     }
 }
 
@@ -332,10 +347,18 @@ impl Scheduler {
 #[derive(Debug)]
 pub(crate) struct Done {
     actions: usize,
-    /// Until the next pass if nothing happens.
-    wait: Duration,
+    next: Next,
     /// What could not be done for some app.
     error: Option<String>,
+}
+
+/// When to look again, if nothing happens.
+#[derive(Debug)]
+pub(crate) struct Next {
+    /// At the latest.
+    wait: Duration,
+    /// When one of these serves: web dynos that boot, and their first processes.
+    booting: Vec<(DynoId, u32)>,
 }
 
 pub(crate) async fn one_pass(shared: &Shared) -> Result<Done, SchedulerError> {
@@ -356,18 +379,23 @@ pub(crate) async fn one_pass(shared: &Shared) -> Result<Done, SchedulerError> {
     let now = shared.clock.now();
     let mut done = Done {
         actions: 0,
-        wait: PERIOD,
+        next: Next {
+            wait: PERIOD,
+            booting: Vec::new(),
+        },
         error: None,
     };
     for app in &world.apps {
         let plan = plan(&app.desired, &app.seen, &shared.config.policy, now);
         if let Some(at) = plan.wake_at {
             let until = Duration::try_from(at.duration_since(now)).unwrap_or_default();
-            done.wait = done.wait.min(until.max(Duration::from_millis(20)));
+            done.next.sooner(until.max(Duration::from_millis(20)));
         }
-        if app.seen.iter().any(is_booting) {
-            done.wait = done.wait.min(BOOT_POLL);
-        }
+        let booting = app.seen.iter().filter(|one| is_booting(one));
+        done.next.booting.extend(booting.filter_map(|one| {
+            let container = world.containers.get(&one.dyno.id)?;
+            Some((one.dyno.id, container.pid?))
+        }));
         done.actions += plan.actions.len();
         let again = plan
             .actions
@@ -375,12 +403,18 @@ pub(crate) async fn one_pass(shared: &Shared) -> Result<Done, SchedulerError> {
             .any(|action| !matches!(action, Action::Stop { .. } | Action::Interrupt { .. }));
         if let Err(error) = execute::all(shared, plan.actions, &world.containers).await {
             done.error = Some(format!("app {}: {error}", app.app.name));
-            done.wait = done.wait.min(Duration::from_secs(1));
+            done.next.sooner(Duration::from_secs(1));
         } else if again {
-            done.wait = done.wait.min(Duration::from_millis(1));
+            done.next.sooner(Duration::from_millis(1));
         }
     }
     Ok(done)
+}
+
+impl Next {
+    fn sooner(&mut self, wait: Duration) {
+        self.wait = self.wait.min(wait);
+    }
 }
 
 /// Ended ones too: one that ended at once, or while the server was away, has something to say all the same.

@@ -525,7 +525,10 @@ async fn commands_run_inside_a_dyno_that_is_up_and_end_with_it() {
         (exec.user.as_str(), exec.working_dir.as_str()),
         ("20000:20000", "/app")
     );
-    assert_eq!(exec.env, [("A".to_owned(), "1".to_owned())]);
+    for (name, value) in [("A", "1"), ("DYNO", "worker.1"), ("HOME", "/app")] {
+        let variable = (name.to_owned(), value.to_owned());
+        assert!(exec.env.contains(&variable), "{name} in {:?}", exec.env);
+    }
 
     // A terminal that goes hangs up the command and not the dyno.
     let secret = secrets.pop().unwrap();

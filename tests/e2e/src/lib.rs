@@ -450,7 +450,7 @@ impl Rig {
             .unwrap();
         String::from_utf8_lossy(&output.stdout)
             .lines()
-            .filter(|name| !name.contains("-ready-"))
+            .filter(|name| !name.contains("-ready-") && !name.contains("-standby-"))
             .map(str::to_owned)
             .collect()
     }

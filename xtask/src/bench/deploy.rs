@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -18,6 +18,10 @@ use super::table;
 use crate::place::Place;
 use crate::step::step;
 use crate::{engine, packages, up};
+
+/// Longest wait for the machine to have nothing to do, and between two looks.
+const REST_LIMIT: Duration = Duration::from_secs(5);
+const REST_LOOK: Duration = Duration::from_millis(300);
 
 #[derive(Args)]
 pub struct Deploy {
@@ -141,8 +145,14 @@ fn one_run(
             Case::Line => app.change_line()?,
         }
         let cold = case == Case::Cold;
-        let mut build = || docker.deploy(&app.folder, app.kind.name(), app.version, cold);
-        let push = || platform.deploy(&app.folder, &name, app.version);
+        let mut build = || {
+            rest();
+            docker.deploy(&app.folder, app.kind.name(), app.version, cold)
+        };
+        let push = || {
+            rest();
+            platform.deploy(&app.folder, &name, app.version)
+        };
         let (ours, docker) = match number % 2 {
             1 => {
                 let ours = push()?;
@@ -168,6 +178,30 @@ fn one_run(
     }
     platform.destroy(&name)?;
     docker.clear()
+}
+
+/// What a turn leaves to be done after its answer (old containers go, new ones are made ready) is not the next one's.
+fn rest() {
+    let began = Instant::now();
+    while began.elapsed() < REST_LIMIT {
+        let before = busy_ticks();
+        std::thread::sleep(REST_LOOK);
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let all = REST_LOOK.as_millis() as u64 / 10 * cores as u64;
+        if busy_ticks().saturating_sub(before) * 10 <= all {
+            return;
+        }
+    }
+}
+
+/// Hundredths of a second in which processors worked, since the start.
+fn busy_ticks() -> u64 {
+    let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let fields = text.lines().next().unwrap_or_default().split_whitespace();
+    let numbers: Vec<u64> = fields.filter_map(|field| field.parse().ok()).collect();
+    // User, nice, system; then idle, waiting for the disk; then interrupts.
+    let worked = [0, 1, 2, 5, 6].map(|index| numbers.get(index).copied().unwrap_or(0));
+    worked.iter().sum()
 }
 
 /// Without a journal, ext4 steps over every file that was removed in the last minutes when it makes a new one: after

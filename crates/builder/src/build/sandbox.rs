@@ -12,9 +12,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use ropewalk_engine::{
-    ContainerId, ContainerSpec, EngineError, Exit, Limits as ContainerLimits, Mount,
+    ContainerId, ContainerSpec, EngineError, Exit, Limits as ContainerLimits, Mount, waiting,
 };
-use tokio::io::AsyncWriteExt;
 
 use super::buildpacks::MOUNT;
 use super::disk;
@@ -33,10 +32,6 @@ pub(crate) const ROOT: &str = "/tmp/build";
 /// Label whose value tells builds from dynos.
 pub(crate) const LABEL_KIND: &str = "ropewalk.kind";
 pub(crate) const KIND: &str = "build";
-/// With this ends a container that was not told what to run: `buildpacks/lib/wait`. No program in it ends so.
-const UNTOLD: i64 = 199;
-/// For a container to hear what it is to run; it waits for nothing else.
-const TOLD_WITHIN: Duration = Duration::from_secs(20);
 /// How often the disk is looked at during a build.
 const DISK_EVERY: Duration = Duration::from_secs(2);
 /// Default memory of a build, in bytes.
@@ -178,7 +173,7 @@ impl Sandbox {
                 }
             }
         };
-        if exit.code == UNTOLD {
+        if exit.code == waiting::UNTOLD {
             let error = "the container was not told what to run".to_owned();
             return Ok(Attempt::NotBegun(EngineError::Unreachable(error)));
         }
@@ -198,21 +193,7 @@ impl Sandbox {
             engine.furnish(&blank.id, &work.mounts),
             engine.rename(&blank.id, &work.name)
         )?;
-        let words = words(work);
-        let told = async {
-            blank.attached.input.write_all(&words).await?;
-            blank.attached.input.flush().await
-        };
-        match tokio::time::timeout(TOLD_WITHIN, told).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(EngineError::Unreachable(format!(
-                "a build's container: {error}"
-            ))),
-            Err(_) => Err(EngineError::Timeout {
-                verb: "tell a build's container what to run",
-                seconds: TOLD_WITHIN.as_secs(),
-            }),
-        }
+        waiting::tell(&mut blank.attached.input, &work.env, &work.command).await
     }
 
     /// Removes what is there, and what is still being made.
@@ -261,24 +242,6 @@ enum Attempt {
     NotBegun(EngineError),
 }
 
-/// As `buildpacks/lib/wait` reads it.
-fn words(work: &Work) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut word = |text: &str| {
-        bytes.extend_from_slice(text.as_bytes());
-        bytes.push(0);
-    };
-    word(&work.env.len().to_string());
-    for (name, value) in &work.env {
-        word(&format!("{name}={value}"));
-    }
-    word(&work.command.len().to_string());
-    for part in &work.command {
-        word(part);
-    }
-    bytes
-}
-
 /// Ends when there is less free than there must be.
 async fn disk_runs_out(context: &Context) -> Failure {
     let mut look = tokio::time::interval(DISK_EVERY);
@@ -297,7 +260,7 @@ pub(crate) fn blank(context: &Context, image: &str, name: String) -> ContainerSp
         name,
         image: image.to_owned(),
         labels: [(LABEL_KIND.to_owned(), KIND.to_owned())].into(),
-        command: vec![format!("{MOUNT}/lib/wait"), ROOT.to_owned()],
+        command: waiting::command(ROOT),
         user: format!("{0}:{0}", ropewalk_slug::DYNO_ID),
         hostname: "build".to_owned(),
         mounts: fixed_mounts(context),

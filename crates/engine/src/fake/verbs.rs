@@ -95,7 +95,7 @@ impl Engine for FakeEngine {
         Box::pin(async move {
             self.call("create", &spec.name).await?;
             let mut world = self.world();
-            if world.boxes.contains_key(&spec.name) {
+            if world.id(&spec.name).is_some() {
                 return Err(EngineError::Conflict {
                     name: spec.name.clone(),
                 });
@@ -116,7 +116,7 @@ impl Engine for FakeEngine {
             self.call("start", &id.0).await?;
             let behaviour = {
                 let world = self.world();
-                let known = world.boxes.get(&id.0).ok_or_else(|| no_container(id))?;
+                let known = world.find(&id.0).ok_or_else(|| no_container(id))?;
                 if known.status == Status::Running {
                     return Ok(());
                 }
@@ -148,7 +148,7 @@ impl Engine for FakeEngine {
         Box::pin(async move {
             self.call("furnish", &id.0).await?;
             let mut world = self.world();
-            let known = world.boxes.get_mut(&id.0).ok_or_else(|| no_container(id))?;
+            let known = world.find_mut(&id.0).ok_or_else(|| no_container(id))?;
             if known.status != Status::Running {
                 return Err(refused("mount into", &id.0, "it does not run"));
             }
@@ -157,16 +157,20 @@ impl Engine for FakeEngine {
         })
     }
 
-    /// A container's id is its name here, so only a name that it has already is granted.
     fn rename<'a>(&'a self, id: &'a ContainerId, name: &'a str) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             self.call("rename", &id.0).await?;
-            let world = self.world();
-            match world.boxes.contains_key(&id.0) {
-                false => Err(no_container(id)),
-                true if id.0 == name => Ok(()),
-                true => Err(refused("rename", &id.0, "names are for ever here")),
+            let mut world = self.world();
+            let own = world.id(&id.0).ok_or_else(|| no_container(id))?;
+            if world.id(name).is_some_and(|other| other != own) {
+                return Err(EngineError::Conflict {
+                    name: name.to_owned(),
+                });
             }
+            if let Some(known) = world.boxes.get_mut(&own) {
+                known.name = name.to_owned();
+            }
+            Ok(())
         })
     }
 
@@ -174,7 +178,7 @@ impl Engine for FakeEngine {
         Box::pin(async move {
             self.call("signal", &id.0).await?;
             let mut world = self.world();
-            if !world.boxes.contains_key(&id.0) {
+            if world.id(&id.0).is_none() {
                 return Err(no_container(id));
             }
             world.signal(&id.0, signal);
@@ -192,7 +196,7 @@ impl Engine for FakeEngine {
                 killed = self.world().signal(&id.0, "KILL");
             }
             let world = self.world();
-            let known = world.boxes.get(&id.0).ok_or_else(|| no_container(id))?;
+            let known = world.find(&id.0).ok_or_else(|| no_container(id))?;
             let exit = known.exit.unwrap_or(ended_with(0));
             Ok(Stopped { killed, exit })
         })
@@ -274,7 +278,7 @@ impl Engine for FakeEngine {
             self.call("attach", &id.0).await?;
             let from = {
                 let world = self.world();
-                let known = world.boxes.get(&id.0).ok_or_else(|| no_container(id))?;
+                let known = world.find(&id.0).ok_or_else(|| no_container(id))?;
                 known.outputs.len()
             };
             let output = self.output(id, from, true)?;
@@ -300,7 +304,7 @@ impl Engine for FakeEngine {
         Box::pin(async move {
             self.call("exec", &id.0).await?;
             let mut world = self.world();
-            match world.boxes.get(&id.0).map(|known| known.status) {
+            match world.find(&id.0).map(|known| known.status) {
                 None => return Err(no_container(id)),
                 Some(Status::Running) => {}
                 Some(_) => return Err(refused("run a process in", &id.0, "it does not run")),
@@ -372,7 +376,7 @@ impl Engine for FakeEngine {
         Box::pin(async move {
             self.call("stats", &id.0).await?;
             let world = self.world();
-            if !world.boxes.contains_key(&id.0) {
+            if world.id(&id.0).is_none() {
                 return Err(no_container(id));
             }
             Ok(world.stats.get(&id.0).cloned().unwrap_or_default())
@@ -404,7 +408,7 @@ impl FakeEngine {
             }
             _ => return Ok(()),
         };
-        match self.world().boxes.get_mut(&id.0) {
+        match self.world().find_mut(&id.0) {
             Some(known) if known.status == Status::Running => known.tasks.push(task),
             _ => task.abort(),
         }
@@ -437,7 +441,7 @@ impl FakeEngine {
 
     fn changes(&self, id: &ContainerId) -> Result<watch::Receiver<u64>> {
         let world = self.world();
-        let known = world.boxes.get(&id.0).ok_or_else(|| no_container(id))?;
+        let known = world.find(&id.0).ok_or_else(|| no_container(id))?;
         Ok(known.changed.subscribe())
     }
 
@@ -454,7 +458,7 @@ impl FakeEngine {
                 loop {
                     let (output, over, away) = {
                         let world = engine.world();
-                        let known = world.boxes.get(&id.0)?;
+                        let known = world.find(&id.0)?;
                         let over = known.status == Status::Exited;
                         (known.outputs.get(next).cloned(), over, world.away)
                     };
@@ -477,7 +481,7 @@ impl FakeEngine {
 
     fn read_input(&self, id: &ContainerId, bytes: &[u8]) {
         let mut world = self.world();
-        let Some(known) = world.boxes.get_mut(&id.0) else {
+        let Some(known) = world.find_mut(&id.0) else {
             return;
         };
         known.input.extend_from_slice(bytes);
@@ -489,8 +493,7 @@ impl FakeEngine {
     fn input_ended(&self, id: &ContainerId) {
         let mut world = self.world();
         let echo = world
-            .boxes
-            .get(&id.0)
+            .find(&id.0)
             .is_some_and(|known| known.behaviour == Behaviour::Echo);
         if echo {
             world.end(&id.0, ended_with(0));

@@ -34,7 +34,7 @@ pub(super) struct World {
     pub(super) calls: Vec<Call>,
     /// Verbs whose calls wait.
     pub(super) held: HashMap<&'static str, watch::Sender<()>>,
-    /// By name, which is the id as well.
+    /// By id, which is the name that a container was made with. Looked up by [`World::find`].
     pub(super) boxes: BTreeMap<String, Known>,
     pub(super) networks: BTreeSet<String>,
     pub(super) missing_images: BTreeSet<String>,
@@ -58,6 +58,8 @@ pub(super) struct KnownExec {
 
 /// A container.
 pub(super) struct Known {
+    /// What it is called now.
+    pub(super) name: String,
     pub(super) spec: ContainerSpec,
     pub(super) status: Status,
     pub(super) behaviour: Behaviour,
@@ -135,6 +137,7 @@ impl World {
         self.boxes.insert(
             spec.name.clone(),
             Known {
+                name: spec.name.clone(),
                 spec,
                 status: Status::Created,
                 behaviour: Behaviour::RunForever { listen: false },
@@ -150,9 +153,26 @@ impl World {
         );
     }
 
+    /// The id of a container, by that or by its name.
+    pub(super) fn id(&self, text: &str) -> Option<String> {
+        let mut boxes = self.boxes.iter();
+        boxes
+            .find(|(id, known)| known.name == text || *id == text)
+            .map(|(id, _)| id.clone())
+    }
+
+    pub(super) fn find(&self, text: &str) -> Option<&Known> {
+        self.boxes.get(&self.id(text)?)
+    }
+
+    pub(super) fn find_mut(&mut self, text: &str) -> Option<&mut Known> {
+        let id = self.id(text)?;
+        self.boxes.get_mut(&id)
+    }
+
     pub(super) fn start(&mut self, name: &str, behaviour: Behaviour) {
         let now = (self.now)();
-        if let Some(known) = self.boxes.get_mut(name) {
+        if let Some(known) = self.find_mut(name) {
             known.behaviour = behaviour;
             known.status = Status::Running;
             known.started_at = Some(now);
@@ -163,7 +183,7 @@ impl World {
     /// A running container ends; one that does not run stays as it is.
     pub(super) fn end(&mut self, name: &str, exit: Exit) {
         let now = (self.now)();
-        let Some(known) = self.boxes.get_mut(name) else {
+        let Some(known) = self.find_mut(name) else {
             return;
         };
         if known.status != Status::Running {
@@ -175,8 +195,11 @@ impl World {
         for task in known.tasks.drain(..) {
             task.abort();
         }
-        for exec in self.execs.iter().filter(|exec| exec.container == name) {
-            exec.end(137);
+        let id = self.id(name);
+        for exec in &self.execs {
+            if self.id(&exec.container) == id {
+                exec.end(137);
+            }
         }
         if exit.out_of_memory {
             self.tell(name, EventKind::OutOfMemory);
@@ -186,7 +209,7 @@ impl World {
 
     /// What a signal does; `false` when nothing runs.
     pub(super) fn signal(&mut self, name: &str, signal: &str) -> bool {
-        let Some(known) = self.boxes.get(name) else {
+        let Some(known) = self.find(name) else {
             return false;
         };
         let running = known.status == Status::Running;
@@ -211,14 +234,16 @@ impl World {
 
     pub(super) fn remove(&mut self, name: &str) {
         self.signal(name, "KILL");
-        if self.boxes.remove(name).is_some() {
-            self.tell(name, EventKind::Other);
+        if let Some(id) = self.id(name)
+            && self.boxes.remove(&id).is_some()
+        {
+            self.tell(&id, EventKind::Other);
         }
     }
 
     pub(super) fn say(&mut self, name: &str, stream: OutputStream, bytes: &[u8]) {
         let at = (self.now)();
-        if let Some(known) = self.boxes.get_mut(name) {
+        if let Some(known) = self.find_mut(name) {
             known.outputs.push(Output {
                 stream,
                 at: Some(at),
@@ -229,17 +254,18 @@ impl World {
     }
 
     pub(super) fn seen(&self) -> BTreeMap<String, Container> {
-        let seen = self.boxes.keys();
-        seen.filter_map(|name| Some((name.clone(), self.look(name)?)))
+        let seen = self.boxes.iter();
+        seen.filter_map(|(id, known)| Some((known.name.clone(), self.look(id)?)))
             .collect()
     }
 
     pub(super) fn look(&self, name: &str) -> Option<Container> {
-        let known = self.boxes.get(name)?;
+        let id = self.id(name)?;
+        let known = self.boxes.get(&id)?;
         let running = known.status == Status::Running;
         Some(Container {
-            id: ContainerId(name.to_owned()),
-            name: name.to_owned(),
+            id: ContainerId(id.clone()),
+            name: known.name.clone(),
             labels: known.spec.labels.clone(),
             image: known.spec.image.clone(),
             status: known.status,
@@ -261,7 +287,7 @@ impl World {
     }
 
     fn tell(&mut self, name: &str, kind: EventKind) {
-        if let Some(known) = self.boxes.get(name) {
+        if let Some(known) = self.find(name) {
             known.changed.send_modify(|count| *count += 1);
         }
         let event = Event {

@@ -27,6 +27,10 @@ impl fmt::Debug for Deploys {
 }
 
 impl Releases for Deploys {
+    fn expect(&self, app: AppId) {
+        self.scheduler.expect(app);
+    }
+
     fn changed(&self) {
         self.scheduler.changed();
     }

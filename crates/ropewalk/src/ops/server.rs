@@ -73,7 +73,7 @@ pub(crate) struct Server {
     /// Builds at the same time
     #[arg(long, default_value_t = 2)]
     builds: usize,
-    /// Minutes for which an empty container waits for the next build after one; 0 is not at all
+    /// Minutes after a build for which empty containers wait for the next build and its web dynos; 0 is not at all
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(..=1440))]
     build_ready: u64,
     /// No build starts with less than this free on the data directory's disk, in MiB
@@ -137,6 +137,7 @@ impl Server {
             slugs: data.path("slugs"),
             network: data.dyno_network(),
             policy: Policy::default(),
+            standby: Duration::from_secs(self.build_ready * 60),
         };
         let scheduler = Scheduler::new(ropewalk_scheduler::Parts {
             config,

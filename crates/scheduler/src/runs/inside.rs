@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::serve::{Client, Process, serve};
 use super::{Attachment, MAX_COMMAND, new_secret, resolve};
-use crate::launch::{LAUNCHER, container_name};
+use crate::launch::{self, LAUNCHER, container_name};
 use crate::reconcile::{Scheduler, Shared};
 use crate::{SchedulerError, environment};
 
@@ -113,6 +113,7 @@ impl Scheduler {
         if let Some(text) = why_not(&dyno) {
             return Err(SchedulerError::Refused(text));
         }
+        let env = launch::env_of(shared, id).await?;
         let inside = &shared.runs.inside;
         // What waited in vain gives its place back first.
         drop(inside.waiting());
@@ -125,8 +126,8 @@ impl Scheduler {
         };
         let exec = ExecSpec {
             command: vec![LAUNCHER.to_owned(), resolve(&run.command, &process_types)],
-            // The engine adds them to those of the container.
-            env: environment::inside(run.env),
+            // All of them: those of a container that stood by do not stand in its description.
+            env: environment::inside(env, run.env),
             user: format!("{DYNO_UID}:{DYNO_UID}"),
             working_dir: "/app".to_owned(),
             tty: run.tty,

@@ -41,6 +41,7 @@ impl Rig {
             config: Config {
                 instance: instance.clone(),
                 slugs: path("slugs"),
+                standby: std::time::Duration::ZERO,
                 network: "dynos".to_owned(),
                 policy: Policy::default(),
             },

@@ -4,7 +4,8 @@
     clippy::unwrap_used,
     clippy::print_stderr,
     unreachable_pub,
-    reason = "support code of tests"
+    dead_code,
+    reason = "support code of several tests, each of which uses a part"
 )]
 
 use std::collections::BTreeMap;
@@ -20,7 +21,9 @@ use ropewalk_engine::fake::FakeEngine;
 use ropewalk_engine::{Container, Engine, NetworkSpec};
 use ropewalk_logs::{Filter, Logs, Outputs};
 use ropewalk_model::formation::Quantity;
-use ropewalk_model::{AppId, AppName, InstanceId, ProcessType, ReleaseId, SlugId, UserId};
+use ropewalk_model::{
+    AppId, AppName, ConfigVars, InstanceId, ProcessType, ReleaseId, SlugId, UserId,
+};
 use ropewalk_scheduler::{Config, Parts, Platform, Policy, Routes, Scheduler};
 use ropewalk_slug::Mounts;
 use ropewalk_store::{Dyno, FormationChange, Key, NewApp, NewRelease, NewSlug, Release, Store};
@@ -54,6 +57,8 @@ pub struct Rig {
     pub store: Store,
     pub user: UserId,
     image: String,
+    /// How long containers stand by.
+    pub standby: Duration,
 }
 
 /// One run of the server.
@@ -144,6 +149,7 @@ impl Rig {
             store,
             user,
             image: digest.to_string(),
+            standby: Duration::from_secs(3600),
         })
     }
 
@@ -162,6 +168,7 @@ impl Rig {
                 slugs: self.folder.path().join("slugs"),
                 network: format!("rw-{}", self.instance),
                 policy: Policy::default(),
+                standby: self.standby,
             },
             store: self.store.clone(),
             engine: Arc::new(self.engine.clone()),
@@ -209,6 +216,17 @@ impl Rig {
     }
 
     pub async fn release(&self, app: AppId, types: &[&str]) -> Release {
+        self.release_with(app, types, []).await
+    }
+
+    pub async fn release_with<const N: usize>(
+        &self,
+        app: AppId,
+        types: &[&str],
+        config: [(&str, &str); N],
+    ) -> Release {
+        let config = config.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let config = (N > 0).then(|| ConfigVars(config.into()));
         let process_types: BTreeMap<String, String> = types
             .iter()
             .map(|name| ((*name).to_owned(), format!("run {name}")))
@@ -233,7 +251,7 @@ impl Rig {
                     user,
                     description: "Deploy".into(),
                     slug: Some(slug),
-                    config: None,
+                    config,
                     stack: Some(("debian-13".into(), "sha256:stack".into())),
                 };
                 tx.create_release(release, Timestamp::now())
