@@ -4,7 +4,10 @@
 //! too long leaves; the dyno never sees that request.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{
+    AtomicU64, AtomicUsize,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +25,8 @@ pub(crate) struct Line {
     length: AtomicUsize,
     /// Requests that one dyno takes at once; 0 for any number.
     limit: AtomicU64,
+    /// Places that the app's dynos gave, ever.
+    picks: AtomicU64,
 }
 
 /// How a wait ended without a place.
@@ -43,6 +48,15 @@ impl Line {
 
     pub(crate) fn set_limit(&self, limit: Option<u64>) {
         self.limit.store(limit.unwrap_or(0), SeqCst);
+    }
+
+    /// The number of a place that is given now; the first is 1.
+    pub(crate) fn count_pick(&self) -> u64 {
+        self.picks.fetch_add(1, Relaxed) + 1
+    }
+
+    pub(crate) fn picks(&self) -> u64 {
+        self.picks.load(Relaxed)
     }
 
     /// Somebody waits, so who comes now waits behind them.

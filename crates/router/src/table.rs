@@ -119,8 +119,6 @@ pub(crate) struct App {
 /// What all requests of an app share.
 #[derive(Debug, Default)]
 struct Shared {
-    /// Picks so far.
-    picks: AtomicU64,
     answered: AtomicU64,
     failed: AtomicU64,
     /// Made on the first request that is limited.
@@ -614,11 +612,7 @@ impl App {
         });
         match choice {
             Choice::Send(index) => match self.upstreams.get(index) {
-                Some(upstream) => {
-                    let number = self.shared.picks.fetch_add(1, Relaxed) + 1;
-                    upstream.picked.store(number, Relaxed);
-                    Pick::Send(upstream)
-                }
+                Some(upstream) => Pick::Send(upstream),
                 None => Pick::Nobody,
             },
             Choice::Full => Pick::Full,

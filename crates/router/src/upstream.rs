@@ -14,6 +14,7 @@ use ropewalk_api_types::router::DynoProtocol;
 use tokio::sync::Notify;
 
 use crate::affinity;
+use crate::balance;
 use crate::carrier::Carrier;
 use crate::clock;
 use crate::health::{Answers, Event, Health, Standing};
@@ -35,7 +36,7 @@ pub(crate) struct Upstream {
     /// Made when it is first asked for.
     affinity: OnceLock<String>,
     in_flight: AtomicU64,
-    /// The number of the app's pick that chose it last.
+    /// What [`Candidate::picked`](crate::balance::Candidate::picked) says of it.
     pub(crate) picked: AtomicU64,
     /// Counted for the server, as for the app.
     pub(crate) ended: Ended,
@@ -51,7 +52,11 @@ pub(crate) struct Upstream {
 
 /// A request's place on an upstream; counted until dropped, and then offered to the first in line.
 #[derive(Debug)]
-pub(crate) struct InFlight(Arc<Upstream>);
+pub(crate) struct InFlight {
+    upstream: Arc<Upstream>,
+    /// The number of the app's pick that gave it.
+    since: u64,
+}
 
 impl Upstream {
     pub(crate) fn new(
@@ -108,7 +113,12 @@ impl Upstream {
             self.leave();
             return None;
         }
-        Some(InFlight(Arc::clone(self)))
+        let since = self.line.as_ref().map_or(0, |line| line.count_pick());
+        self.picked.store(since, Relaxed);
+        Some(InFlight {
+            upstream: Arc::clone(self),
+            since,
+        })
     }
 
     fn leave(&self) {
@@ -214,18 +224,20 @@ impl Upstream {
 
 impl InFlight {
     pub(crate) fn upstream(&self) -> &Arc<Upstream> {
-        &self.0
+        &self.upstream
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let upstream = &self.0;
+        let upstream = &self.upstream;
+        let Some(line) = &upstream.line else {
+            return upstream.leave();
+        };
+        let rest = balance::rest(self.since, line.picks());
+        upstream.picked.fetch_add(rest, Relaxed);
         upstream.leave();
-        if let Some(line) = &upstream.line
-            && line.is_waiting()
-            && !upstream.is_left_out()
-        {
+        if line.is_waiting() && !upstream.is_left_out() {
             line.serve(|| upstream.enter_within(line.limit()));
         }
     }

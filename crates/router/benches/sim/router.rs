@@ -24,7 +24,9 @@ pub(super) struct Router {
     health: Vec<Health>,
     answers: Answers,
     turn: usize,
-    /// The choice that took each dyno last.
+    /// Choices that took a dyno.
+    choices: u64,
+    /// What [`Candidate::picked`] says of each dyno.
     picked: Vec<u64>,
     /// Of no use, for [`Policy::Ideal`].
     useless: Option<usize>,
@@ -39,6 +41,7 @@ impl Router {
             health: vec![Health::default(); dynos],
             answers: Answers::default(),
             turn,
+            choices: dynos as u64,
             // Each router begins elsewhere.
             picked: (0..dynos)
                 .map(|dyno| ((dyno + turn) % dynos) as u64)
@@ -65,7 +68,8 @@ impl Router {
         };
         if let Choice::Send(index) = choice {
             self.load[index] += 1;
-            self.picked[index] = (self.turn + self.load.len()) as u64;
+            self.choices += 1;
+            self.picked[index] = self.choices;
         }
         choice
     }
@@ -86,8 +90,15 @@ impl Router {
         }
     }
 
-    pub(super) fn left(&mut self, dyno: usize) {
+    /// A request has ended, of whose choice `since` was the number.
+    pub(super) fn left(&mut self, dyno: usize, since: u64) {
         self.load[dyno] -= 1;
+        self.picked[dyno] += balance::rest(since, self.choices);
+    }
+
+    /// The number of the last choice.
+    pub(super) fn choices(&self) -> u64 {
+        self.choices
     }
 
     /// What the product's table does with an event.

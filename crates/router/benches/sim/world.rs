@@ -126,6 +126,8 @@ struct Request {
     router: usize,
     work: f64,
     tried: u32,
+    /// The number of its router's choice that sent it.
+    since: u64,
 }
 
 #[derive(Default)]
@@ -206,6 +208,7 @@ impl World {
                     router,
                     work,
                     tried: 0,
+                    since: 0,
                 });
                 let request = self.requests.len() - 1;
                 // Those who came earlier go first.
@@ -215,8 +218,8 @@ impl World {
             }
             Happens::Done { request, dyno } => self.done(request, dyno, now),
             Happens::Refused { request, dyno } => {
-                let router = self.requests[request].router;
-                self.routers[router].left(dyno);
+                let (router, since) = (self.requests[request].router, self.requests[request].since);
+                self.routers[router].left(dyno, since);
                 self.routers[router].observe(dyno, Event::Refused, now);
                 self.requests[request].tried |= 1 << dyno;
                 if !self.route(request, now) {
@@ -262,7 +265,9 @@ impl World {
 
     fn send(&mut self, request: usize, dyno: usize, now: f64) {
         let first = dyno == 0;
-        let policy = self.routers[self.requests[request].router].policy;
+        let router = &self.routers[self.requests[request].router];
+        let policy = router.policy;
+        self.requests[request].since = router.choices();
         let (after, event) = match self.scene {
             Scene::Dead if first => (REFUSAL, Happens::Refused { request, dyno }),
             Scene::Silent if first => {
@@ -291,7 +296,7 @@ impl World {
         if measured {
             self.times.push(now - came);
         }
-        self.routers[router].left(dyno);
+        self.routers[router].left(dyno, self.requests[request].since);
         if self.scene == Scene::Failing && dyno == 0 {
             self.failed += u64::from(measured);
             self.routers[router].observe(dyno, Event::Failed, now);
