@@ -18,6 +18,9 @@ pub struct Candidate {
     pub tried: bool,
 }
 
+/// Up to this many in flight only dynos that have as many are equal.
+const EXACT: u64 = 4;
+
 /// What becomes of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
@@ -89,7 +92,7 @@ pub fn pick(count: usize, limit: Option<u64>, view: impl Fn(usize) -> Candidate)
     let Some(least) = (if well { least } else { least_left_out }) else {
         return Choice::Full;
     };
-    let tie = least.saturating_add(least / 4);
+    let tie = least.saturating_add(least / EXACT);
 
     // The loads move while we look: who is above the tie is still the best when none is as low as it was.
     let free = (0..count).filter_map(|index| {
@@ -102,14 +105,17 @@ pub fn pick(count: usize, limit: Option<u64>, view: impl Fn(usize) -> Candidate)
         .map_or(Choice::Full, |(_, _, index)| Choice::Send(index))
 }
 
-/// By how many picks a dyno moves back when it has ended the request of pick `since`, and `now` is the last pick: three
-/// times as many as there were meanwhile.
+/// By how many picks a dyno moves back when it ends the request of pick `since`, one of `load` that it has, and `now` is the
+/// last pick: three times as many as there were meanwhile. One that has as many requests left as make ties wide does not
+/// rest: it is compared by these, and a rest would only add what was chance in the time of one request.
 ///
 /// Simulated (`cargo xtask sim router`), the 99th percentile of eight routers by that of one, with one dyno five times
-/// slower: 1.14 without a rest, 1.08 with one as long as the request, 1.03 with twice that, 1.02 with three times, 1.00
-/// with four, which makes the 99.9th percentile of one router worse.
-pub fn rest(since: u64, now: u64) -> u64 {
-    now.saturating_sub(since).saturating_mul(3)
+/// slower: 1.14 without a rest, 1.06 with one as long as the request, 1.02 with twice that, 1.01 with three times.
+pub fn rest(since: u64, now: u64, load: u64) -> u64 {
+    match load <= EXACT {
+        true => now.saturating_sub(since).saturating_mul(3),
+        false => 0,
+    }
 }
 
 /// Whether one more of `count` dynos may be left out when `left_out` are: never more than half, so
@@ -168,10 +174,10 @@ mod tests {
     fn who_took_longer_rests_longer() {
         // They were picked in their order; the first was done last.
         let picked = [
-            1 + rest(1, 4),
-            2 + rest(2, 3),
+            1 + rest(1, 4, 1),
+            2 + rest(2, 3, 1),
             // As soon as it was picked.
-            3 + rest(3, 3),
+            3 + rest(3, 3, 1),
         ];
         let view = |order: &[usize]| {
             pick(3, None, |index| Candidate {
@@ -186,7 +192,8 @@ mod tests {
         }
         assert_eq!(order, [2, 1, 0]);
         // Another core may have counted meanwhile.
-        assert_eq!(rest(5, 4), 0);
+        assert_eq!(rest(5, 4, 1), 0);
+        assert_eq!([rest(1, 4, 4), rest(1, 4, 5)], [9, 0]);
     }
 
     #[test]

@@ -234,7 +234,7 @@ impl Drop for InFlight {
         let Some(line) = &upstream.line else {
             return upstream.leave();
         };
-        let rest = balance::rest(self.since, line.picks());
+        let rest = balance::rest(self.since, line.picks(), upstream.load());
         upstream.picked.fetch_add(rest, Relaxed);
         upstream.leave();
         if line.is_waiting() && !upstream.is_left_out() {

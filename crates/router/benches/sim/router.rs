@@ -92,8 +92,8 @@ impl Router {
 
     /// A request has ended, of whose choice `since` was the number.
     pub(super) fn left(&mut self, dyno: usize, since: u64) {
+        self.picked[dyno] += balance::rest(since, self.choices, self.load[dyno]);
         self.load[dyno] -= 1;
-        self.picked[dyno] += balance::rest(since, self.choices);
     }
 
     /// The number of the last choice.
