@@ -40,6 +40,8 @@ struct Recipe {
     config: ConfigVars,
     extra: BTreeMap<String, String>,
     image: ImageIds,
+    /// A TCP route leads to it.
+    routed: bool,
 }
 
 /// How a container's input and output are set up.
@@ -153,6 +155,7 @@ async fn recipe(shared: &Shared, id: DynoId) -> Result<Recipe, SchedulerError> {
                 ImageIds::read(&stack.images["run"]).ok_or(StoreError::NotFound("stack image"))?;
             let config = view.config_vars(app.id, release.version)?;
             let extra = view.dyno_env(id)?;
+            let routed = !dyno.one_off && view.has_tcp_route(app.id, &dyno.name.process_type)?;
             Ok(Recipe {
                 app,
                 dyno,
@@ -161,6 +164,7 @@ async fn recipe(shared: &Shared, id: DynoId) -> Result<Recipe, SchedulerError> {
                 config,
                 extra,
                 image,
+                routed,
             })
         })
         .await?;
@@ -176,6 +180,7 @@ fn spec(shared: &Shared, recipe: &Recipe, image: String, terminal: Terminal) -> 
         config,
         extra,
         image: _,
+        routed,
     } = recipe;
     let facts = Facts {
         app: app.id,
@@ -184,6 +189,7 @@ fn spec(shared: &Shared, recipe: &Recipe, image: String, terminal: Terminal) -> 
         version: release.version,
         commit: slug.commit.as_deref(),
         memory_mib: dyno.size.memory_mib,
+        routed: *routed,
     };
     let label = |name: &str, value: String| (name.to_owned(), value);
     ContainerSpec {
