@@ -12,7 +12,10 @@ fn upstream(id: &str, port: u16) -> wire::Upstream {
     }
 }
 
-fn app(routes: &[(&str, TcpEntrance, &[(&str, u16)])]) -> AppRoute {
+/// A route's id, entrance and dynos, each with its port.
+type Given<'a> = (&'a str, TcpEntrance, &'a [(&'a str, u16)]);
+
+fn app(routes: &[Given<'_>]) -> AppRoute {
     AppRoute {
         name: "app".to_owned(),
         maintenance: false,
