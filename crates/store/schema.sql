@@ -296,6 +296,22 @@ CREATE TABLE stacks (
     PRIMARY KEY (name, version)
 ) STRICT;
 
+CREATE TABLE tcp_routes (
+    id           TEXT PRIMARY KEY,
+    app_id       TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+    process_type TEXT NOT NULL,
+    -- One of the two: where clients come in.
+    port         INTEGER UNIQUE CHECK (port BETWEEN 1 AND 65535),
+    -- Lower case, no dot at its end. No row of `domains` has the same.
+    hostname     TEXT UNIQUE,
+    -- Where the dynos listen.
+    dyno_port    INTEGER NOT NULL CHECK (dyno_port BETWEEN 1 AND 65535),
+    -- Seconds for which a connection may be silent.
+    idle_timeout INTEGER NOT NULL CHECK (idle_timeout > 0),
+    created_at   TEXT NOT NULL,
+    CHECK ((port IS NULL) <> (hostname IS NULL))
+) STRICT;
+
 CREATE TABLE test_cases (
     id          TEXT PRIMARY KEY,
     test_run_id TEXT NOT NULL REFERENCES test_runs (id) ON DELETE CASCADE,
@@ -373,6 +389,8 @@ CREATE INDEX slugs_by_app ON slugs (app_id);
 CREATE INDEX slugs_by_image ON slugs (image_digest);
 
 CREATE INDEX ssh_keys_by_user ON ssh_keys (user_id);
+
+CREATE INDEX tcp_routes_by_app ON tcp_routes (app_id);
 
 CREATE INDEX test_cases_by_run ON test_cases (test_run_id);
 

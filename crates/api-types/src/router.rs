@@ -186,6 +186,34 @@ pub struct AppRoute {
     /// What to answer while `upstreams` is empty.
     pub when_empty: WhenEmpty,
     pub upstreams: Vec<Upstream>,
+    /// Where bytes come in that go to dynos of the app as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tcp: Vec<TcpRoute>,
+}
+
+/// A way to an app's dynos for bytes of any protocol.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TcpRoute {
+    /// What counts are kept under from table to table.
+    pub id: String,
+    /// `mqtt`, for the log line.
+    pub process_type: String,
+    pub entrance: TcpEntrance,
+    /// Seconds without a byte in either direction.
+    pub idle: u32,
+    /// Dynos of the type are wanted: while there is none a connection waits for one.
+    pub wanted: bool,
+    pub upstreams: Vec<Upstream>,
+}
+
+/// Where clients come in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TcpEntrance {
+    /// Of the host, on every address on which the router takes HTTP.
+    Port(u16),
+    /// Named by a client of TLS, which goes on undecrypted; lower case, no trailing dot, no wildcard.
+    ServerName(String),
 }
 
 /// What an app's dynos speak.
@@ -282,6 +310,9 @@ pub enum ToServer {
     Ack {
         generation: u64,
         draining: BTreeMap<String, u64>,
+        /// Ports of [`TcpRoute`]s that could not be listened on, and why; sent again when that changes.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        unbound: Vec<Unbound>,
     },
     /// New connections get the certificates of this generation, and authorities its answers.
     Certified { generation: u64 },
@@ -290,6 +321,13 @@ pub enum ToServer {
     Log { lines: Vec<LogLine> },
     /// Every second, apps with traffic only.
     Stats { apps: BTreeMap<String, AppStats> },
+}
+
+/// A port that could not be listened on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unbound {
+    pub port: u16,
+    pub reason: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -325,6 +363,21 @@ pub struct AppStats {
     /// By the dyno's id, those with traffic only.
     #[serde(default)]
     pub dynos: BTreeMap<String, DynoStats>,
+    /// `None` without connections over [`TcpRoute`]s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<TcpStats>,
+}
+
+/// What an app's [`TcpRoute`]s did in the last second.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TcpStats {
+    /// Connections that have ended, by what their log line has as `code`; `none` for those without.
+    pub ended: BTreeMap<String, u64>,
+    /// Connections that are open now.
+    pub open: u64,
+    /// Bytes that clients sent, and that dynos did.
+    pub bytes_in: u64,
+    pub bytes_out: u64,
 }
 
 /// What one dyno of an app did in the last second.
@@ -366,6 +419,33 @@ mod tests {
         assert_eq!(made, new);
         assert!(!made.change(changes), "they are to another table");
         assert_eq!(made, new);
+    }
+
+    #[test]
+    fn a_side_that_knows_no_tcp_is_understood() {
+        let ack = r#"{"type":"ack","generation":3,"draining":{}}"#;
+        let read: ToServer = serde_json::from_str(ack).unwrap();
+        let ToServer::Ack { unbound, .. } = &read else {
+            panic!("{read:?}");
+        };
+        assert!(unbound.is_empty());
+        assert_eq!(serde_json::to_string(&read).unwrap(), ack);
+        let unbound = vec![Unbound {
+            port: 20_000,
+            reason: "in use".to_owned(),
+        }];
+        let told = ToServer::Ack {
+            generation: 3,
+            draining: BTreeMap::new(),
+            unbound,
+        };
+        let text = serde_json::to_string(&told).unwrap();
+        assert_eq!(serde_json::from_str::<ToServer>(&text).unwrap(), told);
+        let stats: AppStats = serde_json::from_str(
+            r#"{"requests":0,"classes":[0,0,0,0,0,0],"in_flight":0,"p50_ms":0,"p95_ms":0,"p99_ms":0}"#,
+        )
+        .unwrap();
+        assert_eq!(stats, AppStats::default());
     }
 
     #[test]

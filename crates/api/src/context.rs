@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use ropewalk_logs::{Logs, Outputs};
 use ropewalk_model::log_line::LogSource;
+use ropewalk_model::tcp::Ports;
 use ropewalk_model::{AppId, Egress};
 use ropewalk_store::{Store, User};
 use ropewalk_telemetry::Shutdown;
@@ -34,6 +35,8 @@ pub struct Context {
     pub default_stack: String,
     /// Why the platform cannot get certificates by itself, and what to do instead; `None` when it can.
     pub no_acm: Option<String>,
+    /// Ports of the host that apps may have for raw TCP, if any.
+    pub tcp_ports: Option<Ports>,
     /// Where log drains may lead to.
     pub egress: Egress,
     /// Completes when the server ends: streams without an end of their own end then.
@@ -121,6 +124,15 @@ impl Urls {
     /// Whether clients can speak TLS to apps: on a port of its own, or on the one for plain HTTP.
     pub fn speaks_https(&self) -> bool {
         self.scheme == "https" || self.rendezvous.is_some()
+    }
+
+    /// The port on which clients can speak TLS to apps.
+    pub(crate) fn tls_port(&self) -> Option<u16> {
+        match &self.rendezvous {
+            Some(rendezvous) => rendezvous.rsplit_once(':')?.1.parse().ok(),
+            None if self.scheme == "https" => Some(self.port.unwrap_or(443)),
+            None => None,
+        }
     }
 
     fn with_scheme(&self, scheme: &str, label: &str) -> String {

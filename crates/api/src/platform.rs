@@ -50,6 +50,9 @@ pub trait Platform: Builds + Send + Sync {
     /// What was measured of every app's requests since the server began. Never waits.
     fn totals(&self) -> BTreeMap<AppId, Totals>;
 
+    /// Ports of TCP routes that a router could not listen on, and why; `None` without a router. Never waits.
+    fn unbound_ports(&self) -> Option<BTreeMap<u16, String>>;
+
     /// What was measured in the last seconds: of one app, or of every one that had a request or has one. Never waits.
     fn recent(&self, only: Option<AppId>) -> Recent;
 

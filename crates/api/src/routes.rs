@@ -170,6 +170,14 @@ fn of_apps() -> Router<State> {
             "/ropewalk/apps/{app}/edge",
             get(edge::info).patch(edge::update),
         )
+        .route(
+            "/ropewalk/apps/{app}/tcp-routes",
+            get(tcp_route::list).post(tcp_route::create),
+        )
+        .route(
+            "/ropewalk/apps/{app}/tcp-routes/{route}",
+            get(tcp_route::info).delete(tcp_route::delete),
+        )
 }
 
 fn of_deploys() -> Router<State> {

@@ -40,6 +40,7 @@ mod resolve;
 mod sni_endpoints;
 mod sse;
 mod stacks;
+mod tcp_routes;
 mod test_runs;
 mod users;
 

@@ -21,6 +21,7 @@ pub mod response_times;
 pub mod rights;
 pub mod scope;
 pub mod size;
+pub mod tcp;
 pub mod test_run;
 pub mod traffic;
 

@@ -101,7 +101,7 @@ impl ProcessType {
         &self.0
     }
 
-    /// Only `web` gets a port and requests.
+    /// Only `web` gets requests, and always a port.
     pub fn is_web(&self) -> bool {
         self.0 == "web"
     }

@@ -41,6 +41,31 @@ pub struct Recent {
 pub struct Totals {
     pub requests: Requests,
     pub load: Load,
+    pub connections: Connections,
+}
+
+/// Connections over raw TCP.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Connections {
+    /// Those that have ended, by what their log line has as `code`; `none` for those without.
+    pub ended: BTreeMap<String, u64>,
+    /// Those that are open now.
+    pub open: u64,
+    /// Bytes that clients sent, and that dynos did.
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+}
+
+impl Connections {
+    pub fn add(&mut self, other: &Connections) {
+        for (code, count) in &other.ended {
+            let sum = self.ended.entry(code.clone()).or_default();
+            *sum = sum.saturating_add(*count);
+        }
+        self.open = self.open.saturating_add(other.open);
+        self.bytes_in = self.bytes_in.saturating_add(other.bytes_in);
+        self.bytes_out = self.bytes_out.saturating_add(other.bytes_out);
+    }
 }
 
 /// Requests that have ended.

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use crate::cmd::{
     absent, access, apps, authorizations, buildpacks, builds, certs, certs_auto, ci, completions,
     config, context, domains, drains, edge, features, git, heroku, import, keys, login, logs, open,
-    pipelines, ps, releases, run, sessions, slugs, stack, top, users,
+    pipelines, ps, releases, run, sessions, slugs, stack, tcp, top, users,
 };
 use crate::ops::OpsCommand;
 
@@ -445,6 +445,16 @@ pub(crate) enum ApiCommand {
     /// Ask something of requests no more
     #[command(name = "edge:unset")]
     EdgeUnset(edge::UnsetArgs),
+
+    /// List where bytes of any protocol come in for an app
+    #[command(name = "tcp")]
+    Tcp(context::AppJsonArgs),
+    /// Lead a port of the server, or a name over TLS, to an app's dynos as it is
+    #[command(name = "tcp:add", after_help = tcp::NOTES)]
+    TcpAdd(tcp::AddArgs),
+    /// Lead a port or name to an app no more
+    #[command(name = "tcp:remove")]
+    TcpRemove(tcp::RemoveArgs),
 
     /// Show what requests were like in the last minutes, and what dynos use
     #[command(name = "metrics")]

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use ropewalk_api_types::router::TcpEntrance;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -34,7 +35,8 @@ use crate::router::Router;
 use crate::seldom::seldom;
 use crate::sniff::{self, Opening};
 use crate::stall::{self, Stall};
-use crate::tls::Acceptor;
+use crate::tcp;
+use crate::tls::{Accepted, Acceptor};
 use crate::upload::Client;
 
 /// Pause after a failed accept (most often: no file descriptors left).
@@ -62,6 +64,8 @@ pub(crate) enum Greeting {
     Tls(Acceptor),
     /// Whatever the client begins with.
     Either(Acceptor),
+    /// Nothing that we know: the port has a TCP route.
+    Raw(u16),
 }
 
 /// Accepts, on this core, until the router stops.
@@ -150,6 +154,12 @@ async fn greet(
             }
         }
         let tls = match greeting {
+            Greeting::Raw(port) => {
+                if let Some(route) = router.tables.tcp.find(&TcpEntrance::Port(port)) {
+                    Box::pin(tcp::serve(router, stream, Vec::new(), ip, route)).await;
+                }
+                return Ok(());
+            }
             Greeting::Plain => None,
             Greeting::Tls(tls) => Some(tls),
             Greeting::Either(tls) => {
@@ -190,7 +200,14 @@ async fn greet_tls(
     stream: TcpStream,
 ) -> io::Result<()> {
     let stopping = router.stopping.clone();
-    let stream = patiently(&stopping, router.limits.handshake, tls.accept(stream)).await?;
+    let accepted = tls.accept(stream, &router.tables.tcp);
+    let stream = match patiently(&stopping, router.limits.handshake, accepted).await? {
+        Accepted::Tls(stream) => stream,
+        Accepted::Raw(stream, head, route) => {
+            Box::pin(tcp::serve(router, stream, head, peer.ip, route)).await;
+            return Ok(());
+        }
+    };
     // Who agreed on HTTP/2 has to begin with its preface, for which hyper would wait for ever; and who agreed on
     // nothing may have come for a terminal.
     let session = stream.get_ref().1;

@@ -108,6 +108,12 @@ pub struct Limits {
     pub head: usize,
     /// Without a byte in either direction of a one-off dyno's terminal. 1 h.
     pub terminal: Duration,
+    /// For which a connection over a TCP route waits for a dyno that takes it; then it is reset (H19, H20 or H21). 30 s.
+    pub tcp_wait: Duration,
+    /// Connections over one TCP route that are open at once; beyond it H11. 1,000.
+    pub tcp_open: u64,
+    /// The same of one client address, or one network of 64 bits of IPv6. 100.
+    pub tcp_client: u64,
     /// For requests in flight to finish once the router is told to stop. 30 s.
     pub drain: Duration,
 }
@@ -131,6 +137,9 @@ impl Default for Limits {
             headers: 1_000,
             head: 64 * 1024,
             terminal: Duration::from_secs(3_600),
+            tcp_wait: Duration::from_secs(30),
+            tcp_open: 1_000,
+            tcp_client: 100,
             drain: Duration::from_secs(30),
         }
     }

@@ -16,27 +16,33 @@ use rustix::net::{
 
 use crate::listeners::Listeners;
 
-/// Most sockets of one router.
-const MOST: usize = 64;
+/// Most sockets of one router; the kernel passes on 253 at once.
+const MOST: usize = 250;
 /// Room for what the kernel puts around so many.
-const SPACE: usize = rustix::cmsg_space!(ScmRights(64));
+const SPACE: usize = rustix::cmsg_space!(ScmRights(250));
 
 /// One byte of the message for each socket: what clients speak on it.
 const PLAIN: u8 = b'p';
 const TLS: u8 = b't';
 const QUIC: u8 = b'q';
+const RAW: u8 = b'r';
 
 impl Listeners {
-    /// Passes every socket on; they stay open here too.
+    /// Passes every socket on; they stay open here too. Those of TCP routes that find no room the receiver opens itself,
+    /// once they are closed here.
     ///
     /// # Errors
-    /// More than 64 sockets, or a receiver that is gone.
+    /// More than 250 sockets for HTTP, or a receiver that is gone.
     pub fn send(&self, to: &UnixStream) -> io::Result<()> {
+        let raw = self.raw.all()?;
+        let named = self.plain.len() + self.tls.len() + self.quic.len();
         let all = || {
             let plain = self.plain.iter().map(|socket| (PLAIN, socket.as_fd()));
             let tls = self.tls.iter().map(|socket| (TLS, socket.as_fd()));
             let quic = self.quic.iter().map(|socket| (QUIC, socket.as_fd()));
-            plain.chain(tls).chain(quic)
+            let raw = raw.iter().map(|socket| (RAW, socket.as_fd()));
+            let raw = raw.take(MOST.saturating_sub(named));
+            plain.chain(tls).chain(quic).chain(raw)
         };
         let kinds: Vec<u8> = all().map(|(kind, _)| kind).collect();
         let sockets: Vec<BorrowedFd<'_>> = all().map(|(_, socket)| socket).collect();
@@ -92,13 +98,14 @@ impl Listeners {
                 PLAIN => listeners.plain.push(TcpListener::from(socket)),
                 TLS => listeners.tls.push(TcpListener::from(socket)),
                 QUIC => listeners.quic.push(UdpSocket::from(socket)),
+                RAW => listeners.raw.inherit(TcpListener::from(socket)),
                 _ => return Err(ErrorKind::InvalidData.into()),
             }
         }
         Ok(listeners)
     }
 
-    /// The same sockets once more.
+    /// The same sockets once more; those of TCP routes are shared, and always those that there are.
     ///
     /// # Errors
     /// When no file descriptor is left.
@@ -114,6 +121,7 @@ impl Listeners {
                 .iter()
                 .map(UdpSocket::try_clone)
                 .collect::<io::Result<_>>()?,
+            raw: self.raw.clone(),
         })
     }
 }
@@ -124,6 +132,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
+    use crate::tcp::RawSockets;
 
     fn addresses(sockets: &[TcpListener]) -> Vec<SocketAddr> {
         sockets
@@ -145,7 +154,11 @@ mod tests {
             plain: bind(2),
             tls: bind(3),
             quic: vec![UdpSocket::bind("127.0.0.1:0").unwrap()],
+            raw: RawSockets::default(),
         };
+        for socket in bind(2) {
+            listeners.raw.inherit(socket);
+        }
         listeners.send(&here).unwrap();
         let arrived = Listeners::receive(&there).unwrap();
         assert_eq!(addresses(&arrived.plain), addresses(&listeners.plain));
@@ -154,6 +167,8 @@ mod tests {
             arrived.quic[0].local_addr().unwrap(),
             listeners.quic[0].local_addr().unwrap()
         );
+        let raw = |listeners: &Listeners| addresses(&listeners.raw.all().unwrap());
+        assert_eq!(raw(&arrived), raw(&listeners));
         // They go on when the first owner is gone.
         let address = arrived.plain[0].local_addr().unwrap();
         drop(listeners);
@@ -169,6 +184,17 @@ mod tests {
             ..Listeners::default()
         };
         many.send(&here).unwrap_err();
+        // Of TCP routes as many go as there is room for.
+        let routed = Listeners {
+            plain: bind(2),
+            ..Listeners::default()
+        };
+        for socket in bind(MOST) {
+            routed.raw.inherit(socket);
+        }
+        routed.send(&here).unwrap();
+        let arrived = Listeners::receive(&there).unwrap();
+        assert_eq!(arrived.raw.all().unwrap().len(), MOST - 2);
         here.write_all(b"pp").unwrap();
         Listeners::receive(&there).unwrap_err();
         drop(here);

@@ -5,7 +5,7 @@
 //! line), `request` (its head; `headers`), `table` (host to app), `edge` (may it pass), `canary` (which app's dynos), `hold` (while an app boots), `balance` (which
 //! dyno; `health`: may it), `line` (while none has a place), `pool` or `shared` (a connection, `carrier`), `exchange` (one attempt), `relay` and `upload` (the bodies) or
 //! `tunnel` (after an upgrade; `pipe`: its bytes, `websocket`: of an HTTP/2 client), and ends in `access` (its record) or `pages` (our own answer, with
-//! its `code`; `grpc`). `link` and `saved` bring the table; `stats` and `logs` take away what was seen.
+//! its `code`; `grpc`). What is not HTTP goes through `tcp`. `link` and `saved` bring the table; `stats` and `logs` take away what was seen.
 //!
 //! # Must not
 //! Know the database, the engine or the server's crates: all it needs is its table. Wait for the
@@ -59,6 +59,7 @@ mod sniff;
 mod stall;
 mod stats;
 mod table;
+mod tcp;
 mod tls;
 mod tunnel;
 mod upload;
@@ -88,6 +89,7 @@ pub use error::RouterError;
 pub use listeners::Listeners;
 pub use stats::{Counters, Snapshot};
 pub use table::fixed_table;
+pub use tcp::RawSockets;
 
 use crate::accept::Greeting;
 use crate::cores::Cores;
@@ -164,7 +166,7 @@ pub async fn start(config: Config, mut listeners: Listeners) -> Result<Started, 
     let router = Arc::new(Router {
         limits: config.limits,
         proxies: config.proxies.into(),
-        tables: Tables::new(),
+        tables: Tables::with_sockets(listeners.raw.clone()),
         certificates,
         https_at,
         alt_svc,
@@ -188,6 +190,8 @@ pub async fn start(config: Config, mut listeners: Listeners) -> Result<Started, 
         .into_iter()
         .map(|socket| Socket::new(socket, &router))
         .collect::<Result<Vec<_>, _>>()?;
+    let addresses = listeners.addresses();
+    router.tables.tcp.sockets.begin(addresses);
     let sockets = sockets(listeners, greetings)?;
 
     let link = match config.source {
@@ -235,6 +239,7 @@ pub async fn start(config: Config, mut listeners: Listeners) -> Result<Started, 
         router.tasks.spawn_on(run, core);
     }
     helpers.spawn(reap(Arc::clone(&router)));
+    helpers.spawn(tcp::run(Arc::clone(&router)));
     Ok(Started {
         router,
         helpers,

@@ -166,9 +166,11 @@ impl Link {
     async fn acknowledge(&self, writer: &mut OwnedWriteHalf) -> io::Result<()> {
         let generation = self.router.tables.load().generation;
         let draining = self.router.tables.draining();
+        let unbound = self.router.tables.tcp.sockets.failed();
         let ack = ToServer::Ack {
             generation,
             draining,
+            unbound,
         };
         send(writer, &ack).await
     }
@@ -203,13 +205,16 @@ impl Link {
     }
 
     async fn send_stats(&self, writer: &mut OwnedWriteHalf) -> io::Result<()> {
-        let apps = self
+        let mut apps = self
             .router
             .tables
             .load()
             .apps()
             .filter_map(|app| Some((app.id.clone(), app.take_stats()?)))
             .collect::<std::collections::BTreeMap<_, _>>();
+        for (app, tcp) in self.router.tables.tcp.take_stats() {
+            apps.entry(app).or_default().tcp = Some(tcp);
+        }
         if apps.is_empty() {
             return Ok(());
         }

@@ -1,11 +1,13 @@
 //! The sockets the router takes clients from: bound here, or handed over by whoever started the process.
 
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use tokio::net::TcpSocket;
 
 use crate::error::RouterError;
+use crate::tcp::RawSockets;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 4096;
@@ -19,6 +21,8 @@ pub struct Listeners {
     pub tls: Vec<TcpListener>,
     /// QUIC, for HTTP/3.
     pub quic: Vec<UdpSocket>,
+    /// Of TCP routes: as many as the table says at the moment.
+    pub raw: RawSockets,
 }
 
 impl Listeners {
@@ -30,13 +34,16 @@ impl Listeners {
         let bind = |addrs: &[SocketAddr]| {
             addrs
                 .iter()
-                .map(|addr| listen(*addr))
+                .map(|addr| {
+                    let addr = *addr;
+                    listen(addr).map_err(|source| RouterError::Listen { addr, source })
+                })
                 .collect::<Result<_, _>>()
         };
         Ok(Listeners {
             plain: bind(plain)?,
             tls: bind(tls)?,
-            quic: Vec::new(),
+            ..Listeners::default()
         })
     }
 
@@ -87,21 +94,34 @@ impl Listeners {
         Ok(listeners)
     }
 
+    /// Where it takes HTTP, plain if there is any.
+    pub(crate) fn addresses(&self) -> Vec<IpAddr> {
+        let sockets = match self.plain.is_empty() {
+            true => &self.tls,
+            false => &self.plain,
+        };
+        let mut addresses: Vec<IpAddr> = sockets
+            .iter()
+            .filter_map(|socket| Some(socket.local_addr().ok()?.ip()))
+            .collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses
+    }
+
     /// There is no socket at all.
     pub fn is_empty(&self) -> bool {
         self.plain.is_empty() && self.tls.is_empty() && self.quic.is_empty()
     }
 }
 
-fn listen(addr: SocketAddr) -> Result<TcpListener, RouterError> {
-    let open = || {
-        let socket = match addr {
-            SocketAddr::V4(_) => TcpSocket::new_v4()?,
-            SocketAddr::V6(_) => TcpSocket::new_v6()?,
-        };
-        socket.set_reuseaddr(true)?;
-        socket.bind(addr)?;
-        socket.listen(BACKLOG)?.into_std()
+/// A fresh socket. Call it inside a Tokio runtime.
+pub(crate) fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match addr {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    open().map_err(|source| RouterError::Listen { addr, source })
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)?.into_std()
 }

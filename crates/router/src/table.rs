@@ -28,6 +28,7 @@ use crate::health::{Answers, Event};
 use crate::line::Line;
 use crate::pool::Address;
 use crate::stats::Tally;
+use crate::tcp::{RawSockets, Tcp};
 use crate::upstream::Upstream;
 
 /// The table in force and what is still leaving.
@@ -36,8 +37,10 @@ pub(crate) struct Tables {
     current: ArcSwap<RouteTable>,
     /// Upstreams no longer named that may still have requests in flight; also serialises updates.
     leaving: Mutex<Vec<Arc<Upstream>>>,
-    /// Rung when one of `leaving` has become empty.
+    /// Rung when one of `leaving` has become empty, and when anything else is to be acknowledged anew.
     drained: Arc<Notify>,
+    /// What is not HTTP.
+    pub(crate) tcp: Tcp,
     /// Number of tables applied; held requests wait on it.
     applied: watch::Sender<u64>,
 }
@@ -126,11 +129,18 @@ struct Shared {
 }
 
 impl Tables {
+    /// Without sockets for TCP routes.
     pub(crate) fn new() -> Tables {
+        Tables::with_sockets(RawSockets::default())
+    }
+
+    pub(crate) fn with_sockets(sockets: RawSockets) -> Tables {
+        let drained = Arc::new(Notify::new());
         Tables {
             current: ArcSwap::from_pointee(RouteTable::default()),
             leaving: Mutex::new(Vec::new()),
-            drained: Arc::new(Notify::new()),
+            tcp: Tcp::new(sockets, Arc::clone(&drained)),
+            drained,
             applied: watch::Sender::new(0),
         }
     }
@@ -186,6 +196,7 @@ impl Tables {
     /// Puts a table in force. When this returns, no request can begin on an upstream it does not name.
     pub(crate) fn apply(&self, table: &Table) {
         let leaving = self.lock();
+        self.tcp.apply(table);
         let old = self.current.load_full();
         let new = RouteTable {
             generation: table.generation,
@@ -205,6 +216,7 @@ impl Tables {
         if old.generation != changes.since {
             return false;
         }
+        self.tcp.change(changes);
         let new = RouteTable {
             generation: changes.generation,
             ..RouteTable::clone(&old)
@@ -307,10 +319,12 @@ impl Tables {
     pub(crate) fn draining(&self) -> BTreeMap<String, u64> {
         let mut leaving = self.lock();
         leaving.retain(|upstream| upstream.load() > 0);
-        leaving
+        let mut draining = leaving
             .iter()
             .map(|upstream| (upstream.id.clone(), upstream.load()))
-            .collect()
+            .collect();
+        self.tcp.draining(&mut draining);
+        draining
     }
 
     /// Rung when [`Tables::draining`] has lost an entry.
@@ -693,6 +707,7 @@ pub fn fixed_table(upstreams: &[std::net::SocketAddr], protocol: DynoProtocol) -
                 addr: addr.to_string(),
             })
             .collect(),
+        tcp: Vec::new(),
     };
     Table {
         generation: 1,

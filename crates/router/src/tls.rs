@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use quinn::crypto::rustls::QuicServerConfig;
-use ropewalk_api_types::router;
+use ropewalk_api_types::router::{self, TcpEntrance};
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -25,6 +25,7 @@ use crate::authority::{Authority, LOOPBACK};
 use crate::challenge::{self, Challenges};
 use crate::config::TlsFiles;
 use crate::error::RouterError;
+use crate::tcp::{Route, Tape, Tcp};
 
 /// A record with the fatal alert `unrecognized_name` (RFC 8446, 6.2).
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
@@ -153,6 +154,17 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
+/// What became of a client that speaks TLS.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it is the large one nearly always, and moved once"
+)]
+pub(crate) enum Accepted {
+    Tls(TlsStream<Tape<TcpStream>>),
+    /// It is a dyno's to answer; with what was read already.
+    Raw(TcpStream, Vec<u8>, Arc<Route>),
+}
+
 /// TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1.
 #[derive(Clone)]
 pub(crate) struct Acceptor {
@@ -161,11 +173,24 @@ pub(crate) struct Acceptor {
 }
 
 impl Acceptor {
-    /// Shakes hands. A client that asks for a name without a certificate is told that it is the name.
-    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        let asking = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+    /// Shakes hands, unless the client asks for a name that has a TCP route: then nothing is answered, and what it said
+    /// is given back. A client that asks for a name without a certificate is told that it is the name.
+    pub(crate) async fn accept(&self, stream: TcpStream, routes: &Tcp) -> io::Result<Accepted> {
+        let remembers = routes.has_names();
+        let stream = Tape::new(stream, remembers);
+        let mut asking =
+            LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+        // rustls gives it in lower case.
+        let name = asking.client_hello().server_name().map(str::to_owned);
+        let entrance = name.filter(|_| remembers).map(TcpEntrance::ServerName);
+        if let Some(route) = entrance.and_then(|entrance| routes.find(&entrance)) {
+            let (stream, head) = asking.io.rewind();
+            return Ok(Accepted::Raw(stream, head, route));
+        }
+        asking.io.forget();
         if self.certificates.resolve(asking.client_hello()).is_some() {
-            return asking.into_stream(Arc::clone(&self.config)).await;
+            let stream = asking.into_stream(Arc::clone(&self.config)).await?;
+            return Ok(Accepted::Tls(stream));
         }
         let mut stream = asking.io;
         stream.write_all(&UNRECOGNIZED_NAME).await?;

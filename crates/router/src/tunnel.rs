@@ -106,11 +106,11 @@ async fn silent(last: &AtomicU64, idle: Option<Duration>) {
 }
 
 /// One side of a tunnel, noting when and how much it read, and that it was told the end.
-struct Side<T> {
-    io: T,
-    last: Arc<AtomicU64>,
-    read: Arc<AtomicU64>,
-    closed: Arc<AtomicBool>,
+pub(crate) struct Side<T> {
+    pub(crate) io: T,
+    pub(crate) last: Arc<AtomicU64>,
+    pub(crate) read: Arc<AtomicU64>,
+    pub(crate) closed: Arc<AtomicBool>,
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Side<T> {

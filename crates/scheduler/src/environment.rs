@@ -16,6 +16,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) version: u32,
     pub(crate) commit: Option<&'a str>,
     pub(crate) memory_mib: u64,
+    /// A TCP route leads to dynos of its type.
+    pub(crate) routed: bool,
 }
 
 /// Platform variables win over config vars of the same name, variables given with a one-off over both but for
@@ -39,7 +41,7 @@ pub(crate) fn variables(
     env.extend(of_init());
     env.extend(extra.clone());
     env.insert("DYNO".to_owned(), facts.dyno.to_string());
-    if facts.dyno.process_type.is_web() {
+    if facts.dyno.process_type.is_web() || facts.routed {
         env.insert("PORT".to_owned(), PORT.to_string());
     } else {
         env.remove("PORT");

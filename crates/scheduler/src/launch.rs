@@ -40,6 +40,8 @@ struct Recipe {
     config: ConfigVars,
     extra: BTreeMap<String, String>,
     image: ImageIds,
+    /// A TCP route leads to it.
+    routed: bool,
 }
 
 /// How a container's input and output are set up.
@@ -157,6 +159,7 @@ async fn recipe(shared: &Shared, id: DynoId) -> Result<Recipe, SchedulerError> {
                 ImageIds::read(&stack.images["run"]).ok_or(StoreError::NotFound("stack image"))?;
             let config = view.config_vars(app.id, release.version)?;
             let extra = view.dyno_env(id)?;
+            let routed = !dyno.one_off && view.has_tcp_route(app.id, &dyno.name.process_type)?;
             Ok(Recipe {
                 app,
                 dyno,
@@ -165,6 +168,7 @@ async fn recipe(shared: &Shared, id: DynoId) -> Result<Recipe, SchedulerError> {
                 config,
                 extra,
                 image,
+                routed,
             })
         })
         .await?;
@@ -191,6 +195,7 @@ fn env(recipe: &Recipe) -> Vec<(String, String)> {
         version: recipe.release.version,
         commit: recipe.slug.commit.as_deref(),
         memory_mib: dyno.size.memory_mib,
+        routed: recipe.routed,
     };
     variables(&facts, &recipe.config, &recipe.extra)
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use ropewalk_api_types::router::DynoProtocol;
 use ropewalk_engine::{Container, ContainerId, Status};
 use ropewalk_model::{AppId, DynoId, DynoState, ProcessType, edge};
-use ropewalk_store::{App, Domain, Dyno, Release, Result as StoreResult, View};
+use ropewalk_store::{App, Domain, Dyno, Release, Result as StoreResult, TcpRoute, View};
 
 use crate::SchedulerError;
 use crate::ages::Ages;
@@ -62,6 +62,7 @@ pub(crate) struct AppWorld {
     /// What its web dynos speak.
     pub(crate) protocol: DynoProtocol,
     pub(crate) edge: edge::Policy,
+    pub(crate) tcp: Vec<TcpRoute>,
 }
 
 /// The config var by which an app says how many requests one of its web dynos takes at once.
@@ -190,7 +191,11 @@ fn see(
         .filter(|_| waits_for_port)
         .map(|pid| shared.ports.bound(dyno.id, pid))
         .unwrap_or_default();
-    let drained = !is_web(&dyno) || shared.routes.is_drained(dyno.id);
+    // Other types end what they have by themselves when they are told to end: until they have, nobody else is started.
+    let drained = match is_web(&dyno) {
+        true => shared.routes.is_drained(dyno.id),
+        false => dyno.state != DynoState::Down || shared.routes.is_left(dyno.id),
+    };
     let busy = busy.contains(&dyno.id);
     Seen {
         dyno,
@@ -204,6 +209,10 @@ fn see(
 fn read_rows(view: &View<'_>) -> StoreResult<Rows> {
     let mut apps = Vec::new();
     let mut edges = view.edge_policies()?;
+    let mut tcp: HashMap<AppId, Vec<TcpRoute>> = HashMap::new();
+    for route in view.all_tcp_routes()? {
+        tcp.entry(route.app).or_default().push(route);
+    }
     for app in view.apps()? {
         let current = view.current_release(&app)?;
         let candidate = app
@@ -241,6 +250,7 @@ fn read_rows(view: &View<'_>) -> StoreResult<Rows> {
             .map_or_else(Default::default, |text| protocol(text));
         apps.push(AppWorld {
             edge: edges.remove(&app.id).unwrap_or_default(),
+            tcp: tcp.remove(&app.id).unwrap_or_default(),
             app,
             desired,
             seen: Vec::new(),

@@ -12,11 +12,13 @@ use futures_util::{SinkExt, StreamExt};
 use jiff::Timestamp;
 use ropewalk_api_types::router::{
     AppRoute, AppStats, Canary, Certificate, Certificates, Challenge, Changes, EdgePolicy,
-    MAX_LINE, RateLimit, Table, Target, ToRouter, ToServer, Upstream, WhenEmpty,
+    MAX_LINE, RateLimit, Table, Target, TcpEntrance, TcpRoute, ToRouter, ToServer, Unbound,
+    Upstream, WhenEmpty,
 };
 use ropewalk_logs::Logs;
 use ropewalk_model::dyno::PORT;
 use ropewalk_model::log_line::LogSource;
+use ropewalk_model::tcp::Ports;
 use ropewalk_model::traffic::{Recent, Totals};
 use ropewalk_model::{AppId, DynoId, DynoState, ProcessType, Traffic, edge};
 use tokio::net::{UnixListener, UnixStream};
@@ -46,6 +48,8 @@ pub struct Platform {
     pub socket: PathBuf,
     /// The socket that takes terminals of clients that speak rendezvous.
     pub rendezvous: PathBuf,
+    /// Ports of the host that TCP routes may have, if any.
+    pub tcp_ports: Option<Ports>,
 }
 
 /// Host labels of the platform.
@@ -90,6 +94,7 @@ pub struct RouterView {
     /// And of the certificates.
     pub certified: u64,
     draining: BTreeMap<String, u64>,
+    unbound: Vec<Unbound>,
 }
 
 impl Routes {
@@ -113,6 +118,14 @@ impl Routes {
     /// Routers that are connected now.
     pub fn routers(&self) -> Vec<RouterView> {
         self.lock().routers.values().cloned().collect()
+    }
+
+    /// Ports of TCP routes that a router could not listen on, and why. `None` while no router is connected.
+    pub fn unbound(&self) -> Option<BTreeMap<u16, String>> {
+        let state = self.lock();
+        let all = state.routers.values().flat_map(|router| &router.unbound);
+        let all = all.map(|one| (one.port, one.reason.clone()));
+        (!state.routers.is_empty()).then(|| all.collect())
     }
 
     /// What routers measured of an app in the last minutes, and what is under way.
@@ -204,11 +217,7 @@ impl Routes {
     /// Whether no request is, or can come, in flight to a dyno. Unknown without a router, and then `false`.
     pub(crate) fn is_drained(&self, dyno: DynoId) -> bool {
         let id = dyno.to_string();
-        let table = self.inner.table.borrow().clone();
-        let named = table
-            .apps
-            .values()
-            .any(|app| app.upstreams.iter().any(|upstream| upstream.id == id));
+        let named = self.is_named(&id);
         let state = self.lock();
         let since = state.excluded.get(&dyno).copied().unwrap_or(1);
         !named
@@ -217,6 +226,23 @@ impl Routes {
                 .routers
                 .values()
                 .all(|router| router.acked >= since && !router.draining.contains_key(&id))
+    }
+
+    /// Whether no connection can come to a dyno any more, whatever it has; without a router none does.
+    pub(crate) fn is_left(&self, dyno: DynoId) -> bool {
+        let named = self.is_named(&dyno.to_string());
+        let state = self.lock();
+        let since = state.excluded.get(&dyno).copied().unwrap_or(0);
+        let left = |router: &RouterView| !named && router.acked >= since;
+        state.routers.values().all(left)
+    }
+
+    fn is_named(&self, id: &str) -> bool {
+        let table = self.inner.table.borrow().clone();
+        table
+            .apps
+            .values()
+            .any(|app| upstreams(app).any(|one| one.id == id))
     }
 
     /// Makes the table of what is seen, and sends it if it says anything new.
@@ -230,9 +256,13 @@ impl Routes {
         }
         table.generation = before.generation + 1;
         let mut state = self.lock();
-        let upstreams = table.apps.values().flat_map(|app| &app.upstreams);
-        let named: HashSet<&str> = upstreams.map(|one| one.id.as_str()).collect();
-        for upstream in before.apps.values().flat_map(|app| &app.upstreams) {
+        let named: HashSet<&str> = table
+            .apps
+            .values()
+            .flat_map(upstreams)
+            .map(|one| one.id.as_str())
+            .collect();
+        for upstream in before.apps.values().flat_map(upstreams) {
             if let Ok(id) = upstream.id.parse()
                 && !named.contains(upstream.id.as_str())
             {
@@ -390,9 +420,11 @@ impl Routes {
             ToServer::Ack {
                 generation,
                 draining,
+                unbound,
             } => {
                 if let Some(router) = self.lock().routers.get_mut(&connection) {
                     (router.acked, router.draining) = (generation, draining);
+                    router.unbound = unbound;
                 }
                 self.bump();
             }
@@ -459,7 +491,11 @@ fn table(platform: &Platform, world: &World) -> Table {
         table
             .hosts
             .insert(format!("{}.{}", app.app.name, platform.domain), target);
-        table.apps.insert(app.app.id.to_string(), route(app, world));
+        let route = AppRoute {
+            tcp: tcp(app, world, platform.tcp_ports),
+            ..route(app, world)
+        };
+        table.apps.insert(app.app.id.to_string(), route);
     }
     for domain in &world.domains {
         let target = Target::App {
@@ -470,9 +506,17 @@ fn table(platform: &Platform, world: &World) -> Table {
     table
 }
 
-fn route(app: &AppWorld, world: &World) -> AppRoute {
+/// All that an app's requests and connections may go to.
+fn upstreams(app: &AppRoute) -> impl Iterator<Item = &Upstream> {
+    let tcp = app.tcp.iter().flat_map(|route| &route.upstreams);
+    app.upstreams.iter().chain(tcp)
+}
+
+/// The dynos of a type that serve, as they are reached on a port.
+fn serving(app: &AppWorld, world: &World, process_type: &ProcessType, port: u16) -> Vec<Upstream> {
     let serving = app.seen.iter().filter(|one| {
-        is_web(&one.dyno)
+        !one.dyno.one_off
+            && one.dyno.name.process_type == *process_type
             && one.dyno.release_version == app.desired.current.version
             && one.dyno.state == DynoState::Up
             && matches!(one.seat, Seat::Running { .. })
@@ -483,11 +527,42 @@ fn route(app: &AppWorld, world: &World) -> AppRoute {
             Some(Upstream {
                 id: one.dyno.id.to_string(),
                 dyno: one.dyno.name.to_string(),
-                addr: std::net::SocketAddr::new(ip, PORT).to_string(),
+                addr: std::net::SocketAddr::new(ip, port).to_string(),
             })
         })
         .collect();
     upstreams.sort();
+    upstreams
+}
+
+/// `open`: the ports that routes may have now.
+fn tcp(app: &AppWorld, world: &World, open: Option<Ports>) -> Vec<TcpRoute> {
+    let may = |row: &&ropewalk_store::TcpRoute| match row.entrance {
+        ropewalk_store::TcpEntrance::Port(port) => open.is_some_and(|open| open.contains(port)),
+        ropewalk_store::TcpEntrance::Hostname(_) => true,
+    };
+    let route = |row: &ropewalk_store::TcpRoute| TcpRoute {
+        id: row.id.to_string(),
+        process_type: row.process_type.to_string(),
+        entrance: match &row.entrance {
+            ropewalk_store::TcpEntrance::Port(port) => TcpEntrance::Port(*port),
+            ropewalk_store::TcpEntrance::Hostname(name) => TcpEntrance::ServerName(name.clone()),
+        },
+        idle: row.idle_timeout,
+        wanted: wants(app, &row.process_type),
+        upstreams: serving(app, world, &row.process_type, row.dyno_port),
+    };
+    app.tcp.iter().filter(may).map(route).collect()
+}
+
+/// Whether the app is to have dynos of the type, and can.
+fn wants(app: &AppWorld, process_type: &ProcessType) -> bool {
+    let mut formation = app.desired.formation.iter();
+    formation.any(|wanted| wanted.process_type == *process_type && wanted.quantity > 0)
+        && app.desired.current.commands.contains_key(process_type)
+}
+
+fn route(app: &AppWorld, world: &World) -> AppRoute {
     AppRoute {
         name: app.app.name.to_string(),
         maintenance: app.app.maintenance,
@@ -498,7 +573,8 @@ fn route(app: &AppWorld, world: &World) -> AppRoute {
         maintenance_page_url: app.maintenance_page_url.clone(),
         edge: edge(&app.edge),
         when_empty: when_empty(app),
-        upstreams,
+        upstreams: serving(app, world, &ProcessType::web(), PORT),
+        tcp: Vec::new(),
     }
 }
 
@@ -529,12 +605,6 @@ fn edge(policy: &edge::Policy) -> Option<Box<EdgePolicy>> {
 }
 
 fn when_empty(app: &AppWorld) -> WhenEmpty {
-    let wanted = app
-        .desired
-        .formation
-        .iter()
-        .find(|wanted| wanted.process_type.is_web())
-        .map_or(0, |wanted| wanted.quantity);
     let web = || {
         app.seen.iter().filter(|one| {
             is_web(&one.dyno) && one.dyno.release_version == app.desired.current.version
@@ -542,13 +612,7 @@ fn when_empty(app: &AppWorld) -> WhenEmpty {
     };
     if app.blank {
         WhenEmpty::Blank
-    } else if wanted == 0
-        || !app
-            .desired
-            .current
-            .commands
-            .contains_key(&ProcessType::web())
-    {
+    } else if !wants(app, &ProcessType::web()) {
         WhenEmpty::NoWebDynos
     } else if web().any(|one| one.dyno.state == DynoState::Crashed)
         && !web().any(|one| one.dyno.state == DynoState::Starting && one.dyno.crashes == 0)

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use ropewalk_api_types::router::{AppStats, DynoStats};
-use ropewalk_model::traffic::{Load, Recent, Requests, Totals, Traffic, Window};
+use ropewalk_model::traffic::{Connections, Load, Recent, Requests, Totals, Traffic, Window};
 use ropewalk_model::{AppId, DynoId};
 
 /// Seconds of a step, and how many steps: the last minute, and the last ten.
@@ -24,6 +24,9 @@ pub(crate) struct Recorder {
     apps: HashMap<AppId, History>,
     /// Since the start.
     totals: HashMap<AppId, Requests>,
+    /// Since the start, of apps that had any; how many are open is told by the router's connection.
+    connections: HashMap<AppId, Connections>,
+    open: HashMap<AppId, HashMap<u64, (u64, u64)>>,
     swept: u64,
 }
 
@@ -49,6 +52,18 @@ impl Recorder {
         self.sweep(now);
         let ended = of_app(stats);
         self.totals.entry(app).or_default().add(&ended);
+        if let Some(tcp) = &stats.tcp {
+            let sum = self.connections.entry(app).or_default();
+            sum.add(&Connections {
+                ended: tcp.ended.clone(),
+                open: 0,
+                bytes_in: tcp.bytes_in,
+                bytes_out: tcp.bytes_out,
+            });
+            let open = self.open.entry(app).or_default();
+            open.retain(|_, (at, _)| at.saturating_add(FRESH) > now);
+            open.insert(router, (now, tcp.open));
+        }
         let history = self.apps.entry(app).or_default();
         history.hear(router, stats, &ended, now);
     }
@@ -60,9 +75,12 @@ impl Recorder {
             history.map_or_else(Load::default, |history| history.load(routers, now))
         };
         let totals = self.totals.iter().map(|(app, requests)| {
-            let requests = requests.clone();
-            let load = load(app);
-            (*app, Totals { requests, load })
+            let totals = Totals {
+                requests: requests.clone(),
+                load: load(app),
+                connections: self.connections_of(*app, routers, now),
+            };
+            (*app, totals)
         });
         totals.collect()
     }
@@ -70,6 +88,18 @@ impl Recorder {
     /// Forgets all but these apps.
     pub(crate) fn keep(&mut self, apps: &HashSet<AppId>) {
         self.totals.retain(|app, _| apps.contains(app));
+        self.connections.retain(|app, _| apps.contains(app));
+        self.open.retain(|app, _| apps.contains(app));
+    }
+
+    fn connections_of(&self, app: AppId, routers: &[u64], now: u64) -> Connections {
+        let mut connections = self.connections.get(&app).cloned().unwrap_or_default();
+        for (router, (at, open)) in self.open.get(&app).into_iter().flatten() {
+            if routers.contains(router) && at.saturating_add(FRESH) > now {
+                connections.open = connections.open.saturating_add(*open);
+            }
+        }
+        connections
     }
 
     /// What is known of an app. Without a router nothing is known of the moment.
@@ -250,6 +280,7 @@ fn sum<'a>(
 
 #[cfg(test)]
 mod tests {
+    use ropewalk_api_types::router::TcpStats;
     use ropewalk_model::ResponseTimes;
     use uuid::Uuid;
 
@@ -278,6 +309,34 @@ mod tests {
             ]),
             ..AppStats::default()
         }
+    }
+
+    #[test]
+    fn connections_over_tcp_add_up_and_are_open_by_router() {
+        let mut recorder = Recorder::default();
+        let stats = |open| AppStats {
+            tcp: Some(TcpStats {
+                ended: BTreeMap::from([("H15".to_owned(), 1)]),
+                open,
+                bytes_in: 10,
+                bytes_out: 20,
+            }),
+            ..AppStats::default()
+        };
+        recorder.hear(APP, 1, &stats(3), 5);
+        recorder.hear(APP, 2, &stats(4), 6);
+        let read = |routers: &[u64], now| recorder.totals(routers, now)[&APP].connections.clone();
+        let sum = Connections {
+            ended: BTreeMap::from([("H15".to_owned(), 2)]),
+            open: 7,
+            bytes_in: 20,
+            bytes_out: 40,
+        };
+        assert_eq!(read(&[1, 2], 7), sum);
+        assert_eq!(read(&[2], 7).open, 4, "the other one has gone");
+        assert_eq!(read(&[1, 2], 8).open, 4, "or has fallen silent");
+        recorder.keep(&HashSet::new());
+        assert!(recorder.totals(&[1], 7).is_empty());
     }
 
     #[test]

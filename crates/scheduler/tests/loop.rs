@@ -13,13 +13,14 @@ use std::collections::BTreeMap;
 use futures_util::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 use ropewalk_api_types::attach::{FromDyno, ToDyno};
-use ropewalk_api_types::router::{Canary, EdgePolicy, RateLimit};
+use ropewalk_api_types::router::{self as wire, Canary, EdgePolicy, RateLimit};
 use ropewalk_engine::fake::{Behaviour, Fault};
 use ropewalk_engine::{ContainerId, ContainerSpec, Engine, Exit, OutputStream, Stats, Status};
 use ropewalk_model::edge::{BasicAuth, Name, Policy};
 use ropewalk_model::release::ReleaseStatus;
-use ropewalk_model::{DynoSize, ProcessType};
+use ropewalk_model::{AppId, DynoSize, ProcessType};
 use ropewalk_scheduler::{Attachment, NewInside, NewRun, SchedulerError};
+use ropewalk_store::{NewTcpRoute, TcpEntrance, WantedEntrance};
 use support::until;
 
 const KILLED: Exit = Exit {
@@ -112,6 +113,69 @@ async fn routers_are_told_what_apps_ask_of_the_edge() {
     unset.await.unwrap();
     server.scheduler.changed();
     while router.table().await.apps[&app.to_string()].edge.is_some() {}
+    server.stop().await;
+}
+
+/// By process type; the second one is on a port that the administrator does not open.
+async fn add_tcp_routes(rig: &support::Rig, app: AppId) {
+    for (process_type, port) in [("worker", 20_000), ("web", 30_000)] {
+        let new = NewTcpRoute {
+            id: uuid::Uuid::new_v4(),
+            app,
+            process_type: ProcessType::parse(process_type).unwrap(),
+            entrance: WantedEntrance::This(TcpEntrance::Port(port)),
+            dyno_port: 1883,
+            idle_timeout: 60,
+        };
+        let added = rig
+            .store
+            .write(move |tx| tx.add_tcp_route(&new, Timestamp::now()));
+        added.await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dynos_of_a_tcp_route_have_a_port_and_end_once_no_connection_can_come() {
+    let rig = rig_or_skip!();
+    let app = rig.app("demo", &["worker"], 1).await;
+    add_tcp_routes(&rig, app).await;
+    let server = rig.serve();
+    let mut router = support::Router::connect(&server).await;
+    let (table, route) = loop {
+        let table = router.table().await;
+        let mut routes = table.apps[&app.to_string()].tcp.clone();
+        if let Some(route) = routes.pop()
+            && !route.upstreams.is_empty()
+        {
+            assert!(routes.is_empty(), "{routes:?}");
+            break (table, route);
+        }
+    };
+    let worker = rig.container("worker.1").unwrap();
+    let env = rig.engine.spec(&worker.name).unwrap().env;
+    let port = ("PORT".to_owned(), "5000".to_owned());
+    assert!(env.contains(&port), "{env:?}");
+    assert_eq!(route.entrance, wire::TcpEntrance::Port(20_000));
+    assert_eq!((route.process_type.as_str(), route.idle), ("worker", 60));
+    assert!(route.wanted);
+    assert_eq!(route.upstreams[0].dyno, "worker.1");
+    assert!(route.upstreams[0].addr.ends_with(":1883"));
+    router.acknowledge(table.generation).await;
+    rig.scale(app, 0).await;
+    server.scheduler.changed();
+    let left = loop {
+        let table = router.table().await;
+        let route = &table.apps[&app.to_string()].tcp[0];
+        if route.upstreams.is_empty() {
+            assert!(!route.wanted);
+            break table.generation;
+        }
+    };
+    // A connection may still be on its way to it.
+    server.passes(3).await;
+    assert_eq!(rig.calls("stop"), 0);
+    router.acknowledge(left).await;
+    until("its end", async || rig.container("worker.1").is_none()).await;
     server.stop().await;
 }
 

@@ -66,7 +66,7 @@ impl View<'_> {
 }
 
 impl Tx<'_> {
-    /// `hostname` is already normalised (lower case, no trailing dot).
+    /// `hostname` is already normalised (lower case, no trailing dot). What a TCP route has is taken, too.
     pub fn add_domain(
         &self,
         id: Uuid,
@@ -74,6 +74,12 @@ impl Tx<'_> {
         hostname: &str,
         now: Timestamp,
     ) -> Result<Domain> {
+        if self.is_tcp_hostname(hostname)? {
+            return Err(StoreError::Taken {
+                what: "domain",
+                name: hostname.to_owned(),
+            });
+        }
         self.conn
             .execute(
                 "INSERT INTO domains (id, app_id, hostname, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?4)",

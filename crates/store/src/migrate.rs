@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0012_platform_certificates.sql"),
     include_str!("../migrations/0013_pipelines.sql"),
     include_str!("../migrations/0014_canaries.sql"),
+    include_str!("../migrations/0015_tcp_routes.sql"),
 ];
 
 /// Schema version of this build.

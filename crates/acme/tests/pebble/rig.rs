@@ -85,6 +85,7 @@ impl Rig {
             domain: DOMAIN.to_owned(),
             socket: at("platform.sock"),
             rendezvous: at("rendezvous.sock"),
+            tcp_ports: None,
         };
         let routes = Routes::new(platform, logs.clone());
         let mut tasks = JoinSet::new();

@@ -253,7 +253,7 @@ fn own_host(ctx: &Context, app: &store::App) -> String {
 }
 
 /// The name as the router compares it: lower case, no dot at its end; `*.` may stand in front.
-fn hostname(asked: &str, platform: &str) -> ApiResult<String> {
+pub(crate) fn hostname(asked: &str, platform: &str) -> ApiResult<String> {
     let host = asked.trim().trim_end_matches('.').to_ascii_lowercase();
     let labels: Vec<&str> = host
         .strip_prefix("*.")

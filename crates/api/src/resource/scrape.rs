@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use axum::extract::State as Shared;
 use axum::response::IntoResponse;
 use http::header::CONTENT_TYPE;
-use ropewalk_model::traffic::Totals;
+use ropewalk_model::traffic::{Connections, Totals};
 use ropewalk_model::{AppId, ResponseTimes};
 use ropewalk_store::{App, Dyno};
 use ropewalk_telemetry::{Distribution, Labels, Reading};
@@ -80,6 +80,36 @@ fn reading(apps: &[App], dynos: &[Dyno], totals: &BTreeMap<AppId, Totals>) -> Re
         known
             .iter()
             .map(|(app, totals)| (of(app), totals.load.waiting as f64)),
+    );
+    // Only of apps that had any.
+    let routed = known
+        .iter()
+        .filter(|(_, totals)| totals.connections != Connections::default());
+    let routed: Vec<_> = routed
+        .map(|(app, totals)| (*app, &totals.connections))
+        .collect();
+    reading.counters(
+        "tcp_connections_total",
+        "Connections over TCP routes that have ended, by app and H-code; `none` is what no error ended.",
+        routed.iter().flat_map(|(app, connections)| {
+            let codes = connections.ended.iter();
+            codes.map(|(code, count)| (labels(app, "code", code), *count as f64))
+        }),
+    );
+    reading.gauges(
+        "tcp_connections_open",
+        "Connections over TCP routes that have not ended.",
+        routed
+            .iter()
+            .map(|(app, connections)| (of(app), connections.open as f64)),
+    );
+    reading.counters(
+        "tcp_bytes_total",
+        "Bytes that passed over TCP routes: `in` from clients, `out` to them.",
+        routed.iter().flat_map(|(app, connections)| {
+            let ways = [("in", connections.bytes_in), ("out", connections.bytes_out)];
+            ways.map(|(way, bytes)| (labels(app, "direction", way), bytes as f64))
+        }),
     );
     let mut counts: BTreeMap<(&str, &str, &str), u64> = BTreeMap::new();
     for dyno in dynos {

@@ -46,6 +46,7 @@ impl ApiError {
     pub(crate) fn not_found(what: &str) -> Self {
         let words = match what {
             "sni_endpoint" => "certificate".to_owned(),
+            "tcp_route" => "TCP route".to_owned(),
             what => what.replace('_', " "),
         };
         let mut error = Self::new(

@@ -262,6 +262,9 @@ async fn doors(rig: &Rig) -> Vec<Door> {
         ("GET", "/ropewalk/apps/{x}/metrics"),
         ("GET", "/ropewalk/apps/{x}/edge"),
         ("PATCH", "/ropewalk/apps/{x}/edge"),
+        ("GET", "/ropewalk/apps/{x}/tcp-routes"),
+        ("POST", "/ropewalk/apps/{x}/tcp-routes"),
+        ("DELETE", "/ropewalk/apps/{x}/tcp-routes/{x}"),
     ] {
         doors.push(Door {
             method: method.to_owned(),

@@ -24,6 +24,7 @@ mod rig;
 mod schema;
 mod secrecy;
 mod straight_line;
+mod tcp_routes;
 mod test_runs;
 mod top;
 mod transport;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ropewalk_model::traffic::{Load, Requests, Totals, Window};
+use ropewalk_model::traffic::{Connections, Load, Requests, Totals, Window};
 use ropewalk_model::{AppId, DynoId, ResponseTimes, Traffic};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -152,6 +152,12 @@ async fn prometheus_is_told_of_every_app_that_there_is() {
             in_flight: 5,
             ..Load::default()
         },
+        connections: Connections {
+            ended: BTreeMap::from([("none".to_owned(), 6), ("H15".to_owned(), 1)]),
+            open: 2,
+            bytes_in: 100,
+            bytes_out: 200,
+        },
     };
     let gone = AppId(Uuid::from_u128(9));
     *rig.platform.totals.lock().unwrap() = BTreeMap::from([(app, totals.clone()), (gone, totals)]);
@@ -169,6 +175,11 @@ async fn prometheus_is_told_of_every_app_that_there_is() {
         "ropewalk_response_seconds_bucket{app=\"demo\",le=\"0.008\"} 23",
         "ropewalk_response_seconds_bucket{app=\"demo\",le=\"+Inf\"} 43",
         "ropewalk_requests_in_flight{app=\"demo\"} 5",
+        "ropewalk_tcp_connections_total{app=\"demo\",code=\"none\"} 6",
+        "ropewalk_tcp_connections_total{app=\"demo\",code=\"H15\"} 1",
+        "ropewalk_tcp_connections_open{app=\"demo\"} 2",
+        "ropewalk_tcp_bytes_total{app=\"demo\",direction=\"in\"} 100",
+        "ropewalk_tcp_bytes_total{app=\"demo\",direction=\"out\"} 200",
         "ropewalk_dynos{app=\"demo\",process_type=\"web\",state=\"starting\"} 1",
     ] {
         assert!(

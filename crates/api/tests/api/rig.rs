@@ -136,6 +136,7 @@ impl Rig {
             traffic: Mutex::default(),
             totals: Mutex::default(),
             recent: Mutex::default(),
+            unbound: Mutex::default(),
             memory: Mutex::default(),
         });
         let ctx = Context {
@@ -154,6 +155,7 @@ impl Rig {
             signing_key: SigningKey::derive(b"test"),
             default_stack: "debian-13".into(),
             no_acm: None,
+            tcp_ports: None,
             egress: Egress::default(),
             shutdown: Shutdown::new(),
             rate,
@@ -401,6 +403,8 @@ pub(crate) struct FakePlatform {
     pub(crate) traffic: Mutex<Traffic>,
     pub(crate) totals: Mutex<BTreeMap<AppId, Totals>>,
     pub(crate) recent: Mutex<Recent>,
+    /// Ports that the router could not open; `None` without one.
+    pub(crate) unbound: Mutex<Option<BTreeMap<u16, String>>>,
     pub(crate) memory: Mutex<BTreeMap<DynoId, u64>>,
 }
 
@@ -671,6 +675,10 @@ impl Platform for FakePlatform {
 
     fn traffic(&self, _: AppId) -> Traffic {
         self.traffic.lock().unwrap().clone()
+    }
+
+    fn unbound_ports(&self) -> Option<BTreeMap<u16, String>> {
+        self.unbound.lock().unwrap().clone()
     }
 
     fn totals(&self) -> BTreeMap<AppId, Totals> {

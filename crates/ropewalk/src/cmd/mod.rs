@@ -37,6 +37,7 @@ pub(crate) mod sessions;
 pub(crate) mod slugs;
 pub(crate) mod stack;
 pub(crate) mod status;
+pub(crate) mod tcp;
 pub(crate) mod top;
 pub(crate) mod two_factor;
 pub(crate) mod users;
@@ -172,6 +173,9 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Edge(args) => edge::show(cx, args).await,
         Command::EdgeSet(args) => edge::set(cx, args).await,
         Command::EdgeUnset(args) => edge::unset(cx, args).await,
+        Command::Tcp(args) => tcp::list(cx, args).await,
+        Command::TcpAdd(args) => tcp::add(cx, args).await,
+        Command::TcpRemove(args) => tcp::remove(cx, args).await,
         Command::Metrics(args) => metrics::show(cx, args).await,
         Command::RouterTop(args) => top::show(cx, args).await,
         Command::Heroku(args) => heroku::run(cx, args).await,

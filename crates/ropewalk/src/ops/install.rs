@@ -19,6 +19,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use ropewalk_model::egress::Cidr;
+use ropewalk_model::tcp::Ports;
 
 use super::DEFAULT_DATA;
 use super::acme::AcmeArgs;
@@ -56,6 +57,9 @@ pub(crate) struct Install {
     /// HTTP/3 too, on UDP port 443, where HTTPS is spoken
     #[arg(long)]
     http3: bool,
+    /// Ports of this host that apps may have for raw TCP: 20000-20099, at most 200 of them
+    #[arg(long, value_name = "FIRST-LAST")]
+    tcp_ports: Option<Ports>,
     #[command(flatten)]
     acme: AcmeArgs,
 }
@@ -66,7 +70,10 @@ impl Install {
             Some(domain) => domain::checked(domain)?,
             None => domain::of_this_server()?,
         };
-        let acme = self.acme.for_unit()?;
+        let mut options = self.acme.for_unit()?;
+        if let Some(ports) = self.tcp_ports {
+            options.push_str(&format!(" --tcp-ports {ports}"));
+        }
         let tls = self.tls();
         if self.http3 && tls == Tls::Off {
             bail!(
@@ -106,7 +113,7 @@ impl Install {
             tls,
             self.http3,
             self.ssh,
-            &acme,
+            &options,
             &self.proxy_protocol_from,
         ) {
             write(&below(UNITS).join(name), &text)?;
@@ -153,6 +160,11 @@ impl Install {
             printer.line(
                 "HTTP/3 is spoken on UDP port 443; the host's own firewall must let it in.",
             )?;
+        }
+        if let Some(ports) = self.tcp_ports {
+            printer.line(&format!(
+                "Apps may have the TCP ports {ports}; the host's own firewall must let them in."
+            ))?;
         }
         if let Some(port) = self.ssh {
             printer.line(&format!(
@@ -283,6 +295,7 @@ mod tests {
             ssh: Some(2222),
             proxy_protocol_from: Vec::new(),
             http3: false,
+            tcp_ports: "20000-20099".parse().ok(),
             acme: AcmeArgs::default(),
         };
         install().run().await?;
@@ -304,7 +317,9 @@ mod tests {
         assert_eq!(mode(&root.join("etc/ropewalk/key.pem")), 0o600);
         assert_eq!(fs::read_dir(root.join("etc/systemd/system"))?.count(), 4);
         let unit = root.join("etc/systemd/system/ropewalk-server.service");
-        assert!(fs::read_to_string(unit)?.contains("--domain apps.example.com --https"));
+        let unit = fs::read_to_string(unit)?;
+        assert!(unit.contains("--domain apps.example.com --https"));
+        assert!(unit.contains(" --tcp-ports 20000-20099\n"), "{unit}");
         assert!(root.join("var/lib/ropewalk/instance").exists());
         Ok(())
     }
@@ -321,6 +336,7 @@ mod tests {
             ssh: None,
             proxy_protocol_from: Vec::new(),
             http3: false,
+            tcp_ports: None,
             acme: AcmeArgs {
                 acme_email: email.map(str::to_owned),
                 acme_directory: directory.map(str::to_owned),
@@ -361,6 +377,7 @@ mod tests {
             ssh: None,
             proxy_protocol_from: Vec::new(),
             http3: false,
+            tcp_ports: None,
             acme: AcmeArgs::default(),
         };
         assert!(install.run().await.is_err());

@@ -31,6 +31,7 @@ use ropewalk_log_drains::{LogDrains, Timing, host_roots};
 use ropewalk_logs::{Logs, Outputs};
 use ropewalk_model::Egress;
 use ropewalk_model::egress::Cidr;
+use ropewalk_model::tcp::Ports;
 use ropewalk_registry::BlobStore;
 use ropewalk_scheduler::{Config, Policy, Routes, Scheduler};
 use ropewalk_slug::Mounts;
@@ -87,6 +88,9 @@ pub(crate) struct Server {
         env = "ROPEWALK_ALLOW_EGRESS"
     )]
     allow_egress: Vec<Cidr>,
+    /// Ports of this host that apps may have for raw TCP: 20000-20099, at most 200 of them
+    #[arg(long, value_name = "FIRST-LAST", env = "ROPEWALK_TCP_PORTS")]
+    tcp_ports: Option<Ports>,
     /// The authority also issues certificates for the platform's own names: api.DOMAIN, git.DOMAIN, registry.DOMAIN and
     /// every APP.DOMAIN; with --acme-dns-hook it is one for *.DOMAIN
     #[arg(long, requires = "https")]
@@ -130,6 +134,7 @@ impl Server {
             domain: self.domain.clone(),
             socket: data.socket("platform.sock"),
             rendezvous: data.socket("rendezvous.sock"),
+            tcp_ports: self.tcp_ports,
         };
         let routes = Routes::new(platform, logs.clone());
         let config = Config {
@@ -376,6 +381,7 @@ impl Server {
             signing_key: SigningKey::derive(&std::fs::read(data.path("key"))?),
             default_stack: "debian-13".to_owned(),
             no_acm,
+            tcp_ports: self.tcp_ports,
             egress: self.egress(),
             shutdown: shutdown.clone(),
             rate: Rate::REQUESTS,

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use clap::Args;
 use ropewalk_model::egress::Cidr;
+use ropewalk_model::tcp::Ports;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
@@ -49,6 +50,9 @@ pub(crate) struct Supervise {
     /// Proxies in front, whose connections begin with a PROXY header that names the client: 10.0.0.0/8,192.168.1.9
     #[arg(long, value_name = "CIDR,…", value_delimiter = ',')]
     proxy_protocol_from: Vec<Cidr>,
+    /// Ports of this host that apps may have for raw TCP: 20000-20099, at most 200 of them
+    #[arg(long, value_name = "FIRST-LAST")]
+    tcp_ports: Option<Ports>,
 }
 
 impl Supervise {
@@ -72,6 +76,7 @@ impl Supervise {
             true => Some(free_port(self.listen.ip())?.to_string()),
             false => None,
         };
+        let tcp_ports = self.tcp_ports.map(|ports| format!("--tcp-ports={ports}"));
         let proxies = super::proxy_protocol_from(&self.proxy_protocol_from);
         let server = keep(
             "server",
@@ -81,6 +86,7 @@ impl Supervise {
                 command
                     .args(["--domain", &self.domain, "--port", &port.to_string()])
                     .args(local_tls)
+                    .args(tcp_ports.iter())
                     .args(ssh.iter().flat_map(|address| ["--ssh", address]))
                     .stdin(Stdio::null());
                 Ok(command)

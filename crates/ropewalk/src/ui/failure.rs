@@ -129,6 +129,7 @@ fn listed(resource: &str) -> Option<(&'static str, &'static str)> {
         "build" => ("which builds there are", "builds"),
         "collaborator" => ("who works on the app", "access"),
         "domain" => ("which domains the app has", "domains"),
+        "tcp_route" => ("which TCP routes the app has", "tcp"),
         "dyno" => ("which dynos run", "ps"),
         "formation" => ("which process types there are", "ps:scale"),
         "key" => ("which keys you have", "keys"),

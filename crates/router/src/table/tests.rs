@@ -25,6 +25,7 @@ fn route(name: &str, dynos: &[(&str, u16)]) -> AppRoute {
                 addr: format!("127.0.0.1:{port}"),
             })
             .collect(),
+        tcp: Vec::new(),
     }
 }
 

@@ -397,6 +397,7 @@ pub(crate) fn app(dynos: &[SocketAddr]) -> AppRoute {
             .enumerate()
             .map(|(index, addr)| upstream(&format!("web.{}", index + 1), *addr))
             .collect(),
+        tcp: Vec::new(),
     }
 }
 
@@ -494,6 +495,7 @@ impl Link {
                 ToServer::Ack {
                     generation,
                     draining,
+                    ..
                 } => return (generation, draining),
                 ToServer::Log { lines } => self.lines.extend(lines),
                 ToServer::Stats { apps } => self.stats.extend(apps.into_values()),

@@ -9,6 +9,7 @@ fn routes(dir: &std::path::Path) -> Routes {
         domain: "localhost".to_owned(),
         socket: PathBuf::new(),
         rendezvous: PathBuf::new(),
+        tcp_ports: None,
     };
     Routes::new(platform, Logs::open(dir).unwrap())
 }

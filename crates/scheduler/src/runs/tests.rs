@@ -36,6 +36,7 @@ impl Rig {
             domain: "localhost".to_owned(),
             socket: PathBuf::new(),
             rendezvous: PathBuf::new(),
+            tcp_ports: None,
         };
         let scheduler = Scheduler::new(Parts {
             config: Config {

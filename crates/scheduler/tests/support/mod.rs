@@ -160,6 +160,7 @@ impl Rig {
             domain: "localhost".to_owned(),
             socket: PathBuf::from("/nonexistent"),
             rendezvous: PathBuf::from("/nonexistent"),
+            tcp_ports: Some("20000-20001".parse().unwrap()),
         };
         let routes = Routes::new(platform, logs.clone());
         let scheduler = Scheduler::new(Parts {
@@ -345,6 +346,7 @@ impl Router {
         let ack = ToServer::Ack {
             generation,
             draining,
+            unbound: Vec::new(),
         };
         self.tell(&ack).await;
     }

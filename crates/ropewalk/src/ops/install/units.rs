@@ -17,14 +17,15 @@ pub(super) enum Tls {
 }
 
 /// Every unit's file name and text. `domain` must have been checked. `ssh`: the port on which git speaks SSH. `proxies`:
-/// who says to the router on whose behalf it connects. `acme`: options of the server, with a blank in front. `http3`: on
+/// who says to the router on whose behalf it connects. `options`: more of the server's, each
+/// with a blank in front. `http3`: on
 /// UDP port 443 too, where HTTPS is spoken.
 pub(super) fn units(
     domain: &str,
     tls: Tls,
     http3: bool,
     ssh: Option<u16>,
-    acme: &str,
+    options: &str,
     proxies: &[Cidr],
 ) -> Vec<(&'static str, String)> {
     let https = match tls {
@@ -55,7 +56,7 @@ pub(super) fn units(
                  StartLimitIntervalSec=0\n\n\
                  [Service]\n\
                  Type=notify\n\
-                 ExecStart={BINARY} server --data {DEFAULT_DATA} --domain {domain}{https}{ssh}{acme}\n\
+                 ExecStart={BINARY} server --data {DEFAULT_DATA} --domain {domain}{https}{ssh}{options}\n\
                  Environment=MALLOC_ARENA_MAX=2\n\
                  Restart=always\n\
                  RestartSec=1\n\

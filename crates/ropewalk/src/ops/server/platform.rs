@@ -133,6 +133,10 @@ impl Platform for Ports {
         self.routes.measured(app)
     }
 
+    fn unbound_ports(&self) -> Option<BTreeMap<u16, String>> {
+        self.routes.unbound()
+    }
+
     fn totals(&self) -> BTreeMap<AppId, Totals> {
         self.routes.totals()
     }
