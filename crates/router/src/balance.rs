@@ -60,7 +60,8 @@ impl Candidate {
 /// goes round does not make up for a dyno that it passed over while it was busy, and a router that sees most dynos idle,
 /// because others have the rest of the requests, would give a slow one as many as the fast. Loads within a quarter of the
 /// least are equal, too: below four in flight that changes nothing (an idle dyno always beats a busy one), above it a dyno
-/// that is a hair faster does not draw noticeably more than its share. Dynos that are left out are chosen only when there is no other, not when the others are full.
+/// that is a hair faster does not draw noticeably more than its share. Dynos that are left out are chosen only when there
+/// is no other, not when the others are full.
 pub fn pick(count: usize, limit: Option<u64>, view: impl Fn(usize) -> Candidate) -> Choice {
     let mut least = None;
     let mut least_left_out = None;
