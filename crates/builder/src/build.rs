@@ -40,7 +40,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use ropewalk_model::BuildId;
+use ropewalk_model::{AppId, BuildId};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -134,7 +134,10 @@ async fn carry_out(
         outcome = straight_line(&context, &order, &mut log, &mut site, &mut phases) => outcome,
     };
     // Before anything waits for somebody to read it.
-    site.sandbox.clear().await;
+    match &outcome {
+        Ok(()) => site.sandbox.clear_later(),
+        Err(_) => site.sandbox.clear().await,
+    }
     let keep = match outcome {
         Ok(()) => true,
         // The server stops while the release goes on: the ref must follow the release.
@@ -157,12 +160,24 @@ async fn carry_out(
     if site.recorded && !claim.gone.is_cancelled() {
         rows::keep_times(&context, order.app.id, site.id, &phases).await;
     }
-    if let Some(image) = site.sandbox.image() {
-        ready::keep(&context, image);
-    }
+    let image = site.sandbox.image().map(str::to_owned);
+    let released = (keep && order.purpose == Purpose::Deploy).then_some(order.app.id);
+    let task = make_ready(Arc::clone(&context), image, released);
+    context.tasks.spawn(task);
     site.clean_up().await;
     drop(claim);
     keep
+}
+
+/// Who pushed once often pushes again.
+async fn make_ready(context: Arc<Context>, image: Option<String>, released: Option<AppId>) {
+    ready::rest(&context).await;
+    if let Some(image) = image {
+        ready::keep(&context, &image);
+    }
+    if let Some(app) = released.filter(|_| !context.shutdown.is_cancelled()) {
+        context.releases.expect(app);
+    }
 }
 
 /// Ends when somebody wants the build to end, and it has not made its release.
@@ -212,8 +227,6 @@ async fn straight_line(
     point_head(context, order).await;
     let version = verify::follow(context, recipe.app.id, version, log, phases).await?;
     tell_success(context, order, version, log, phases).await;
-    // Who pushed once often pushes again.
-    context.releases.expect(order.app.id);
     Ok(())
 }
 

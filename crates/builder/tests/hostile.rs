@@ -436,7 +436,7 @@ async fn a_new_start_removes_what_a_crash_left() {
         ..Default::default()
     });
     until(5, "the first build is cleaned up", || {
-        rig.builds_left() == 1
+        rig.builds_left() == 1 && rig.engine.containers() == 1
     })
     .await;
     let swept = rig.builder.sweep().await.unwrap();

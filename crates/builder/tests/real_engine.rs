@@ -47,9 +47,7 @@ async fn rig(docker: &Docker, seconds: u64) -> Rig {
         let lib = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../buildpacks/lib");
         let folder = &options.buildpacks;
         std::fs::create_dir_all(folder.join("lib")).unwrap();
-        for program in ["driver", "wait"] {
-            std::fs::copy(lib.join(program), folder.join("lib").join(program)).unwrap();
-        }
+        std::fs::copy(lib.join("driver"), folder.join("lib/driver")).unwrap();
         std::fs::create_dir_all(folder.join("tiny/bin")).unwrap();
         std::fs::write(folder.join("order"), "tiny ropewalk/tiny\n").unwrap();
         script(

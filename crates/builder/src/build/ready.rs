@@ -6,6 +6,7 @@
 //! Nothing of an app is ever in one that waits, and none serves twice.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ropewalk_engine::{Attached, ContainerId, EngineError, NetworkSpec};
 use tokio::task::JoinHandle;
@@ -14,6 +15,9 @@ use uuid::Uuid;
 
 use super::sandbox;
 use crate::context::Context;
+
+/// Between a build's end and what is done for the next.
+const REST: Duration = Duration::from_secs(2);
 
 /// A container that was started and told nothing yet.
 #[derive(Debug)]
@@ -90,6 +94,15 @@ pub(crate) fn make(context: &Arc<Context>, image: &str) -> Making {
 /// The one that waits for a build of this image, if there is one.
 pub(crate) fn take(context: &Context, image: &str) -> Option<Making> {
     context.ready.take(|one| one.image == image)
+}
+
+/// Waits for what a release's dynos do first: they start, and requests wait for them. What is done for the next build
+/// must not take the processors from that. Over at once when the server stops.
+pub(crate) async fn rest(context: &Context) {
+    tokio::select! {
+        () = tokio::time::sleep(REST) => {}
+        () = context.shutdown.cancelled() => {}
+    }
 }
 
 /// From now on, and for as long as the options say, one waits for a build of this image.

@@ -150,6 +150,7 @@ impl Sandbox {
             Err(error) => return Ok(Attempt::NotBegun(error)),
         };
         let id = blank.id.clone();
+        self.discard();
         self.container = Some(id.clone());
         if let Err(error) = self.begin(&mut blank, work).await {
             return Ok(Attempt::NotBegun(error));
@@ -177,7 +178,6 @@ impl Sandbox {
             let error = "the container was not told what to run".to_owned();
             return Ok(Attempt::NotBegun(EngineError::Unreachable(error)));
         }
-        self.discard();
         match exit.out_of_memory && exit.code != 0 {
             true => Err(Failure::OutOfMemory {
                 mib: memory(self.context.options.limits.memory) >> 20,
@@ -189,11 +189,24 @@ impl Sandbox {
     /// Shows the container its folders, names it after its build, and tells it what to run.
     async fn begin(&self, blank: &mut Blank, work: &Work) -> Result<(), EngineError> {
         let engine = &self.context.engine;
-        tokio::try_join!(
-            engine.furnish(&blank.id, &work.mounts),
-            engine.rename(&blank.id, &work.name)
-        )?;
-        waiting::tell(&mut blank.attached.input, &work.env, &work.command).await
+        engine.furnish(&blank.id, &work.mounts).await?;
+        waiting::tell(&mut blank.attached.input, &work.env, &work.command).await?;
+        // For whoever looks at the host's containers; the build goes on meanwhile.
+        if let Err(error) = engine.rename(&blank.id, &work.name).await {
+            tracing::info!(container = %blank.id, error = chain(&error), "A build's container keeps the name it had.");
+        }
+        Ok(())
+    }
+
+    /// As [`Sandbox::clear`], but a little later: see [`ready::rest`].
+    pub(crate) fn clear_later(&mut self) {
+        let context = Arc::clone(&self.context);
+        let mut all = std::mem::replace(self, Self::new(&context));
+        self.image = all.image.clone();
+        context.tasks.clone().spawn(async move {
+            ready::rest(&context).await;
+            all.clear().await;
+        });
     }
 
     /// Removes what is there, and what is still being made.
@@ -209,7 +222,7 @@ impl Sandbox {
         }
     }
 
-    /// The container is of no more use: it is removed beside what comes next.
+    /// The container, if there is one, is of no more use: it is removed beside what comes next.
     fn discard(&mut self) {
         if let Some(id) = self.container.take() {
             let context = Arc::clone(&self.context);
