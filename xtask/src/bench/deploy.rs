@@ -19,7 +19,9 @@ use crate::place::Place;
 use crate::step::step;
 use crate::{engine, packages, up};
 
-/// Longest wait for the machine to have nothing to do, and between two looks.
+/// Between two turns, as between two pushes of somebody in a hurry; longest wait for the machine to have nothing to do
+/// then, and between two looks at it.
+const PAUSE: Duration = Duration::from_secs(3);
 const REST_LIMIT: Duration = Duration::from_secs(5);
 const REST_LOOK: Duration = Duration::from_millis(300);
 
@@ -182,6 +184,7 @@ fn one_run(
 
 /// What a turn leaves to be done after its answer (old containers go, new ones are made ready) is not the next one's.
 fn rest() {
+    std::thread::sleep(PAUSE);
     let began = Instant::now();
     while began.elapsed() < REST_LIMIT {
         let before = busy_ticks();
