@@ -193,7 +193,7 @@ fn blank(shared: &Shared, app: &App, dyno: DynoId, place: &Place) -> ContainerSp
     let image = place.image.clone();
     ContainerSpec {
         name: name(shared, dyno),
-        command: waiting::command("/"),
+        command: waiting::command("/app"),
         env: of_init(),
         open_stdin: true,
         ..launch::outline(shared, app.id, dyno, &place.name, place.size, image)
