@@ -113,8 +113,12 @@ impl Upstream {
             self.leave();
             return None;
         }
-        let since = self.line.as_ref().map_or(0, |line| line.count_pick());
-        self.picked.store(since, Relaxed);
+        // Without a line, who picks counts.
+        let since = self.line.as_ref().map_or(0, |line| {
+            let since = line.count_pick();
+            self.picked.store(since, Relaxed);
+            since
+        });
         Some(InFlight {
             upstream: Arc::clone(self),
             since,

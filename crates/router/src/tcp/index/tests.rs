@@ -120,6 +120,22 @@ fn a_dyno_that_leaves_takes_no_more_and_drains() {
 }
 
 #[test]
+fn short_connections_take_turns() {
+    let tcp = tcp();
+    let one = app(&[("r1", PORT, &[("d1", 1), ("d2", 2), ("d3", 3)])]);
+    tcp.apply(&table(&[("a", one)]));
+    let route = tcp.find(&PORT).unwrap();
+    let turns: Vec<usize> = (0..6)
+        .map(|_| {
+            let (index, dyno) = route.pick(&[]).unwrap();
+            drop(dyno.upstream.enter().unwrap());
+            index
+        })
+        .collect();
+    assert_eq!(turns, [0, 1, 2, 0, 1, 2]);
+}
+
+#[test]
 fn who_took_no_connection_is_asked_last() {
     let tcp = tcp();
     let three: &[(&str, u16)] = &[("d1", 1), ("d2", 2), ("d3", 3)];
