@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-use crate::{EngineError, Result};
+use crate::container::{Attached, ContainerId, ContainerSpec};
+use crate::{Engine, EngineError, Result};
 
 /// With this ends a container that was not told what to run.
 pub const UNTOLD: i64 = 199;
@@ -38,6 +39,36 @@ const NOT_FOR_BASH: [&str; 17] = [
     "UID",
 ];
 const NOT_FOR_BASH_FROM: [&str; 3] = ["BASH", "COMP_", "wait_"];
+
+/// A container that was started and told nothing yet.
+#[derive(Debug)]
+pub struct Blank {
+    pub id: ContainerId,
+    /// Since before the start, so that nothing is lost.
+    pub attached: Attached,
+}
+
+/// Makes and starts a container whose command is [`command`]'s. One that does not start is removed.
+///
+/// # Errors
+/// As [`Engine::create`], [`Engine::attach`] and [`Engine::start`].
+pub async fn start(engine: &dyn Engine, spec: &ContainerSpec) -> Result<Blank> {
+    let id = engine.create(spec).await?;
+    let begin = async {
+        let attached = engine.attach(&id, false).await?;
+        engine.start(&id).await?;
+        Ok(attached)
+    };
+    match begin.await {
+        Ok(attached) => Ok(Blank { id, attached }),
+        Err(error) => {
+            if let Err(error) = engine.remove(&id).await {
+                tracing::warn!(container = %id, %error, "A container that did not start could not be removed; the next start of the server will.");
+            }
+            Err(error)
+        }
+    }
+}
 
 /// The command of a container that waits. `open_stdin` must be set, and somebody attached before the start; what it
 /// becomes begins in `folder`.

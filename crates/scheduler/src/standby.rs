@@ -10,10 +10,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ropewalk_engine::{
-    Attached, ContainerId, ContainerSpec, EngineError, ImageIds, Result as EngineResult, waiting,
+    ContainerId, ContainerSpec, EngineError, ImageIds, Result as EngineResult,
+    waiting::{self, Blank},
 };
 use ropewalk_model::{AppId, DynoId, DynoName, DynoSize, ProcessType};
-use ropewalk_store::{App, StoreError, View};
+use ropewalk_store::{StoreError, View};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -52,13 +53,6 @@ struct Place {
     name: DynoName,
     size: DynoSize,
     image: String,
-}
-
-/// A container that was started and told nothing yet.
-#[derive(Debug)]
-struct Blank {
-    id: ContainerId,
-    attached: Attached,
 }
 
 impl Standbys {
@@ -114,18 +108,18 @@ impl Scheduler {
 }
 
 /// The web dynos that a release made now would have.
-async fn wanted(shared: &Shared, id: AppId) -> Result<(App, Vec<Place>), SchedulerError> {
+async fn wanted(shared: &Shared, id: AppId) -> Result<Vec<Place>, SchedulerError> {
     let read = move |view: &View<'_>| {
         let app = view.app(id)?;
         let stack = view.newest_stack(&app.stack)?;
         let rows = view.quantities(id)?;
-        Ok((app, stack, rows))
+        Ok((stack, rows))
     };
-    let (app, stack, rows) = shared.store.read(read).await?;
+    let (stack, rows) = shared.store.read(read).await?;
     let stack = stack.ok_or(StoreError::NotFound("stack"))?;
     let images = ImageIds::read(&stack.images["run"]).ok_or(StoreError::NotFound("stack image"))?;
     let Some(image) = images.find(shared.engine.as_ref()).await? else {
-        return Ok((app, Vec::new()));
+        return Ok(Vec::new());
     };
     // One that was never deployed will have one.
     let (quantity, size) = rows
@@ -141,16 +135,15 @@ async fn wanted(shared: &Shared, id: AppId) -> Result<(App, Vec<Place>), Schedul
         size,
         image: image.clone(),
     });
-    let places = places.collect();
-    Ok((app, places))
+    Ok(places.collect())
 }
 
 /// Makes what is missing, lets wait on what fits, and removes what does not.
-fn stand_by(shared: &Shared, id: AppId, (app, mut wanted): (App, Vec<Place>), long: Duration) {
+fn stand_by(shared: &Shared, app: AppId, mut wanted: Vec<Place>, long: Duration) {
     let until = Instant::now() + long;
     let mut all = shared.standbys.all();
     for one in all.values_mut() {
-        if one.place.app != id || one.taken {
+        if one.place.app != app || one.taken {
             continue;
         }
         match wanted.iter().position(|place| *place == one.place) {
@@ -164,9 +157,9 @@ fn stand_by(shared: &Shared, id: AppId, (app, mut wanted): (App, Vec<Place>), lo
     let room = MOST_ON_HOST.saturating_sub(all.len());
     for place in wanted.into_iter().take(room) {
         let dyno = DynoId(Uuid::new_v4());
-        let spec = blank(shared, &app, dyno, &place);
+        let spec = blank(shared, dyno, &place);
         let task = shared.clone();
-        let making = shared.spawn(async move { make(&task, &spec).await });
+        let making = shared.spawn(async move { waiting::start(task.engine.as_ref(), &spec).await });
         let one = Standby {
             place,
             until,
@@ -189,30 +182,14 @@ pub(crate) fn is_name(shared: &Shared, name: &str) -> bool {
         .is_some_and(|rest| rest.starts_with("-standby-"))
 }
 
-fn blank(shared: &Shared, app: &App, dyno: DynoId, place: &Place) -> ContainerSpec {
+fn blank(shared: &Shared, dyno: DynoId, place: &Place) -> ContainerSpec {
     let image = place.image.clone();
     ContainerSpec {
         name: name(shared, dyno),
         command: waiting::command("/app"),
         env: of_init(),
         open_stdin: true,
-        ..launch::outline(shared, app.id, dyno, &place.name, place.size, image)
-    }
-}
-
-async fn make(shared: &Shared, spec: &ContainerSpec) -> EngineResult<Blank> {
-    let id = shared.engine.create(spec).await?;
-    let start = async {
-        let attached = shared.engine.attach(&id, false).await?;
-        shared.engine.start(&id).await?;
-        Ok(attached)
-    };
-    match start.await {
-        Ok(attached) => Ok(Blank { id, attached }),
-        Err(error) => {
-            remove(shared, &id).await;
-            Err(error)
-        }
+        ..launch::outline(shared, place.app, dyno, &place.name, place.size, image)
     }
 }
 

@@ -8,7 +8,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ropewalk_engine::{Attached, ContainerId, EngineError, NetworkSpec};
+use ropewalk_engine::waiting::{self, Blank};
+use ropewalk_engine::{EngineError, NetworkSpec};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -18,14 +19,6 @@ use crate::context::Context;
 
 /// Between a build's end and what is done for the next.
 const REST: Duration = Duration::from_secs(2);
-
-/// A container that was started and told nothing yet.
-#[derive(Debug)]
-pub(crate) struct Blank {
-    pub(crate) id: ContainerId,
-    /// Attached before the start, so that nothing is lost.
-    pub(crate) attached: Attached,
-}
 
 /// One that is being made, or was.
 pub(crate) type Making = JoinHandle<Result<Blank, EngineError>>;
@@ -75,19 +68,7 @@ pub(crate) fn make(context: &Arc<Context>, image: &str) -> Making {
                 .ensure_network(&NetworkSpec { name, subnet: None })
                 .await?;
         }
-        let id = engine.create(&spec).await?;
-        let start = async {
-            let attached = engine.attach(&id, false).await?;
-            engine.start(&id).await?;
-            Ok(attached)
-        };
-        match start.await {
-            Ok(attached) => Ok(Blank { id, attached }),
-            Err(error) => {
-                sandbox::remove(&context, &id).await;
-                Err(error)
-            }
-        }
+        waiting::start(engine.as_ref(), &spec).await
     })
 }
 

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use ropewalk_engine::{
-    ContainerId, ContainerSpec, EngineError, Exit, Limits as ContainerLimits, Mount, waiting,
+    ContainerId, ContainerSpec, EngineError, Exit, Limits as ContainerLimits, Mount,
+    waiting::{self, Blank},
 };
 
 use super::buildpacks::MOUNT;
@@ -20,7 +21,7 @@ use super::disk;
 use super::failure::Failure;
 use super::inherit::Inherited;
 use super::log::{BuildLog, Lines};
-use super::ready::{self, Blank, Making};
+use super::ready::{self, Making};
 use super::recipe::Recipe;
 use super::results::Results;
 use super::site::Site;
