@@ -150,6 +150,18 @@ pub struct Certificate {
     pub chain: String,
     /// PEM.
     pub key: Secret,
+    /// What its authority says about it, for clients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub staple: Option<Staple>,
+}
+
+/// An answer of OCSP, to be sent with the certificate (RFC 6066, 8).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Staple {
+    /// DER, in base64.
+    pub answer: String,
+    /// In seconds since 1970. From then on it is not sent.
+    pub until: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -446,6 +458,14 @@ mod tests {
         )
         .unwrap();
         assert_eq!(stats, AppStats::default());
+    }
+
+    #[test]
+    fn a_side_that_knows_no_staples_is_understood() {
+        let text = r#"{"hosts":["a"],"chain":"","key":""}"#;
+        let read: Certificate = serde_json::from_str(text).unwrap();
+        assert_eq!(read.staple, None);
+        assert_eq!(serde_json::to_string(&read).unwrap(), text);
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use quinn::crypto::rustls::QuicServerConfig;
 use ropewalk_api_types::router::{self, TcpEntrance};
 use rustls::crypto::CryptoProvider;
@@ -33,11 +35,29 @@ const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// A certificate that the server sent.
+#[derive(Debug)]
+struct Brought {
+    plain: Arc<CertifiedKey>,
+    /// The same with what its authority says about it, and until when that may be sent: a router serves on while the
+    /// server is away.
+    stapled: Option<(Arc<CertifiedKey>, SystemTime)>,
+}
+
+impl Brought {
+    fn now(&self) -> Arc<CertifiedKey> {
+        match &self.stapled {
+            Some((stapled, until)) if SystemTime::now() < *until => Arc::clone(stapled),
+            _ => Arc::clone(&self.plain),
+        }
+    }
+}
+
 /// The certificates in force: those of people's domains, then the platform's own.
 #[derive(Debug, Default)]
 pub(crate) struct Certificates {
     /// By host name; `*.zone` under `*.zone`.
-    named: ArcSwap<HashMap<String, Arc<CertifiedKey>>>,
+    named: ArcSwap<HashMap<String, Arc<Brought>>>,
     default: ArcSwapOption<CertifiedKey>,
     /// For names below `localhost`.
     authority: Option<Authority>,
@@ -74,9 +94,9 @@ impl Certificates {
         let mut named = HashMap::new();
         for one in &certificates.endpoints {
             match parse(one, &provider()) {
-                Ok(certified) => {
+                Ok(brought) => {
                     for host in &one.hosts {
-                        named.insert(host.clone(), Arc::clone(&certified));
+                        named.insert(host.clone(), Arc::clone(&brought));
                     }
                 }
                 Err(error) => {
@@ -97,7 +117,7 @@ impl Certificates {
         }
     }
 
-    fn brought(&self, name: &str) -> Option<Arc<CertifiedKey>> {
+    fn brought(&self, name: &str) -> Option<Arc<Brought>> {
         let named = self.named.load();
         if named.is_empty() {
             return None;
@@ -110,8 +130,8 @@ impl Certificates {
     }
 
     fn find(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
-        if let Some(certified) = name.and_then(|name| self.brought(name)) {
-            return Some(certified);
+        if let Some(brought) = name.and_then(|name| self.brought(name)) {
+            return Some(brought.now());
         }
         let is_local = name.is_none_or(|name| name == "localhost" || name.ends_with(".localhost"));
         match &self.authority {
@@ -286,9 +306,21 @@ fn read(files: &TlsFiles, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>
 fn parse(
     one: &router::Certificate,
     provider: &CryptoProvider,
-) -> Result<Arc<CertifiedKey>, Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<Arc<Brought>, Box<dyn std::error::Error + Send + Sync>> {
     let chain =
         CertificateDer::pem_slice_iter(one.chain.as_bytes()).collect::<Result<Vec<_>, _>>()?;
     let key = PrivateKeyDer::from_pem_slice(one.key.0.as_bytes())?;
-    Ok(Arc::new(CertifiedKey::from_der(chain, key, provider)?))
+    let plain = CertifiedKey::from_der(chain, key, provider)?;
+    // Without it the certificate is served all the same.
+    let stapled = one.staple.as_ref().and_then(|staple| {
+        let answer = BASE64_STANDARD.decode(&staple.answer).ok()?;
+        let until = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(staple.until))?;
+        let mut stapled = plain.clone();
+        stapled.ocsp = Some(answer);
+        Some((Arc::new(stapled), until))
+    });
+    Ok(Arc::new(Brought {
+        plain: Arc::new(plain),
+        stapled,
+    }))
 }

@@ -6,12 +6,13 @@ mod rig;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use rig::{ANY, DEADLINE, Dyno, Rig, Server, app, get, read_all, table, until};
 use ropewalk_api_types::Secret;
 use ropewalk_api_types::router::{
-    Certificate, Certificates, Challenge, Proof, Table, Target, ToRouter,
+    Certificate, Certificates, Challenge, Proof, Staple, Table, Target, ToRouter,
 };
 use ropewalk_router::{AUTHORITY_CERTIFICATE, Config, Limits, Listeners, RouterError, Source};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -146,11 +147,13 @@ async fn certificates_of_the_server_are_served_and_kept() {
         hosts: vec!["broken.test".to_owned()],
         chain: CHAIN.to_owned(),
         key: Secret("nothing".to_owned()),
+        staple: None,
     };
     let good = Certificate {
         hosts: vec!["app.test".to_owned()],
         chain: CHAIN.to_owned(),
         key: Secret(KEY.to_owned()),
+        staple: None,
     };
     let all = Certificates {
         generation: 7,
@@ -182,6 +185,104 @@ async fn certificates_of_the_server_are_served_and_kept() {
     tokio::time::timeout(DEADLINE, kept)
         .await
         .expect("the kept certificate");
+}
+
+/// A client of [`CHAIN`] that keeps what comes with the certificate.
+#[derive(Debug)]
+struct Reading(Anything, Mutex<Vec<u8>>);
+
+impl ServerCertVerifier for Reading {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        staple: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        *self.1.lock().unwrap() = staple.to_vec();
+        self.0.verify_server_cert(leaf, others, name, staple, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, leaf, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, leaf, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
+
+#[tokio::test]
+async fn the_authoritys_word_is_sent_while_it_holds() {
+    let server = Server::new();
+    let rig = Rig::local(&server, Limits::default());
+    let mut link = server.rise().await;
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let staple = |answer: &str, until: u64| {
+        Some(Staple {
+            answer: answer.to_owned(),
+            until,
+        })
+    };
+    let cases = [
+        ("holds.test", staple("aGVsbG8=", now + 3600), "hello"),
+        ("old.test", staple("aGVsbG8=", now - 1), ""),
+        ("broken.test", staple("no base64", now + 3600), ""),
+        ("none.test", None, ""),
+    ];
+    let endpoints = cases.iter().map(|(host, staple, _)| Certificate {
+        hosts: vec![(*host).to_owned()],
+        chain: CHAIN.to_owned(),
+        key: Secret(KEY.to_owned()),
+        staple: staple.clone(),
+    });
+    let mut all = Certificates {
+        generation: 1,
+        endpoints: endpoints.collect(),
+        challenges: Vec::new(),
+    };
+    link.send(&ToRouter::Certificates(all.clone())).await;
+    link.certified().await;
+    let seen = async |host: &str| {
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let reading = Arc::new(Reading(Anything(provider.clone()), Mutex::default()));
+        let config = ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(reading.clone())
+            .with_no_client_auth();
+        connect(&rig, config, host).await.unwrap();
+        let staple = reading.1.lock().unwrap().clone();
+        String::from_utf8(staple).unwrap()
+    };
+    for (host, _, expected) in &cases {
+        assert_eq!(seen(host).await, *expected, "{host}");
+    }
+    // A newer word takes the place of the old one.
+    all.generation = 2;
+    all.endpoints[0].staple = staple("d29ybGQ=", now + 3600);
+    link.send(&ToRouter::Certificates(all)).await;
+    link.certified().await;
+    assert_eq!(seen("holds.test").await, "world");
 }
 
 /// Takes whatever certificate comes, as an authority does.
@@ -276,6 +377,7 @@ async fn authorities_are_answered_for_the_exact_host_and_token() {
             proof: Proof::Tls {
                 chain: proof.pem(),
                 key: Secret(key.serialize_pem()),
+                staple: None,
             },
         },
     ];
@@ -378,6 +480,7 @@ async fn a_host_of_another_certificate_is_told_to_come_by_its_own() {
         hosts: vec![host.to_owned()],
         chain: CHAIN.to_owned(),
         key: Secret(KEY.to_owned()),
+        staple: None,
     };
     let all = Certificates {
         generation: 1,
@@ -462,6 +565,7 @@ async fn a_tls_socket_waits_for_the_certificates_of_the_server() {
             proof: Proof::Tls {
                 chain: CHAIN.to_owned(),
                 key: Secret(KEY.to_owned()),
+                staple: None,
             },
         }],
     };
@@ -476,6 +580,7 @@ async fn a_tls_socket_waits_for_the_certificates_of_the_server() {
             hosts: vec!["app.test".to_owned()],
             chain: CHAIN.to_owned(),
             key: Secret(KEY.to_owned()),
+            staple: None,
         }],
         challenges: Vec::new(),
     };

@@ -64,6 +64,7 @@ impl Identity {
             hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
             chain: self.chain.clone(),
             key: Secret(self.key.clone()),
+            staple: None,
         }
     }
 }

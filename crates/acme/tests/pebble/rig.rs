@@ -327,6 +327,7 @@ async fn publish(routes: &Routes, store: &Store) {
         hosts: served.hosts,
         chain: served.certificate_chain,
         key: Secret(served.private_key.to_string()),
+        staple: None,
     });
     routes.publish_certificates(endpoints.collect());
 }

@@ -32,6 +32,7 @@ use ropewalk_logs::{Logs, Outputs};
 use ropewalk_model::Egress;
 use ropewalk_model::egress::Cidr;
 use ropewalk_model::tcp::Ports;
+use ropewalk_ocsp::Staples;
 use ropewalk_registry::BlobStore;
 use ropewalk_scheduler::{Config, Policy, Routes, Scheduler};
 use ropewalk_slug::Mounts;
@@ -41,7 +42,7 @@ use tokio::net::UnixListener;
 use tokio::sync::watch;
 
 use super::acme::AcmeArgs;
-use super::data::{Data, write_pid};
+use super::data::{Data, STAPLES, write_pid};
 use super::dynos::OneOffs;
 use super::releases::Deploys;
 use super::{DataArg, bundle, stacks};
@@ -80,7 +81,7 @@ pub(crate) struct Server {
     /// No build starts with less than this free on the data directory's disk, in MiB
     #[arg(long, default_value_t = 5120)]
     disk_floor: u64,
-    /// Private networks that users' addresses may lead to (source archives, log drains): 10.0.0.0/8,192.168.1.9
+    /// Private networks that users' addresses may lead to (source archives, log drains, OCSP): 10.0.0.0/8,192.168.1.9
     #[arg(
         long,
         value_name = "CIDR,…",
@@ -312,9 +313,24 @@ impl Server {
             tokio::join!(builder.serve_hooks(hooks), builder.sweep_now_and_then());
         });
 
+        let staples = Staples::new(ropewalk_ocsp::Parts {
+            folder: data.path(STAPLES),
+            logs: parts.logs.clone(),
+            egress: self.egress(),
+            timing: ropewalk_ocsp::Timing::default(),
+        });
+        let asking = staples.clone();
+        tasks.supervise("words on certificates", move |token| {
+            let staples = asking.clone();
+            async move {
+                staples.run(token).await;
+                Ok::<_, std::convert::Infallible>(())
+            }
+        });
         let certificates = Arc::new(certificates::Keeper::new(
             parts.store.clone(),
             parts.routes.clone(),
+            staples.clone(),
         ));
         let keeper = certificates.clone();
         tasks.supervise("certificates", move |token| {
@@ -351,6 +367,7 @@ impl Server {
 
         let platform = platform::Ports {
             certificates,
+            staples,
             acme,
             travels: travels.clone(),
             scheduler: parts.scheduler.clone(),

@@ -50,6 +50,7 @@ async fn certificates_are_certified_once_every_router_has_them() {
             hosts: vec![host.to_owned()],
             chain: String::new(),
             key: ropewalk_api_types::Secret(String::new()),
+            staple: None,
         }]);
         routes
             .inner
@@ -126,6 +127,7 @@ async fn an_authority_is_told_to_look_only_once_a_router_answers() {
         hosts: Vec::new(),
         chain: String::new(),
         key: ropewalk_api_types::Secret(String::new()),
+        staple: None,
     }]);
     assert_eq!(generation(&routes), (3, 1));
 }
