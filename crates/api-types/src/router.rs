@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::secret::Secret;
+use crate::tcp_route::ProxyProtocol;
 
 /// Longest line either side accepts, in bytes. 10,000 apps with 10 dynos each take about 20 MB.
 pub const MAX_LINE: usize = 64 << 20;
@@ -213,6 +214,9 @@ pub struct TcpRoute {
     pub entrance: TcpEntrance,
     /// Seconds without a byte in either direction.
     pub idle: u32,
+    /// A header goes to the dyno first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Dynos of the type are wanted: while there is none a connection waits for one.
     pub wanted: bool,
     pub upstreams: Vec<Upstream>,

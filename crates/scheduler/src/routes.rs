@@ -15,10 +15,11 @@ use ropewalk_api_types::router::{
     MAX_LINE, RateLimit, Table, Target, TcpEntrance, TcpRoute, ToRouter, ToServer, Unbound,
     Upstream, WhenEmpty,
 };
+use ropewalk_api_types::tcp_route::ProxyProtocol;
 use ropewalk_logs::Logs;
 use ropewalk_model::dyno::PORT;
 use ropewalk_model::log_line::LogSource;
-use ropewalk_model::tcp::Ports;
+use ropewalk_model::tcp::{self, Ports};
 use ropewalk_model::traffic::{Recent, Totals};
 use ropewalk_model::{AppId, DynoId, DynoState, ProcessType, Traffic, edge};
 use tokio::net::{UnixListener, UnixStream};
@@ -549,6 +550,10 @@ fn tcp(app: &AppWorld, world: &World, open: Option<Ports>) -> Vec<TcpRoute> {
             ropewalk_store::TcpEntrance::Hostname(name) => TcpEntrance::ServerName(name.clone()),
         },
         idle: row.idle_timeout,
+        proxy_protocol: row.proxy_protocol.map(|version| match version {
+            tcp::ProxyProtocol::V1 => ProxyProtocol::V1,
+            tcp::ProxyProtocol::V2 => ProxyProtocol::V2,
+        }),
         wanted: wants(app, &row.process_type),
         upstreams: serving(app, world, &row.process_type, row.dyno_port),
     };
