@@ -377,7 +377,6 @@ async fn authorities_are_answered_for_the_exact_host_and_token() {
             proof: Proof::Tls {
                 chain: proof.pem(),
                 key: Secret(key.serialize_pem()),
-                staple: None,
             },
         },
     ];
@@ -565,7 +564,6 @@ async fn a_tls_socket_waits_for_the_certificates_of_the_server() {
             proof: Proof::Tls {
                 chain: CHAIN.to_owned(),
                 key: Secret(KEY.to_owned()),
-                staple: None,
             },
         }],
     };
