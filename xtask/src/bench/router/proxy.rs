@@ -397,7 +397,7 @@ impl Plan<'_> {
         let has_dead = self.upstreams.contains(&self.site.dead.address);
         let mut command = self.kamal();
         command
-            .args(["deploy", "apps", "--host", "127.0.0.1"])
+            .args(["deploy", "apps", "--host", "127.0.0.1,localhost"])
             .args(has_dead.then_some("--force"))
             .args(["--health-check-path", "/"])
             .args(["--tls", "--tls-redirect=false", "--forward-headers"])
