@@ -116,6 +116,9 @@ pub struct Certificates {
     #[serde(default)]
     pub generation: u64,
     pub endpoints: Vec<Certificate>,
+    /// About the router's own certificate, which it has in files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own: Option<Own>,
     /// What is answered to an authority that looks whether a name leads here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub challenges: Vec<Challenge>,
@@ -154,6 +157,14 @@ pub struct Certificate {
     /// What its authority says about it, for clients.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub staple: Option<Staple>,
+}
+
+/// What an authority says about the certificate in the router's files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Own {
+    /// PEM, leaf first: it is about this one, and the files may have another by now.
+    pub chain: String,
+    pub staple: Staple,
 }
 
 /// An answer of OCSP, to be sent with the certificate (RFC 6066, 8).

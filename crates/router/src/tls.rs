@@ -35,7 +35,7 @@ const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// A certificate that the server sent.
+/// A certificate that is served.
 #[derive(Debug)]
 struct Brought {
     plain: Arc<CertifiedKey>,
@@ -45,6 +45,18 @@ struct Brought {
 }
 
 impl Brought {
+    fn new(plain: Arc<CertifiedKey>, staple: Option<&router::Staple>) -> Self {
+        // Without it the certificate is served all the same.
+        let stapled = staple.and_then(|staple| {
+            let answer = BASE64_STANDARD.decode(&staple.answer).ok()?;
+            let until = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(staple.until))?;
+            let mut stapled = CertifiedKey::clone(&plain);
+            stapled.ocsp = Some(answer);
+            Some((Arc::new(stapled), until))
+        });
+        Self { plain, stapled }
+    }
+
     fn now(&self) -> Arc<CertifiedKey> {
         match &self.stapled {
             Some((stapled, until)) if SystemTime::now() < *until => Arc::clone(stapled),
@@ -58,7 +70,9 @@ impl Brought {
 pub(crate) struct Certificates {
     /// By host name; `*.zone` under `*.zone`.
     named: ArcSwap<HashMap<String, Arc<Brought>>>,
-    default: ArcSwapOption<CertifiedKey>,
+    default: ArcSwapOption<Brought>,
+    /// What the server says about it.
+    own: ArcSwapOption<router::Own>,
     /// For names below `localhost`.
     authority: Option<Authority>,
     /// For authorities that look whether a name leads here.
@@ -79,6 +93,7 @@ impl Certificates {
         Ok(Certificates {
             named: ArcSwap::default(),
             default: ArcSwapOption::new(default),
+            own: ArcSwapOption::default(),
             authority,
             challenges: Challenges::default(),
         })
@@ -105,7 +120,23 @@ impl Certificates {
             }
         }
         self.named.store(Arc::new(named));
+        self.own.store(certificates.own.clone().map(Arc::new));
+        self.staple_default();
         self.challenges.apply(&certificates.challenges);
+    }
+
+    /// Puts what the server says about the certificate in files to it, if it is about that one.
+    fn staple_default(&self) {
+        let own = self.own.load_full();
+        self.default.rcu(|default| {
+            let default = default.as_ref()?;
+            let fits = |own: &&Arc<router::Own>| {
+                let leaf = CertificateDer::from_pem_slice(own.chain.as_bytes());
+                leaf.is_ok_and(|leaf| default.plain.cert.first() == Some(&leaf))
+            };
+            let staple = own.as_ref().filter(fits).map(|own| &own.staple);
+            Some(Arc::new(Brought::new(Arc::clone(&default.plain), staple)))
+        });
     }
 
     /// Whether two host names have the same certificate, where people brought one for either.
@@ -136,7 +167,7 @@ impl Certificates {
         let is_local = name.is_none_or(|name| name == "localhost" || name.ends_with(".localhost"));
         match &self.authority {
             Some(authority) if is_local => authority.certificate(name.unwrap_or(LOOPBACK)),
-            _ => self.default.load_full(),
+            _ => self.default.load().as_ref().map(|default| default.now()),
         }
     }
 
@@ -152,6 +183,7 @@ impl Certificates {
             match read(&files, &provider()) {
                 Ok(certified) => {
                     self.default.store(Some(certified));
+                    self.staple_default();
                     known = now;
                     tracing::info!(cert = %files.cert.display(), "Took over a new certificate.");
                 }
@@ -285,7 +317,7 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-fn read(files: &TlsFiles, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, RouterError> {
+fn read(files: &TlsFiles, provider: &CryptoProvider) -> Result<Arc<Brought>, RouterError> {
     let pem = |path: &Path| {
         let path = path.to_owned();
         move |source| RouterError::ReadPem { path, source }
@@ -300,7 +332,7 @@ fn read(files: &TlsFiles, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>
             source,
         }
     })?;
-    Ok(Arc::new(certified))
+    Ok(Arc::new(Brought::new(Arc::new(certified), None)))
 }
 
 fn parse(
@@ -310,17 +342,6 @@ fn parse(
     let chain =
         CertificateDer::pem_slice_iter(one.chain.as_bytes()).collect::<Result<Vec<_>, _>>()?;
     let key = PrivateKeyDer::from_pem_slice(one.key.0.as_bytes())?;
-    let plain = CertifiedKey::from_der(chain, key, provider)?;
-    // Without it the certificate is served all the same.
-    let stapled = one.staple.as_ref().and_then(|staple| {
-        let answer = BASE64_STANDARD.decode(&staple.answer).ok()?;
-        let until = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(staple.until))?;
-        let mut stapled = plain.clone();
-        stapled.ocsp = Some(answer);
-        Some((Arc::new(stapled), until))
-    });
-    Ok(Arc::new(Brought {
-        plain: Arc::new(plain),
-        stapled,
-    }))
+    let plain = Arc::new(CertifiedKey::from_der(chain, key, provider)?);
+    Ok(Arc::new(Brought::new(plain, one.staple.as_ref())))
 }

@@ -703,6 +703,7 @@ async fn a_certificate_counts_for_its_hosts_and_can_be_changed() {
     let send = |generation, endpoints| {
         ToRouter::Certificates(Certificates {
             generation,
+            own: None,
             endpoints,
             challenges: Vec::new(),
         })

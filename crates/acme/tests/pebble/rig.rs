@@ -329,7 +329,7 @@ async fn publish(routes: &Routes, store: &Store) {
         key: Secret(served.private_key.to_string()),
         staple: None,
     });
-    routes.publish_certificates(endpoints.collect());
+    routes.publish_certificates(endpoints.collect(), None);
 }
 
 /// Sets records at the name server of the tests, and writes down how it was called.

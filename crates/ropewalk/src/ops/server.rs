@@ -18,6 +18,7 @@ mod travel;
 pub(crate) use host::feed_watchdog;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,6 +93,9 @@ pub(crate) struct Server {
     /// Ports of this host that apps may have for raw TCP: 20000-20099, at most 200 of them
     #[arg(long, value_name = "FIRST-LAST", env = "ROPEWALK_TCP_PORTS")]
     tcp_ports: Option<Ports>,
+    /// The chain that the router has from its --cert, so that its authority is asked whether it is revoked (OCSP)
+    #[arg(long, value_name = "FILE", requires = "https")]
+    cert: Option<PathBuf>,
     /// The authority also issues certificates for the platform's own names: api.DOMAIN, git.DOMAIN, registry.DOMAIN and
     /// every APP.DOMAIN; with --acme-dns-hook it is one for *.DOMAIN
     #[arg(long, requires = "https")]
@@ -331,6 +335,10 @@ impl Server {
             parts.store.clone(),
             parts.routes.clone(),
             staples.clone(),
+            self.cert.clone().map(|chain| certificates::Files {
+                chain,
+                hosts: vec![self.domain.clone(), format!("*.{}", self.domain)],
+            }),
         ));
         let keeper = certificates.clone();
         tasks.supervise("certificates", move |token| {

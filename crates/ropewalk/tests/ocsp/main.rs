@@ -26,7 +26,19 @@ struct Platform {
 }
 
 impl Platform {
+    /// Of this machine alone.
     async fn start() -> Self {
+        let platform = Self::begin(None).await;
+        until("the API", async || platform.try_run(&["apps"]).await).await;
+        platform
+    }
+
+    /// With a certificate in files; `port` is that of TLS.
+    async fn start_with(own: &Leaf) -> Self {
+        Self::begin(Some(own)).await
+    }
+
+    async fn begin(own: Option<&Leaf>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
         for folder in ["router", "run"] {
@@ -51,13 +63,17 @@ impl Platform {
         let table = serde_json::to_vec(&table).unwrap();
         std::fs::write(data.join("router/table.json"), table).unwrap();
         let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = socket.local_addr().unwrap().port();
+        let port = match own {
+            None => socket.local_addr().unwrap().port(),
+            Some(_) => authority::free(),
+        };
+        let files = own.map(|own| files(&dir, own));
         let start = |input: Stdio, args: &[&str]| {
             command(&dir)
                 .args(args)
                 .arg("--data")
                 .arg(&data)
-                .arg("--local-tls")
+                .args(own.is_none().then_some("--local-tls"))
                 .stdin(input)
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
@@ -67,25 +83,26 @@ impl Platform {
         };
         let egress = ["--allow-egress", "127.0.0.0/8"];
         let shown = port.to_string();
-        let of_server = [&["server", "--port", &shown], &egress[..]].concat();
+        let mut of_server = [&["server", "--port", &shown], &egress[..]].concat();
+        let mut of_router = vec!["router", "--listen-stdin"];
+        let tls = format!("127.0.0.1:{port}");
+        if let Some([chain, key]) = &files {
+            of_server.extend(["--domain", "example.com", "--https", "--cert", chain]);
+            of_router.extend(["--tls-listen", &tls, "--cert", chain, "--key", key]);
+        }
         let server = start(Stdio::null(), &of_server);
-        let router = start(
-            Stdio::from(OwnedFd::from(socket)),
-            &["router", "--listen-stdin"],
-        );
+        let router = start(Stdio::from(OwnedFd::from(socket)), &of_router);
         let token = until("the administrator's token", async || {
             std::fs::read_to_string(data.join("admin-token")).ok()
         })
         .await;
-        let platform = Self {
+        Self {
             dir,
             port,
             token: token.trim().to_owned(),
             _server: server,
             _router: router,
-        };
-        until("the API", async || platform.try_run(&["apps"]).await).await;
-        platform
+        }
     }
 
     /// What a command that works prints.
@@ -118,15 +135,6 @@ impl Platform {
         String::from_utf8(command.output().await.unwrap().stdout).unwrap()
     }
 
-    /// Writes chain and key into files of the client's.
-    fn files(&self, leaf: &Leaf) -> [String; 2] {
-        [("chain.pem", &leaf.chain), ("key.pem", &leaf.key)].map(|(name, text)| {
-            let path = self.dir.path().join(name);
-            std::fs::write(&path, text).unwrap();
-            path.display().to_string()
-        })
-    }
-
     /// What OpenSSL sees of a handshake for a name.
     async fn handshake(&self, authority: &Authority, version: &str) -> String {
         let ran = Command::new("openssl")
@@ -140,6 +148,15 @@ impl Platform {
             .unwrap();
         String::from_utf8_lossy(&ran.stdout).into_owned()
     }
+}
+
+/// Writes chain and key into files.
+fn files(dir: &TempDir, leaf: &Leaf) -> [String; 2] {
+    [("chain.pem", &leaf.chain), ("key.pem", &leaf.key)].map(|(name, text)| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    })
 }
 
 fn command(dir: &TempDir) -> Command {
@@ -170,7 +187,7 @@ async fn clients_are_given_the_authoritys_word_with_the_handshake() {
         .run(&["domains:add", "www.example.com", "-a", "shop"])
         .await;
     let good = authority.leaf("www.example.com", 0x1001, true);
-    let [chain, key] = platform.files(&good);
+    let [chain, key] = files(&platform.dir, &good);
     platform
         .run(&["certs:add", &chain, &key, "-a", "shop"])
         .await;
@@ -199,7 +216,7 @@ async fn clients_are_given_the_authoritys_word_with_the_handshake() {
 
     // Another one in its place, which the authority took back.
     let revoked = authority.leaf("www.example.com", 0x1002, false);
-    let [chain, key] = platform.files(&revoked);
+    let [chain, key] = files(&platform.dir, &revoked);
     platform
         .run(&[
             "certs:update",
@@ -238,4 +255,20 @@ async fn clients_are_given_the_authoritys_word_with_the_handshake() {
     .await;
     let line = "app[api]: Warning: www.example.com: the certificate was revoked by its authority on 2026-01-02";
     assert!(log.contains(line), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_certificate_in_files_is_asked_about_too() {
+    let mut authority = Authority::new();
+    authority
+        .answer(Signer::Issuer, 2, &[(0x2001, Word::Good)])
+        .await;
+    let own = authority.leaf("www.example.com", 0x2001, true);
+    let platform = Platform::start_with(&own).await;
+    until("the word", async || {
+        let seen = platform.handshake(&authority, "-tls1_3").await;
+        let is_there = seen.contains("Cert Status: good") && seen.contains("code: 0 (ok)");
+        is_there.then_some(())
+    })
+    .await;
 }

@@ -1,13 +1,14 @@
 //! Keeps the router's certificates as the ledger has them.
 
 use std::convert::Infallible;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
 use ropewalk_api_types::Secret;
-use ropewalk_api_types::router::{Certificate, Challenge, Staple};
+use ropewalk_api_types::router::{Certificate, Challenge, Own, Staple};
 use ropewalk_api_types::sni_endpoint::{Revocation, RevocationStatus};
 use ropewalk_ocsp::{Served, Staples, State, Status};
 use ropewalk_scheduler::Routes;
@@ -21,21 +22,33 @@ const PERIOD: Duration = Duration::from_secs(60);
 /// How long a request waits for the routers to serve by what it changed.
 const SETTLED_WITHIN: Duration = Duration::from_secs(2);
 
+/// Largest file with a chain, in bytes.
+const MAX_CHAIN: u64 = 64 << 10;
+
+/// The certificate that the router has in files.
+pub(super) struct Files {
+    pub(super) chain: PathBuf,
+    /// What it serves, for the log.
+    pub(super) hosts: Vec<String>,
+}
+
 pub(super) struct Keeper {
     store: Store,
     routes: Routes,
     staples: Staples,
+    own: Option<Files>,
     signal: Notify,
     /// One look at a time: what was read first must not be published last.
     turn: Mutex<()>,
 }
 
 impl Keeper {
-    pub(super) fn new(store: Store, routes: Routes, staples: Staples) -> Self {
+    pub(super) fn new(store: Store, routes: Routes, staples: Staples, own: Option<Files>) -> Self {
         Self {
             store,
             routes,
             staples,
+            own,
             signal: Notify::new(),
             turn: Mutex::default(),
         }
@@ -85,15 +98,54 @@ impl Keeper {
         let _turn = self.turn.lock().await;
         match self.store.read(|view| view.served_certificates()).await {
             Ok(rows) => {
-                self.staples.serve(rows.iter().map(served).collect()).await;
+                let own = self.own_chain().await;
+                let mut all: Vec<Served> = rows.iter().map(served).collect();
+                all.extend(
+                    self.own
+                        .as_ref()
+                        .zip(own.as_ref())
+                        .map(|(files, chain)| Served {
+                            chain: chain.clone(),
+                            hosts: files.hosts.clone(),
+                            app: None,
+                        }),
+                );
+                self.staples.serve(all).await;
                 let now = Timestamp::now();
                 let endpoints = rows
                     .into_iter()
                     .map(|row| certificate(row, &self.staples, now));
-                self.routes.publish_certificates(endpoints.collect());
+                let own = own.and_then(|chain| {
+                    let staple = self.staples.staple(&chain, now).map(wire)?;
+                    Some(Own { chain, staple })
+                });
+                self.routes.publish_certificates(endpoints.collect(), own);
             }
             Err(error) => tracing::warn!(%error, "The certificates could not be read."),
         }
+    }
+
+    /// The file may be changed at any time; the router follows it by itself.
+    async fn own_chain(&self) -> Option<String> {
+        let file = &self.own.as_ref()?.chain;
+        let read = async {
+            if tokio::fs::metadata(file).await?.len() > MAX_CHAIN {
+                return Err(std::io::ErrorKind::FileTooLarge.into());
+            }
+            tokio::fs::read_to_string(file).await
+        };
+        read.await
+            .inspect_err(|error| {
+                tracing::warn!(file = %file.display(), %error, "The router's certificate could not be read.");
+            })
+            .ok()
+    }
+}
+
+fn wire(staple: ropewalk_ocsp::Staple) -> Staple {
+    Staple {
+        answer: BASE64_STANDARD.encode(staple.answer.as_slice()),
+        until: u64::try_from(staple.until.as_second()).unwrap_or_default(),
     }
 }
 
@@ -109,10 +161,7 @@ fn certificate(row: ServedCertificate, staples: &Staples, now: Timestamp) -> Cer
     let staple = staples.staple(&row.certificate_chain, now);
     Certificate {
         hosts: row.hosts,
-        staple: staple.map(|staple| Staple {
-            answer: BASE64_STANDARD.encode(staple.answer.as_slice()),
-            until: u64::try_from(staple.until.as_second()).unwrap_or_default(),
-        }),
+        staple: staple.map(wire),
         chain: row.certificate_chain,
         key: Secret(row.private_key.to_string()),
     }
