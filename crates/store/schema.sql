@@ -308,7 +308,7 @@ CREATE TABLE tcp_routes (
     dyno_port    INTEGER NOT NULL CHECK (dyno_port BETWEEN 1 AND 65535),
     -- Seconds for which a connection may be silent.
     idle_timeout INTEGER NOT NULL CHECK (idle_timeout > 0),
-    created_at   TEXT NOT NULL,
+    created_at   TEXT NOT NULL, proxy_protocol TEXT CHECK (proxy_protocol IN ('v1', 'v2')),
     CHECK ((port IS NULL) <> (hostname IS NULL))
 ) STRICT;
 

@@ -23,6 +23,7 @@ pub const CRATES: &[(&str, u8, &[&str])] = &[
     ("autoscale", 3, &[]),
     ("log-drains", 3, &["store", "logs"]),
     ("acme", 3, &["store", "logs"]),
+    ("ocsp", 3, &["logs"]),
 ];
 
 /// A library that only one crate of ours may name.
@@ -34,6 +35,7 @@ pub const OWNERS: &[(&str, &[&str])] = &[
     ("clap", &["ropewalk", "xtask"]),
     ("russh", &["builder"]),
     ("instant-acme", &["acme"]),
+    ("x509-ocsp", &["ocsp"]),
 ];
 
 /// `model` means and does not act: none of these.

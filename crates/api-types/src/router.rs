@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::secret::Secret;
+use crate::tcp_route::ProxyProtocol;
 
 /// Longest line either side accepts, in bytes. 10,000 apps with 10 dynos each take about 20 MB.
 pub const MAX_LINE: usize = 64 << 20;
@@ -115,6 +116,9 @@ pub struct Certificates {
     #[serde(default)]
     pub generation: u64,
     pub endpoints: Vec<Certificate>,
+    /// About the router's own certificate, which it has in files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own: Option<Own>,
     /// What is answered to an authority that looks whether a name leads here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub challenges: Vec<Challenge>,
@@ -150,6 +154,26 @@ pub struct Certificate {
     pub chain: String,
     /// PEM.
     pub key: Secret,
+    /// What its authority says about it, for clients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub staple: Option<Staple>,
+}
+
+/// What an authority says about the certificate in the router's files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Own {
+    /// PEM, leaf first: it is about this one, and the files may have another by now.
+    pub chain: String,
+    pub staple: Staple,
+}
+
+/// An answer of OCSP, to be sent with the certificate (RFC 6066, 8).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Staple {
+    /// DER, in base64.
+    pub answer: String,
+    /// In seconds since 1970. From then on it is not sent.
+    pub until: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -201,6 +225,9 @@ pub struct TcpRoute {
     pub entrance: TcpEntrance,
     /// Seconds without a byte in either direction.
     pub idle: u32,
+    /// A header goes to the dyno first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Dynos of the type are wanted: while there is none a connection waits for one.
     pub wanted: bool,
     pub upstreams: Vec<Upstream>,
@@ -446,6 +473,14 @@ mod tests {
         )
         .unwrap();
         assert_eq!(stats, AppStats::default());
+    }
+
+    #[test]
+    fn a_side_that_knows_no_staples_is_understood() {
+        let text = r#"{"hosts":["a"],"chain":"","key":""}"#;
+        let read: Certificate = serde_json::from_str(text).unwrap();
+        assert_eq!(read.staple, None);
+        assert_eq!(serde_json::to_string(&read).unwrap(), text);
     }
 
     #[test]

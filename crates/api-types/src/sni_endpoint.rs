@@ -43,6 +43,44 @@ pub struct SslCert {
     pub starts_at: Timestamp,
     #[serde(with = "crate::time")]
     pub expires_at: Timestamp,
+    /// What its authority says about it; absent for one that serves nothing, or names nobody to ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revocation: Option<Revocation>,
+}
+
+/// Whether a certificate is revoked (OCSP). An addition to Heroku's API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revocation {
+    pub status: RevocationStatus,
+    /// Clients refuse the certificate without its authority's word.
+    pub must_staple: bool,
+    /// Until when clients are given the authority's word.
+    #[serde(
+        default,
+        with = "crate::time::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub stapled_until: Option<Timestamp>,
+    #[serde(
+        default,
+        with = "crate::time::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub revoked_at: Option<Timestamp>,
+    /// Why it was revoked, or why nothing is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RevocationStatus {
+    Good,
+    Revoked,
+    /// The authority was not asked yet.
+    Pending,
+    /// There is no answer that holds.
+    Unknown,
 }
 
 /// `POST` and `PATCH /apps/:app/sni-endpoints`

@@ -23,6 +23,9 @@ pub struct TcpRoute {
     pub dyno_port: u16,
     /// Seconds after which a connection ends that is silent both ways.
     pub idle_timeout: u32,
+    /// Each connection begins for the dyno with a header that names the client; `null` for none.
+    #[serde(default)]
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// `host:port` that clients connect to.
     pub address: String,
     pub status: TcpRouteStatus,
@@ -30,6 +33,14 @@ pub struct TcpRoute {
     pub status_reason: Option<String>,
     #[serde(with = "crate::time")]
     pub created_at: Timestamp,
+}
+
+/// Version of the PROXY protocol: a line of text, or binary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProxyProtocol {
+    V1,
+    V2,
 }
 
 /// Whether clients can come in.
@@ -70,4 +81,7 @@ pub struct TcpRouteCreate {
     /// 10 to 86,400; an hour where nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle_timeout: Option<u32>,
+    /// No header where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyProtocol>,
 }

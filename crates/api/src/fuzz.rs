@@ -70,5 +70,5 @@ pub fn certificates(bytes: &[u8]) {
     let (chain, key) = text.split_once('\0').unwrap_or((&text, ""));
     let _ = certificate::check(chain, key);
     let _ = certificate::covers(chain, "app.test");
-    let _ = certificate::wire(uuid::Uuid::nil(), chain, false);
+    let _ = certificate::wire(uuid::Uuid::nil(), chain, false, None);
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::future::BoxFuture;
 use ropewalk_api_types::attach::{FromDyno, ToDyno};
+use ropewalk_api_types::sni_endpoint::Revocation;
 use ropewalk_model::traffic::{Recent, Totals};
 use ropewalk_model::{AppId, DynoId, DynoSize, ProcessType, Traffic};
 use ropewalk_store::Dyno;
@@ -24,6 +25,10 @@ pub trait Platform: Builds + Send + Sync {
     /// Certificates, or what they serve, changed: the routers are told, whether the future is awaited or not. It waits
     /// until new connections get them: at most 2 s, and not at all without a router.
     fn certificates_settled(&self) -> BoxFuture<'_, ()>;
+
+    /// What its authority says about a chain (PEM) that is served; `None` where it names nobody to ask, and of others.
+    /// Never waits.
+    fn revocation(&self, chain: &str) -> Option<Revocation>;
 
     /// Domains that want certificates, or what they have, changed: look again. Never waits.
     fn acm_changed(&self);

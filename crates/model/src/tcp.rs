@@ -19,6 +19,30 @@ const LEAST_PORT: u16 = 1_024;
 /// So many sockets one router hands over to the next, beside those for HTTP.
 const MOST_PORTS: u16 = 200;
 
+/// How dynos are told who the client is: a header before its first byte (the PROXY protocol's versions).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// A line of text.
+    V1,
+    /// Binary.
+    V2,
+}
+
+impl ProxyProtocol {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V1 => "v1",
+            Self::V2 => "v2",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::V1, Self::V2]
+            .into_iter()
+            .find(|version| version.as_str() == text)
+    }
+}
+
 /// The ports of the host that apps may have: `20000-20099`, or one alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ports {

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use quinn::crypto::rustls::QuicServerConfig;
 use ropewalk_api_types::router::{self, TcpEntrance};
 use rustls::crypto::CryptoProvider;
@@ -33,12 +35,44 @@ const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// A certificate that is served.
+#[derive(Debug)]
+struct Brought {
+    plain: Arc<CertifiedKey>,
+    /// The same with what its authority says about it, and until when that may be sent: a router serves on while the
+    /// server is away.
+    stapled: Option<(Arc<CertifiedKey>, SystemTime)>,
+}
+
+impl Brought {
+    fn new(plain: Arc<CertifiedKey>, staple: Option<&router::Staple>) -> Self {
+        // Without it the certificate is served all the same.
+        let stapled = staple.and_then(|staple| {
+            let answer = BASE64_STANDARD.decode(&staple.answer).ok()?;
+            let until = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(staple.until))?;
+            let mut stapled = CertifiedKey::clone(&plain);
+            stapled.ocsp = Some(answer);
+            Some((Arc::new(stapled), until))
+        });
+        Self { plain, stapled }
+    }
+
+    fn now(&self) -> Arc<CertifiedKey> {
+        match &self.stapled {
+            Some((stapled, until)) if SystemTime::now() < *until => Arc::clone(stapled),
+            _ => Arc::clone(&self.plain),
+        }
+    }
+}
+
 /// The certificates in force: those of people's domains, then the platform's own.
 #[derive(Debug, Default)]
 pub(crate) struct Certificates {
     /// By host name; `*.zone` under `*.zone`.
-    named: ArcSwap<HashMap<String, Arc<CertifiedKey>>>,
-    default: ArcSwapOption<CertifiedKey>,
+    named: ArcSwap<HashMap<String, Arc<Brought>>>,
+    default: ArcSwapOption<Brought>,
+    /// What the server says about it.
+    own: ArcSwapOption<router::Own>,
     /// For names below `localhost`.
     authority: Option<Authority>,
     /// For authorities that look whether a name leads here.
@@ -59,6 +93,7 @@ impl Certificates {
         Ok(Certificates {
             named: ArcSwap::default(),
             default: ArcSwapOption::new(default),
+            own: ArcSwapOption::default(),
             authority,
             challenges: Challenges::default(),
         })
@@ -74,9 +109,9 @@ impl Certificates {
         let mut named = HashMap::new();
         for one in &certificates.endpoints {
             match parse(one, &provider()) {
-                Ok(certified) => {
+                Ok(brought) => {
                     for host in &one.hosts {
-                        named.insert(host.clone(), Arc::clone(&certified));
+                        named.insert(host.clone(), Arc::clone(&brought));
                     }
                 }
                 Err(error) => {
@@ -85,7 +120,23 @@ impl Certificates {
             }
         }
         self.named.store(Arc::new(named));
+        self.own.store(certificates.own.clone().map(Arc::new));
+        self.staple_default();
         self.challenges.apply(&certificates.challenges);
+    }
+
+    /// Puts what the server says about the certificate in files to it, if it is about that one.
+    fn staple_default(&self) {
+        let own = self.own.load_full();
+        self.default.rcu(|default| {
+            let default = default.as_ref()?;
+            let fits = |own: &&Arc<router::Own>| {
+                let leaf = CertificateDer::from_pem_slice(own.chain.as_bytes());
+                leaf.is_ok_and(|leaf| default.plain.cert.first() == Some(&leaf))
+            };
+            let staple = own.as_ref().filter(fits).map(|own| &own.staple);
+            Some(Arc::new(Brought::new(Arc::clone(&default.plain), staple)))
+        });
     }
 
     /// Whether two host names have the same certificate, where people brought one for either.
@@ -97,7 +148,7 @@ impl Certificates {
         }
     }
 
-    fn brought(&self, name: &str) -> Option<Arc<CertifiedKey>> {
+    fn brought(&self, name: &str) -> Option<Arc<Brought>> {
         let named = self.named.load();
         if named.is_empty() {
             return None;
@@ -110,13 +161,13 @@ impl Certificates {
     }
 
     fn find(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
-        if let Some(certified) = name.and_then(|name| self.brought(name)) {
-            return Some(certified);
+        if let Some(brought) = name.and_then(|name| self.brought(name)) {
+            return Some(brought.now());
         }
         let is_local = name.is_none_or(|name| name == "localhost" || name.ends_with(".localhost"));
         match &self.authority {
             Some(authority) if is_local => authority.certificate(name.unwrap_or(LOOPBACK)),
-            _ => self.default.load_full(),
+            _ => self.default.load().as_ref().map(|default| default.now()),
         }
     }
 
@@ -132,6 +183,7 @@ impl Certificates {
             match read(&files, &provider()) {
                 Ok(certified) => {
                     self.default.store(Some(certified));
+                    self.staple_default();
                     known = now;
                     tracing::info!(cert = %files.cert.display(), "Took over a new certificate.");
                 }
@@ -265,7 +317,7 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-fn read(files: &TlsFiles, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, RouterError> {
+fn read(files: &TlsFiles, provider: &CryptoProvider) -> Result<Arc<Brought>, RouterError> {
     let pem = |path: &Path| {
         let path = path.to_owned();
         move |source| RouterError::ReadPem { path, source }
@@ -280,15 +332,16 @@ fn read(files: &TlsFiles, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>
             source,
         }
     })?;
-    Ok(Arc::new(certified))
+    Ok(Arc::new(Brought::new(Arc::new(certified), None)))
 }
 
 fn parse(
     one: &router::Certificate,
     provider: &CryptoProvider,
-) -> Result<Arc<CertifiedKey>, Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<Arc<Brought>, Box<dyn std::error::Error + Send + Sync>> {
     let chain =
         CertificateDer::pem_slice_iter(one.chain.as_bytes()).collect::<Result<Vec<_>, _>>()?;
     let key = PrivateKeyDer::from_pem_slice(one.key.0.as_bytes())?;
-    Ok(Arc::new(CertifiedKey::from_der(chain, key, provider)?))
+    let plain = Arc::new(CertifiedKey::from_der(chain, key, provider)?);
+    Ok(Arc::new(Brought::new(plain, one.staple.as_ref())))
 }

@@ -6,14 +6,17 @@ mod rig;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
-use rig::{ANY, DEADLINE, Dyno, Rig, Server, app, get, read_all, table, until};
+use rig::{ANY, DEADLINE, Dyno, Log, Rig, Server, app, get, read_all, table, until};
 use ropewalk_api_types::Secret;
 use ropewalk_api_types::router::{
-    Certificate, Certificates, Challenge, Proof, Table, Target, ToRouter,
+    Certificate, Certificates, Challenge, Own, Proof, Staple, Table, Target, ToRouter,
 };
-use ropewalk_router::{AUTHORITY_CERTIFICATE, Config, Limits, Listeners, RouterError, Source};
+use ropewalk_router::{
+    AUTHORITY_CERTIFICATE, Config, Limits, Listeners, RouterError, Source, TlsFiles,
+};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
@@ -146,14 +149,17 @@ async fn certificates_of_the_server_are_served_and_kept() {
         hosts: vec!["broken.test".to_owned()],
         chain: CHAIN.to_owned(),
         key: Secret("nothing".to_owned()),
+        staple: None,
     };
     let good = Certificate {
         hosts: vec!["app.test".to_owned()],
         chain: CHAIN.to_owned(),
         key: Secret(KEY.to_owned()),
+        staple: None,
     };
     let all = Certificates {
         generation: 7,
+        own: None,
         endpoints: vec![broken, good],
         challenges: Vec::new(),
     };
@@ -182,6 +188,161 @@ async fn certificates_of_the_server_are_served_and_kept() {
     tokio::time::timeout(DEADLINE, kept)
         .await
         .expect("the kept certificate");
+}
+
+/// A client of [`CHAIN`] that keeps what comes with the certificate.
+#[derive(Debug)]
+struct Reading(Anything, Mutex<Vec<u8>>);
+
+impl ServerCertVerifier for Reading {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        staple: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        *self.1.lock().unwrap() = staple.to_vec();
+        self.0.verify_server_cert(leaf, others, name, staple, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, leaf, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, leaf, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
+
+#[tokio::test]
+async fn the_authoritys_word_is_sent_while_it_holds() {
+    let server = Server::new();
+    let rig = Rig::local(&server, Limits::default());
+    let mut link = server.rise().await;
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let staple = |answer: &str, until: u64| {
+        Some(Staple {
+            answer: answer.to_owned(),
+            until,
+        })
+    };
+    let cases = [
+        ("holds.test", staple("aGVsbG8=", now + 3600), "hello"),
+        ("old.test", staple("aGVsbG8=", now - 1), ""),
+        ("broken.test", staple("no base64", now + 3600), ""),
+        ("none.test", None, ""),
+    ];
+    let endpoints = cases.iter().map(|(host, staple, _)| Certificate {
+        hosts: vec![(*host).to_owned()],
+        chain: CHAIN.to_owned(),
+        key: Secret(KEY.to_owned()),
+        staple: staple.clone(),
+    });
+    let mut all = Certificates {
+        generation: 1,
+        own: None,
+        endpoints: endpoints.collect(),
+        challenges: Vec::new(),
+    };
+    link.send(&ToRouter::Certificates(all.clone())).await;
+    link.certified().await;
+    for (host, _, expected) in &cases {
+        assert_eq!(word(&rig, host).await, *expected, "{host}");
+    }
+    // A newer word takes the place of the old one.
+    all.generation = 2;
+    all.endpoints[0].staple = staple("d29ybGQ=", now + 3600);
+    link.send(&ToRouter::Certificates(all)).await;
+    link.certified().await;
+    assert_eq!(word(&rig, "holds.test").await, "world");
+}
+
+#[tokio::test]
+async fn the_certificate_in_files_has_the_word_that_is_about_it() {
+    let server = Server::new();
+    let listeners = Listeners::bind(&[ANY], &[ANY]).unwrap();
+    let addr = listeners.tls[0].local_addr().unwrap();
+    let (cert, key) = (
+        server.dir.path().join("cert.pem"),
+        server.dir.path().join("key.pem"),
+    );
+    std::fs::write(&cert, CHAIN).unwrap();
+    std::fs::write(&key, KEY).unwrap();
+    let source = Source::Link {
+        socket: server.socket.clone(),
+        table_file: server.table_file.clone(),
+        certificates_file: server.certificates_file.clone(),
+    };
+    let files = Some(TlsFiles { cert, key });
+    let rig = Rig::run(
+        source,
+        Limits::default(),
+        Log::default(),
+        listeners,
+        files,
+        addr,
+    );
+    let mut link = server.rise().await;
+    let other = rcgen::generate_simple_self_signed(vec!["app.test".to_owned()]).unwrap();
+    let chains = [CHAIN.to_owned(), other.cert.pem(), CHAIN.to_owned()];
+    for (generation, (chain, expected)) in (1..).zip(chains.into_iter().zip(["hello", "", "hello"]))
+    {
+        let all = Certificates {
+            generation,
+            own: Some(Own {
+                chain,
+                staple: Staple {
+                    answer: "aGVsbG8=".to_owned(),
+                    until: u64::MAX / 4,
+                },
+            }),
+            ..Certificates::default()
+        };
+        link.send(&ToRouter::Certificates(all)).await;
+        link.certified().await;
+        assert_eq!(word(&rig, "app.test").await, expected, "{generation}");
+    }
+    let none = Certificates {
+        generation: 9,
+        ..Certificates::default()
+    };
+    link.send(&ToRouter::Certificates(none)).await;
+    link.certified().await;
+    assert_eq!(word(&rig, "app.test").await, "");
+}
+
+/// What comes with the certificate of a name.
+async fn word(rig: &Rig, host: &str) -> String {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let reading = Arc::new(Reading(Anything(provider.clone()), Mutex::default()));
+    let config = ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(reading.clone())
+        .with_no_client_auth();
+    connect(rig, config, host).await.unwrap();
+    let staple = reading.1.lock().unwrap().clone();
+    String::from_utf8(staple).unwrap()
 }
 
 /// Takes whatever certificate comes, as an authority does.
@@ -281,6 +442,7 @@ async fn authorities_are_answered_for_the_exact_host_and_token() {
     ];
     let mut all = Certificates {
         generation: 1,
+        own: None,
         endpoints: Vec::new(),
         challenges,
     };
@@ -378,9 +540,11 @@ async fn a_host_of_another_certificate_is_told_to_come_by_its_own() {
         hosts: vec![host.to_owned()],
         chain: CHAIN.to_owned(),
         key: Secret(KEY.to_owned()),
+        staple: None,
     };
     let all = Certificates {
         generation: 1,
+        own: None,
         challenges: Vec::new(),
         endpoints: ["app.test", "localhost"].map(certificate).into(),
     };
@@ -456,6 +620,7 @@ async fn a_tls_socket_waits_for_the_certificates_of_the_server() {
     // An authority may look before there is any.
     let all = Certificates {
         generation: 1,
+        own: None,
         endpoints: Vec::new(),
         challenges: vec![Challenge {
             host: "app.test".to_owned(),
@@ -472,10 +637,12 @@ async fn a_tls_socket_waits_for_the_certificates_of_the_server() {
     unknown("app.test").await;
     let all = Certificates {
         generation: 2,
+        own: None,
         endpoints: vec![Certificate {
             hosts: vec!["app.test".to_owned()],
             chain: CHAIN.to_owned(),
             key: Secret(KEY.to_owned()),
+            staple: None,
         }],
         challenges: Vec::new(),
     };

@@ -64,6 +64,7 @@ impl Identity {
             hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
             chain: self.chain.clone(),
             key: Secret(self.key.clone()),
+            staple: None,
         }
     }
 }
@@ -702,6 +703,7 @@ async fn a_certificate_counts_for_its_hosts_and_can_be_changed() {
     let send = |generation, endpoints| {
         ToRouter::Certificates(Certificates {
             generation,
+            own: None,
             endpoints,
             challenges: Vec::new(),
         })

@@ -12,6 +12,7 @@ use rig::*;
 use ropewalk_api_types::router::{
     AppRoute, EdgePolicy, TcpEntrance, TcpRoute, ToRouter, ToServer, Unbound,
 };
+use ropewalk_api_types::tcp_route::ProxyProtocol;
 use ropewalk_router::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -80,6 +81,7 @@ fn route(port: u16, dynos: &[SocketAddr]) -> AppRoute {
             process_type: "echo".to_owned(),
             entrance: TcpEntrance::Port(port),
             idle: 60,
+            proxy_protocol: None,
             wanted: true,
             upstreams: upstreams
                 .map(|(addr, number)| upstream(&format!("echo.{number}"), *addr))
@@ -150,6 +152,50 @@ async fn bytes_go_both_ways_whole_and_each_end_is_passed_on() {
     rig.shut_down().await;
     // The port is closed with the router.
     closed(port).await;
+}
+
+#[tokio::test]
+async fn a_dyno_is_told_who_comes_where_its_route_says_so() {
+    let dyno = TcpListener::bind(ANY).await.unwrap();
+    let reserved = Reserved::new();
+    let port = reserved.addr().port();
+    let server = Server::new();
+    let rig = Rig::linked(&server, Limits::default());
+    let mut link = server.rise().await;
+    let mut generation = 0;
+    for version in [None, Some(ProxyProtocol::V1), Some(ProxyProtocol::V2)] {
+        generation += 1;
+        let mut app = route(port, &[dyno.local_addr().unwrap()]);
+        app.tcp[0].proxy_protocol = version;
+        link.apply(table(generation, app)).await;
+        let mut client = connect(port).await;
+        let from = client.local_addr().unwrap().port();
+        client.write_all(b"hello").await.unwrap();
+        client.shutdown().await.unwrap();
+        let (mut stream, _) = dyno.accept().await.unwrap();
+        let mut seen = Vec::new();
+        let read = stream.read_to_end(&mut seen);
+        tokio::time::timeout(DEADLINE, read).await.unwrap().unwrap();
+        let header = match version {
+            None => Vec::new(),
+            Some(ProxyProtocol::V1) => {
+                format!("PROXY TCP4 127.0.0.1 127.0.0.1 {from} {port}\r\n").into_bytes()
+            }
+            Some(ProxyProtocol::V2) => {
+                let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c".to_vec();
+                header.extend([127, 0, 0, 1, 127, 0, 0, 1]);
+                header.extend(from.to_be_bytes());
+                header.extend(port.to_be_bytes());
+                header
+            }
+        };
+        assert_eq!(seen, [&header[..], b"hello"].concat(), "{version:?}");
+        drop(stream);
+        // The client sent no more than before.
+        let line = link.log(1).await;
+        assert!(line[0].text.contains("bytes_in=5 "), "{line:?}");
+    }
+    rig.shut_down().await;
 }
 
 /// The last that holds a socket may be another thread than the one that says so.

@@ -12,13 +12,14 @@ use futures_util::{SinkExt, StreamExt};
 use jiff::Timestamp;
 use ropewalk_api_types::router::{
     AppRoute, AppStats, Canary, Certificate, Certificates, Challenge, Changes, EdgePolicy,
-    MAX_LINE, RateLimit, Table, Target, TcpEntrance, TcpRoute, ToRouter, ToServer, Unbound,
+    MAX_LINE, Own, RateLimit, Table, Target, TcpEntrance, TcpRoute, ToRouter, ToServer, Unbound,
     Upstream, WhenEmpty,
 };
+use ropewalk_api_types::tcp_route::ProxyProtocol;
 use ropewalk_logs::Logs;
 use ropewalk_model::dyno::PORT;
 use ropewalk_model::log_line::LogSource;
-use ropewalk_model::tcp::Ports;
+use ropewalk_model::tcp::{self, Ports};
 use ropewalk_model::traffic::{Recent, Totals};
 use ropewalk_model::{AppId, DynoId, DynoState, ProcessType, Traffic, edge};
 use tokio::net::{UnixListener, UnixStream};
@@ -280,14 +281,15 @@ impl Routes {
     }
 
     /// Takes the place of the certificates published before, and tells the routers if they differ.
-    pub fn publish_certificates(&self, endpoints: Vec<Certificate>) {
+    pub fn publish_certificates(&self, endpoints: Vec<Certificate>, own: Option<Own>) {
         self.inner.certificates.send_if_modified(|known| {
             let before = known.as_deref();
-            let news = before.is_none_or(|known| known.endpoints != endpoints);
+            let news = before.is_none_or(|known| known.endpoints != endpoints || known.own != own);
             if news {
                 *known = Some(Arc::new(Certificates {
                     generation: before.map_or(0, |known| known.generation) + 1,
                     endpoints,
+                    own,
                     challenges: before.map_or_else(Vec::new, |known| known.challenges.clone()),
                 }));
             }
@@ -309,6 +311,7 @@ impl Routes {
                 *known = Some(Arc::new(Certificates {
                     generation: before.generation + 1,
                     endpoints: before.endpoints.clone(),
+                    own: before.own.clone(),
                     challenges,
                 }));
             }
@@ -549,6 +552,10 @@ fn tcp(app: &AppWorld, world: &World, open: Option<Ports>) -> Vec<TcpRoute> {
             ropewalk_store::TcpEntrance::Hostname(name) => TcpEntrance::ServerName(name.clone()),
         },
         idle: row.idle_timeout,
+        proxy_protocol: row.proxy_protocol.map(|version| match version {
+            tcp::ProxyProtocol::V1 => ProxyProtocol::V1,
+            tcp::ProxyProtocol::V2 => ProxyProtocol::V2,
+        }),
         wanted: wants(app, &row.process_type),
         upstreams: serving(app, world, &row.process_type, row.dyno_port),
     };

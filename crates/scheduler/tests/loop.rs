@@ -126,6 +126,7 @@ async fn add_tcp_routes(rig: &support::Rig, app: AppId) {
             entrance: WantedEntrance::This(TcpEntrance::Port(port)),
             dyno_port: 1883,
             idle_timeout: 60,
+            proxy_protocol: None,
         };
         let added = rig
             .store

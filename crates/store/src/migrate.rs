@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0014_canaries.sql"),
     include_str!("../migrations/0015_tcp_routes.sql"),
     include_str!("../migrations/0016_slugs_of_images.sql"),
+    include_str!("../migrations/0017_tcp_proxy_protocol.sql"),
 ];
 
 /// Schema version of this build.

@@ -53,6 +53,7 @@ impl View<'_> {
                 let plain = self.key.unseal(&context(known.id), &sealed)?;
                 let key = String::from_utf8(plain).map_err(|_| StoreError::Unseal)?;
                 Ok(ServedCertificate {
+                    app: None,
                     hosts: vec![known.hostname],
                     certificate_chain: known.certificate_chain,
                     private_key: Zeroizing::new(key),

@@ -24,6 +24,8 @@ pub struct SniEndpoint {
 
 /// A certificate that serves, with what it takes to serve it.
 pub struct ServedCertificate {
+    /// `None` for the platform's own names.
+    pub app: Option<AppId>,
     pub hosts: Vec<String>,
     /// PEM, leaf first.
     pub certificate_chain: String,
@@ -110,6 +112,7 @@ impl View<'_> {
             let plain = self.key.unseal(&context(endpoint.id), &sealed)?;
             let key = String::from_utf8(plain).map_err(|_| StoreError::Unseal)?;
             Ok(ServedCertificate {
+                app: Some(endpoint.app),
                 hosts,
                 certificate_chain: endpoint.certificate_chain,
                 private_key: Zeroizing::new(key),

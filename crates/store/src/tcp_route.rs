@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use ropewalk_model::AppId;
 use ropewalk_model::ProcessType;
-use ropewalk_model::tcp::{MOST_ROUTES, Ports};
+use ropewalk_model::tcp::{MOST_ROUTES, Ports, ProxyProtocol};
 use rusqlite::{Row, params};
 use uuid::Uuid;
 
@@ -20,6 +20,8 @@ pub struct TcpRoute {
     pub dyno_port: u16,
     /// Seconds for which a connection may be silent.
     pub idle_timeout: u32,
+    /// Dynos are told who the client is, in this way.
+    pub proxy_protocol: Option<ProxyProtocol>,
     pub created_at: Timestamp,
 }
 
@@ -48,6 +50,7 @@ pub struct NewTcpRoute {
     pub entrance: WantedEntrance,
     pub dyno_port: u16,
     pub idle_timeout: u32,
+    pub proxy_protocol: Option<ProxyProtocol>,
 }
 
 fn tcp_route(row: &Row<'_>) -> Result<TcpRoute> {
@@ -70,6 +73,10 @@ fn tcp_route(row: &Row<'_>) -> Result<TcpRoute> {
         entrance,
         dyno_port: row.get("dyno_port")?,
         idle_timeout: row.get("idle_timeout")?,
+        proxy_protocol: match row.get::<_, Option<String>>("proxy_protocol")? {
+            Some(_) => Some(parse_with(row, "proxy_protocol", ProxyProtocol::parse)?),
+            None => None,
+        },
         created_at: parse(row, "created_at")?,
     })
 }
@@ -161,8 +168,8 @@ impl Tx<'_> {
         self.conn
             .execute(
                 "INSERT INTO tcp_routes
-                 (id, app_id, process_type, port, hostname, dyno_port, idle_timeout, created_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                 (id, app_id, process_type, port, hostname, dyno_port, idle_timeout, proxy_protocol, created_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
                 params![
                     new.id.to_string(),
                     new.app.to_string(),
@@ -171,6 +178,7 @@ impl Tx<'_> {
                     hostname,
                     new.dyno_port,
                     new.idle_timeout,
+                    new.proxy_protocol.map(ProxyProtocol::as_str),
                     time(now)
                 ],
             )

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)] // support code of tests
 
 use jiff::Timestamp;
-use ropewalk_model::tcp::{IDLE_TIMEOUT, MOST_ROUTES};
+use ropewalk_model::tcp::{IDLE_TIMEOUT, MOST_ROUTES, ProxyProtocol};
 use ropewalk_model::{AppId, AppName, ProcessType, ReleaseId, UserId};
 use ropewalk_store::{
     Key, NewApp, NewTcpRoute, Store, StoreError, TcpEntrance, TcpRoute, WantedEntrance,
@@ -43,10 +43,34 @@ async fn add(store: &Store, app: AppId, entrance: WantedEntrance) -> Result<TcpR
         entrance,
         dyno_port: 1883,
         idle_timeout: IDLE_TIMEOUT,
+        proxy_protocol: None,
     };
     store
         .write(move |tx| tx.add_tcp_route(&new, Timestamp::now()))
         .await
+}
+
+#[tokio::test]
+async fn how_dynos_are_told_of_clients_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    let app = app(&store, "one").await;
+    for version in [None, Some(ProxyProtocol::V1), Some(ProxyProtocol::V2)] {
+        let new = NewTcpRoute {
+            id: Uuid::new_v4(),
+            app,
+            process_type: ProcessType::web(),
+            entrance: WantedEntrance::Lowest("20000-20009".parse().unwrap()),
+            dyno_port: 1883,
+            idle_timeout: IDLE_TIMEOUT,
+            proxy_protocol: version,
+        };
+        let added = store
+            .write(move |tx| tx.add_tcp_route(&new, Timestamp::now()))
+            .await
+            .unwrap();
+        assert_eq!(added.proxy_protocol, version);
+    }
 }
 
 fn lowest() -> WantedEntrance {

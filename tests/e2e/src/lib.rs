@@ -61,6 +61,8 @@ pub struct Rig {
     pub tls: Option<Tls>,
     /// The engine it is on, unless that is the host's.
     engine: Option<Arc<Engine>>,
+    /// That it opens for apps' raw TCP.
+    tcp: Option<u16>,
     /// The supervisor, or server and router where there is none.
     processes: Vec<Child>,
 }
@@ -112,21 +114,27 @@ impl Ran {
 impl Rig {
     /// Starts a platform on the host's engine and waits until it can run dynos.
     pub fn start() -> Self {
-        Self::begin(None, None)
+        Self::begin(None, None, None)
+    }
+
+    /// The same, and it opens one port for apps' raw TCP, which is told.
+    pub fn with_tcp_port() -> (Self, u16) {
+        let port = free_port();
+        (Self::begin(None, None, Some(port)), port)
     }
 
     /// A platform of a domain, with HTTPS by a certificate of its own, as `install --domain` makes it. Clients take it
     /// to be on port 443; whoever tests must bring them there. Nobody starts its processes again.
     pub fn secure(domain: &str) -> Self {
-        Self::begin(None, Some(domain))
+        Self::begin(None, Some(domain), None)
     }
 
     /// The same on an engine of the test's own.
     pub fn on(engine: &Arc<Engine>) -> Self {
-        Self::begin(Some(engine.clone()), None)
+        Self::begin(Some(engine.clone()), None, None)
     }
 
-    fn begin(engine: Option<Arc<Engine>>, domain: Option<&str>) -> Self {
+    fn begin(engine: Option<Arc<Engine>>, domain: Option<&str>, tcp: Option<u16>) -> Self {
         assert!(
             binary().exists(),
             "{} is missing: run `cargo xtask test`",
@@ -148,7 +156,7 @@ impl Rig {
         let tls = domain.map(|domain| Tls::of(&data.join("site"), domain, free_port()));
         let processes = match (&tls, domain) {
             (Some(tls), Some(domain)) => Self::serve(&data, port, tls, domain),
-            _ => vec![Self::supervise(engine.as_deref(), &data, port)],
+            _ => vec![Self::supervise(engine.as_deref(), &data, port, tcp)],
         };
         let mut rig = Self {
             data,
@@ -157,6 +165,7 @@ impl Rig {
             domain: domain.unwrap_or("localhost").to_owned(),
             tls,
             engine,
+            tcp,
             processes,
         };
         rig.wait(
@@ -174,9 +183,12 @@ impl Rig {
         rig
     }
 
-    fn supervise(engine: Option<&Engine>, data: &Path, port: u16) -> Child {
+    fn supervise(engine: Option<&Engine>, data: &Path, port: u16, tcp: Option<u16>) -> Child {
         let listen = format!("127.0.0.1:{port}");
-        Self::process(engine, data, "supervise", &["--listen", &listen])
+        let tcp = tcp.map(|port| format!("--tcp-ports={port}"));
+        let mut args = vec!["--listen", &listen];
+        args.extend(tcp.as_deref());
+        Self::process(engine, data, "supervise", &args)
     }
 
     fn serve(data: &Path, port: u16, tls: &Tls, domain: &str) -> Vec<Child> {
@@ -419,6 +431,7 @@ impl Rig {
             self.engine.as_deref(),
             &self.data,
             self.port,
+            self.tcp,
         )];
     }
 

@@ -24,7 +24,7 @@ const KEY: [&str; 5] = [
 
 impl Tls {
     /// Made in `folder`.
-    pub(crate) fn of(folder: &Path, domain: &str, port: u16) -> Self {
+    pub fn of(folder: &Path, domain: &str, port: u16) -> Self {
         std::fs::create_dir_all(folder).unwrap();
         let names = format!("subjectAltName=DNS:{domain},DNS:*.{domain}\n");
         std::fs::write(folder.join("names"), names).unwrap();

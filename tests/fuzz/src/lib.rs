@@ -62,6 +62,8 @@ pub const TARGETS: &[Target] = &[
     target("mount-table", texts::mount_table),
     target("kept-lines", ropewalk_logs::fuzz::kept_lines),
     target("syslog-frame", ropewalk_log_drains::fuzz::syslog_frame),
+    // What authorities say.
+    target("ocsp-answer", ropewalk_ocsp::fuzz::ocsp_answer),
 ];
 
 impl Target {

@@ -42,7 +42,7 @@ pub(super) struct Router {
     /// Only these scenarios
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Scenario>,
-    /// Only these peers
+    /// Only these peers; kamal-proxy has to be on the PATH
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Kind::PEERS)]
     peers: Vec<Kind>,
     /// Another build of Ropewalk, measured beside this one
@@ -69,6 +69,7 @@ struct Measured {
 
 impl Router {
     pub(super) fn run(&self) -> Result<()> {
+        self.peers.iter().try_for_each(|kind| kind.must_be_here())?;
         packages::ensure_for_router_bench()?;
         let place = Place::find()?;
         let binary = binary(&place)?;

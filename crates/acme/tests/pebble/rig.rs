@@ -327,8 +327,9 @@ async fn publish(routes: &Routes, store: &Store) {
         hosts: served.hosts,
         chain: served.certificate_chain,
         key: Secret(served.private_key.to_string()),
+        staple: None,
     });
-    routes.publish_certificates(endpoints.collect());
+    routes.publish_certificates(endpoints.collect(), None);
 }
 
 /// Sets records at the name server of the tests, and writes down how it was called.

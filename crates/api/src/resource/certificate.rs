@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use ropewalk_api_types::sni_endpoint::SslCert;
+use ropewalk_api_types::sni_endpoint::{Revocation, SslCert};
 use rustls::crypto::aws_lc_rs;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
@@ -78,7 +78,12 @@ pub(crate) fn covers(chain: &str, hostname: &str) -> ApiResult<bool> {
 }
 
 /// As clients are shown it.
-pub(crate) fn wire(id: Uuid, chain: &str, acm: bool) -> ApiResult<SslCert> {
+pub(crate) fn wire(
+    id: Uuid,
+    chain: &str,
+    acm: bool,
+    revocation: Option<Revocation>,
+) -> ApiResult<SslCert> {
     let said = read(&leaf(chain)?)?;
     let self_signed = said.issuer == said.subject;
     Ok(SslCert {
@@ -91,6 +96,7 @@ pub(crate) fn wire(id: Uuid, chain: &str, acm: bool) -> ApiResult<SslCert> {
         subject: said.subject,
         starts_at: said.starts_at,
         expires_at: said.expires_at,
+        revocation,
     })
 }
 

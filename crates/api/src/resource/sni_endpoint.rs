@@ -39,7 +39,7 @@ pub(crate) async fn list(
         .await?;
     let wires = rows
         .iter()
-        .map(|row| wire(&app, row, &domains))
+        .map(|row| wire(&state, &app, row, &domains))
         .collect::<ApiResult<_>>()?;
     wanted.page(wires, &ATTRIBUTES)
 }
@@ -158,20 +158,22 @@ async fn show(state: &State, app: &store::App, key: String) -> ApiResult<SniEndp
         .store
         .read(move |view| Ok((view.find_sni_endpoint(id, &key)?, view.domains(id)?)))
         .await?;
-    wire(app, &row, &domains)
+    wire(state, app, &row, &domains)
 }
 
 fn wire(
+    state: &State,
     app: &store::App,
     row: &store::SniEndpoint,
     domains: &[store::Domain],
 ) -> ApiResult<SniEndpoint> {
+    let revocation = state.ctx.platform.revocation(&row.certificate_chain);
     Ok(SniEndpoint {
         id: row.id,
         name: row.name.clone(),
         display_name: None,
         app: app::named(app),
-        ssl_cert: certificate::wire(row.id, &row.certificate_chain, row.acm)?,
+        ssl_cert: certificate::wire(row.id, &row.certificate_chain, row.acm, revocation)?,
         certificate_chain: row.certificate_chain.clone(),
         domains: domains
             .iter()

@@ -8,10 +8,10 @@ use axum::extract::State as Shared;
 use http::StatusCode;
 use jiff::Timestamp;
 use ropewalk_api_types::TcpRoute;
-use ropewalk_api_types::tcp_route::{TcpRouteCreate, TcpRouteStatus};
+use ropewalk_api_types::tcp_route::{ProxyProtocol, TcpRouteCreate, TcpRouteStatus};
 use ropewalk_model::ProcessType;
 use ropewalk_model::dyno::PORT;
-use ropewalk_model::tcp::{IDLE_TIMEOUT, IDLE_TIMEOUTS};
+use ropewalk_model::tcp::{self, IDLE_TIMEOUT, IDLE_TIMEOUTS};
 use ropewalk_store as store;
 use ropewalk_store::{NewTcpRoute, StoreError, TcpEntrance, WantedEntrance};
 use uuid::Uuid;
@@ -72,6 +72,10 @@ pub(crate) async fn create(
         entrance: entrance(&state.ctx, asked.port, asked.hostname)?,
         dyno_port: dyno_port(asked.dyno_port)?,
         idle_timeout: idle_timeout(asked.idle_timeout)?,
+        proxy_protocol: asked.proxy_protocol.map(|version| match version {
+            ProxyProtocol::V1 => tcp::ProxyProtocol::V1,
+            ProxyProtocol::V2 => tcp::ProxyProtocol::V2,
+        }),
     };
     let own = app.name.clone();
     let row = state
@@ -252,6 +256,10 @@ fn shown(
         hostname,
         dyno_port: row.dyno_port,
         idle_timeout: row.idle_timeout,
+        proxy_protocol: row.proxy_protocol.map(|version| match version {
+            tcp::ProxyProtocol::V1 => ProxyProtocol::V1,
+            tcp::ProxyProtocol::V2 => ProxyProtocol::V2,
+        }),
         address,
         status,
         status_reason,

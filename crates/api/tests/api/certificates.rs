@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use rcgen::{CertificateParams, KeyPair};
+use ropewalk_api_types::sni_endpoint::{Revocation, RevocationStatus};
 use serde_json::{Value, json};
 
 use crate::rig::Rig;
@@ -228,4 +229,37 @@ async fn where_no_certificates_can_be_got_it_is_said_why() {
         .await
         .refused(422, "invalid_params");
     assert_eq!(refused, "Bring your own.");
+}
+
+#[tokio::test]
+async fn what_the_authority_says_is_shown() {
+    let rig = Rig::new().await;
+    rig.app("demo").await;
+    let path = "/apps/demo/sni-endpoints";
+    let made = certificate(&["example.com"]);
+    let added = rig.call("POST", path, body(&made)).await.expect(201);
+    assert!(added["ssl_cert"].get("revocation").is_none(), "{added}");
+    let told = Revocation {
+        status: RevocationStatus::Revoked,
+        must_staple: false,
+        stapled_until: None,
+        revoked_at: Some("2026-01-02T03:04:05Z".parse().unwrap()),
+        reason: Some("its key is compromised".to_owned()),
+    };
+    rig.platform
+        .revocations
+        .lock()
+        .unwrap()
+        .insert(made.0, told);
+    let name = added["name"].as_str().unwrap();
+    let shown = rig.get(&format!("{path}/{name}")).await.expect(200);
+    assert_eq!(
+        shown["ssl_cert"]["revocation"],
+        json!({
+            "status": "revoked",
+            "must_staple": false,
+            "revoked_at": "2026-01-02T03:04:05Z",
+            "reason": "its key is compromised",
+        })
+    );
 }

@@ -20,6 +20,7 @@ use ropewalk_api::{
     SchedulerStatus, SigningKey, StackStatus, Status, Terminals, TestRequest, Urls, routes,
 };
 use ropewalk_api_types::attach::{FromDyno, ToDyno};
+use ropewalk_api_types::sni_endpoint::Revocation;
 use ropewalk_logs::{Logs, Outputs};
 use ropewalk_model::traffic::{Recent, Totals};
 use ropewalk_model::{
@@ -123,6 +124,7 @@ impl Rig {
             acm_changes: AtomicU32::new(0),
             settles: AtomicU32::new(0),
             certificate_settles: AtomicU32::new(0),
+            revocations: Mutex::default(),
             insides: Mutex::default(),
             runs: Mutex::default(),
             deleted: Mutex::default(),
@@ -389,6 +391,8 @@ pub(crate) struct FakePlatform {
     pub(crate) acm_changes: AtomicU32,
     pub(crate) settles: AtomicU32,
     pub(crate) certificate_settles: AtomicU32,
+    /// By chain.
+    pub(crate) revocations: Mutex<HashMap<String, Revocation>>,
     pub(crate) insides: Mutex<Vec<InsideRequest>>,
     pub(crate) runs: Mutex<Vec<RunRequest>>,
     pub(crate) deleted: Mutex<Vec<AppId>>,
@@ -558,6 +562,11 @@ impl Platform for FakePlatform {
         Box::pin(async {
             self.certificate_settles.fetch_add(1, Ordering::SeqCst);
         })
+    }
+
+    fn revocation(&self, chain: &str) -> Option<Revocation> {
+        let known = self.revocations.lock().unwrap();
+        known.get(chain).cloned()
     }
 
     fn acm_changed(&self) {

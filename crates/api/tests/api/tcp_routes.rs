@@ -46,16 +46,17 @@ async fn a_route_is_added_shown_and_removed() {
     assert_eq!(fields.remove("app").unwrap()["name"], "demo");
     assert_eq!(
         shown,
-        json!({"process_type": "mqtt", "port": 20000, "hostname": null, "dyno_port": 1883, "idle_timeout": 3600,
+        json!({"process_type": "mqtt", "port": 20000, "hostname": null, "dyno_port": 1883, "idle_timeout": 3600, "proxy_protocol": null,
             "address": "apps.test:20000", "status": "open", "status_reason": null})
     );
     let named = add(
         &rig,
-        json!({"hostname": "DB.example.com.", "idle_timeout": 60}),
+        json!({"hostname": "DB.example.com.", "idle_timeout": 60, "proxy_protocol": "v2"}),
     )
     .await;
     assert_eq!(named["address"], "db.example.com:8443");
     assert_eq!(named["process_type"], "web");
+    assert_eq!(named["proxy_protocol"], "v2");
     assert_eq!(named["dyno_port"], 5000);
     assert_eq!(named["port"], Value::Null);
     let mut all = rig.get(PATH).await.expect(200);

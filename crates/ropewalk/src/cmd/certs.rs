@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use ropewalk_client::Client;
 use ropewalk_client::types::domain::{DomainKind, DomainUpdate};
-use ropewalk_client::types::sni_endpoint::SniEndpointCreate;
+use ropewalk_client::types::sni_endpoint::{Revocation, RevocationStatus, SniEndpointCreate};
 use ropewalk_client::types::{Domain, Secret, SniEndpoint};
 
 use crate::cmd::context::{AppArgs, Context, JsonArgs};
@@ -285,7 +285,7 @@ async fn show(
 pub(super) fn details(endpoint: &SniEndpoint, domains: &[Domain]) -> String {
     let said = &endpoint.ssl_cert;
     let row = |key: &str, value: String| (key.to_owned(), value);
-    table::object(&[
+    let mut rows = vec![
         row("Common Name(s)", said.cert_domains.join(", ")),
         row("Domain(s)", served(endpoint, domains).join(", ")),
         row("Expires At", day(said.expires_at)),
@@ -293,7 +293,36 @@ pub(super) fn details(endpoint: &SniEndpoint, domains: &[Domain]) -> String {
         row("Starts At", day(said.starts_at)),
         row("Subject", said.subject.clone()),
         row("Trusted", trusted(endpoint).to_owned()),
-    ])
+    ];
+    rows.extend(
+        said.revocation
+            .as_ref()
+            .map(|told| row("Revoked", revoked(told))),
+    );
+    table::object(&rows)
+}
+
+/// What the authority says.
+fn revoked(told: &Revocation) -> String {
+    let mut text = match told.status {
+        RevocationStatus::Good => "no".to_owned(),
+        RevocationStatus::Revoked => "YES, clients refuse it".to_owned(),
+        RevocationStatus::Pending => "its authority is being asked".to_owned(),
+        RevocationStatus::Unknown => "no answer of its authority".to_owned(),
+    };
+    if let Some(at) = told.revoked_at {
+        text += &format!(", since {}", day(at));
+    }
+    if let Some(until) = told.stapled_until {
+        text += &format!(", as clients are told until {}", day(until));
+    }
+    if let Some(reason) = &told.reason {
+        text += &format!(" ({reason})");
+    }
+    if told.must_staple && told.stapled_until.is_none() {
+        text += "; clients refuse it without one (must-staple)";
+    }
+    text
 }
 
 fn by_names(a: &SniEndpoint, b: &SniEndpoint) -> Ordering {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use ropewalk_client::types::TcpRoute;
-use ropewalk_client::types::tcp_route::{TcpRouteCreate, TcpRouteStatus};
+use ropewalk_client::types::tcp_route::{ProxyProtocol, TcpRouteCreate, TcpRouteStatus};
 use ropewalk_model::dyno::PORT;
 
 use crate::cmd::context::{AppArgs, AppJsonArgs, Context, JsonArgs};
@@ -32,10 +32,20 @@ pub(crate) struct AddArgs {
     /// Seconds after which a connection ends that is silent both ways: 10 to 86400, an hour if it is not said
     #[arg(long, value_name = "SECONDS")]
     idle_timeout: Option<u32>,
+    /// Tell the dynos who the client is, by a header of the PROXY protocol before its first byte: v2 (binary) or v1 (a
+    /// line). Their program must expect it
+    #[arg(long, value_name = "VERSION", value_enum)]
+    proxy_protocol: Option<Version>,
     #[command(flatten)]
     app: AppArgs,
     #[command(flatten)]
     json: JsonArgs,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Version {
+    V1,
+    V2,
 }
 
 #[derive(Debug, clap::Args)]
@@ -75,7 +85,7 @@ pub(crate) async fn list(cx: &Context, args: AppJsonArgs) -> anyhow::Result<Exit
     for route in &routes {
         table.row([
             route.address.clone(),
-            protocol(route).to_owned(),
+            protocol(route),
             route.process_type.clone(),
             route.dyno_port.to_string(),
             format!("{} s", route.idle_timeout),
@@ -106,6 +116,10 @@ pub(crate) async fn add(cx: &Context, args: AddArgs) -> anyhow::Result<ExitCode>
         hostname: args.sni,
         dyno_port: args.dyno_port,
         idle_timeout: args.idle_timeout,
+        proxy_protocol: args.proxy_protocol.map(|version| match version {
+            Version::V1 => ProxyProtocol::V1,
+            Version::V2 => ProxyProtocol::V2,
+        }),
     };
     let route = client.add_tcp_route(&app, &wanted).await?;
     action.done()?;
@@ -151,10 +165,15 @@ pub(crate) async fn remove(cx: &Context, args: RemoveArgs) -> anyhow::Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
-fn protocol(route: &TcpRoute) -> &'static str {
-    match route.hostname {
+fn protocol(route: &TcpRoute) -> String {
+    let protocol = match route.hostname {
         Some(_) => "tls",
         None => "tcp",
+    };
+    match route.proxy_protocol {
+        None => protocol.to_owned(),
+        Some(ProxyProtocol::V1) => format!("{protocol}, PROXY v1"),
+        Some(ProxyProtocol::V2) => format!("{protocol}, PROXY v2"),
     }
 }
 

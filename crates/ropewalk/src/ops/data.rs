@@ -15,6 +15,9 @@ const MAX_SOCKET_PATH: usize = 107;
 /// Where the router keeps the certificates that it serves.
 pub(crate) const ROUTER_CERTIFICATES: &str = "router/certificates.json";
 
+/// Where the server keeps what authorities say about certificates.
+pub(crate) const STAPLES: &str = "ocsp";
+
 #[derive(Debug, Clone)]
 pub(crate) struct Data {
     pub(crate) root: PathBuf,

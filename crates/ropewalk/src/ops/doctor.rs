@@ -9,10 +9,11 @@ use jiff::Timestamp;
 use ropewalk_acme::Said;
 use ropewalk_api_types::router::Certificates;
 use ropewalk_engine::{DockerEngine, Engine};
+use ropewalk_ocsp::{State, Status};
 use serde::Serialize;
 
 use super::DataArg;
-use super::data::{Data, ROUTER_CERTIFICATES};
+use super::data::{Data, ROUTER_CERTIFICATES, STAPLES};
 use crate::cmd::context::JsonArgs;
 use crate::ui::Printer;
 
@@ -47,7 +48,7 @@ impl Doctor {
         findings.push(squashfs());
         findings.push(disk(&data.root));
         findings.push(stacks(&data));
-        findings.push(certificates(&data));
+        findings.extend(certificates(&data));
         findings.extend(processes(&data));
         findings.push(heroku_host(std::env::var("HEROKU_HOST").ok().as_deref()));
         let good = findings.iter().all(|finding| finding.good);
@@ -183,13 +184,13 @@ fn stacks(data: &Data) -> Finding {
 }
 
 /// Those that the router serves, wherever they came from.
-fn certificates(data: &Data) -> Finding {
+fn certificates(data: &Data) -> Vec<Finding> {
     let text = match std::fs::read(data.path(ROUTER_CERTIFICATES)) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => {
             let hint = "run it as the server's user";
-            return finding("certificates", false, error.to_string(), hint);
+            return vec![finding("certificates", false, error.to_string(), hint)];
         }
     };
     let served: Certificates = serde_json::from_slice(&text).unwrap_or_default();
@@ -197,7 +198,42 @@ fn certificates(data: &Data) -> Finding {
         let said = Said::of(&one.chain).ok()?;
         Some((said, one.hosts.join(", ")))
     });
-    ending(ends.collect(), Timestamp::now())
+    let now = Timestamp::now();
+    let words = served.endpoints.iter().filter_map(|one| {
+        let status = ropewalk_ocsp::look(&data.path(STAPLES), &one.chain, now)?;
+        Some((status, one.hosts.join(", ")))
+    });
+    let mut findings = vec![ending(ends.collect(), now)];
+    findings.extend(revoked(words.collect()));
+    findings
+}
+
+/// What authorities say; nothing where none of them says anything of what it issued.
+fn revoked(words: Vec<(Status, String)>) -> Option<Finding> {
+    let trouble = words.iter().find_map(|(status, hosts)| {
+        let trouble = status.trouble()?;
+        Some(format!("{hosts}: {trouble}"))
+    });
+    let asked = words
+        .iter()
+        .filter(|(status, _)| status.must_staple || status.state != State::Nobody)
+        .count();
+    let good = words
+        .iter()
+        .filter(|(status, _)| matches!(status.state, State::Good { .. }))
+        .count();
+    let detail = match &trouble {
+        Some(trouble) => trouble.clone(),
+        None => format!("{good} of {asked} served with their authority's word"),
+    };
+    (asked > 0).then(|| {
+        finding(
+            "ocsp",
+            trouble.is_none(),
+            detail,
+            "bring another certificate (`ropewalk certs:update`); why an authority does not answer is in the server's log",
+        )
+    })
 }
 
 fn ending(mut served: Vec<(Said, String)>, now: Timestamp) -> Finding {
@@ -306,6 +342,26 @@ mod tests {
                 "{finding:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_revoked_certificate_is_found() {
+        let at = "2026-01-01T00:00:00Z".parse::<Timestamp>().unwrap();
+        let status = |state| Status {
+            must_staple: false,
+            state,
+        };
+        let named = |state| (status(state), "www.example.com".to_owned());
+        assert!(revoked(vec![named(State::Nobody)]).is_none());
+        let good = || named(State::Good { until: at });
+        let finding = revoked(vec![good(), named(State::Pending), named(State::Nobody)]).unwrap();
+        assert!(finding.good, "{finding:?}");
+        assert_eq!(finding.detail, "1 of 2 served with their authority's word");
+        let bad = named(State::Revoked { at, reason: None });
+        let finding = revoked(vec![good(), bad]).unwrap();
+        assert!(!finding.good, "{finding:?}");
+        let begins = "www.example.com: the certificate was revoked by its authority on 2026-01-01";
+        assert!(finding.detail.starts_with(begins), "{finding:?}");
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod travel;
 pub(crate) use host::feed_watchdog;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,7 @@ use ropewalk_logs::{Logs, Outputs};
 use ropewalk_model::Egress;
 use ropewalk_model::egress::Cidr;
 use ropewalk_model::tcp::Ports;
+use ropewalk_ocsp::Staples;
 use ropewalk_registry::BlobStore;
 use ropewalk_scheduler::{Config, Policy, Routes, Scheduler};
 use ropewalk_slug::Mounts;
@@ -41,7 +43,7 @@ use tokio::net::UnixListener;
 use tokio::sync::watch;
 
 use super::acme::AcmeArgs;
-use super::data::{Data, write_pid};
+use super::data::{Data, STAPLES, write_pid};
 use super::dynos::OneOffs;
 use super::releases::Deploys;
 use super::{DataArg, bundle, stacks};
@@ -80,7 +82,7 @@ pub(crate) struct Server {
     /// No build starts with less than this free on the data directory's disk, in MiB
     #[arg(long, default_value_t = 5120)]
     disk_floor: u64,
-    /// Private networks that users' addresses may lead to (source archives, log drains): 10.0.0.0/8,192.168.1.9
+    /// Private networks that users' addresses may lead to (source archives, log drains, OCSP): 10.0.0.0/8,192.168.1.9
     #[arg(
         long,
         value_name = "CIDR,…",
@@ -91,6 +93,9 @@ pub(crate) struct Server {
     /// Ports of this host that apps may have for raw TCP: 20000-20099, at most 200 of them
     #[arg(long, value_name = "FIRST-LAST", env = "ROPEWALK_TCP_PORTS")]
     tcp_ports: Option<Ports>,
+    /// The chain that the router has from its --cert, so that its authority is asked whether it is revoked (OCSP)
+    #[arg(long, value_name = "FILE", requires = "https")]
+    cert: Option<PathBuf>,
     /// The authority also issues certificates for the platform's own names: api.DOMAIN, git.DOMAIN, registry.DOMAIN and
     /// every APP.DOMAIN; with --acme-dns-hook it is one for *.DOMAIN
     #[arg(long, requires = "https")]
@@ -312,9 +317,28 @@ impl Server {
             tokio::join!(builder.serve_hooks(hooks), builder.sweep_now_and_then());
         });
 
+        let staples = Staples::new(ropewalk_ocsp::Parts {
+            folder: data.path(STAPLES),
+            logs: parts.logs.clone(),
+            egress: self.egress(),
+            timing: ropewalk_ocsp::Timing::default(),
+        });
+        let asking = staples.clone();
+        tasks.supervise("words on certificates", move |token| {
+            let staples = asking.clone();
+            async move {
+                staples.run(token).await;
+                Ok::<_, std::convert::Infallible>(())
+            }
+        });
         let certificates = Arc::new(certificates::Keeper::new(
             parts.store.clone(),
             parts.routes.clone(),
+            staples.clone(),
+            self.cert.clone().map(|chain| certificates::Files {
+                chain,
+                hosts: vec![self.domain.clone(), format!("*.{}", self.domain)],
+            }),
         ));
         let keeper = certificates.clone();
         tasks.supervise("certificates", move |token| {
@@ -351,6 +375,7 @@ impl Server {
 
         let platform = platform::Ports {
             certificates,
+            staples,
             acme,
             travels: travels.clone(),
             scheduler: parts.scheduler.clone(),

@@ -2,17 +2,19 @@
 //!
 //! A connection that no dyno gets is reset: an end would look like an answer of nothing.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use ropewalk_api_types::tcp_route::ProxyProtocol;
 use rustix::net::sockopt::set_socket_linger;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::index::Route;
+use super::preface;
 use super::record::{Fault, Outcome, Record};
 use crate::clock;
 use crate::pipe;
@@ -41,7 +43,16 @@ pub(crate) async fn serve(
         Err(fault) => Err(fault),
     };
     match found {
-        Ok(found) => join(&router, stream, head, found, &mut record).await,
+        Ok(found) => {
+            let told = found
+                .proxy_protocol
+                .map(|version| preface(version, &stream, ip));
+            let opening = Opening {
+                told: told.unwrap_or_default(),
+                head,
+            };
+            join(&router, stream, opening, found, &mut record).await;
+        }
         Err(fault) => {
             record.end(Outcome::Failed(fault));
             reset(&stream);
@@ -55,6 +66,27 @@ struct Found {
     place: InFlight,
     /// As in [`Route`].
     idle: u64,
+    proxy_protocol: Option<ProxyProtocol>,
+}
+
+/// What is sent to a dyno before anything more is read.
+struct Opening {
+    /// By the router itself.
+    told: Vec<u8>,
+    /// By the client.
+    head: Vec<u8>,
+}
+
+/// The client's port is known only where nobody in front has named the client; it is 0 otherwise.
+fn preface(version: ProxyProtocol, stream: &TcpStream, ip: IpAddr) -> Vec<u8> {
+    let peer = stream.peer_addr().ok();
+    let client = peer.filter(|peer| peer.ip().to_canonical() == ip);
+    let client = client.unwrap_or(SocketAddr::new(ip, 0));
+    // It is always known of a connection that was accepted.
+    let server = stream
+        .local_addr()
+        .unwrap_or(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0));
+    preface::header(version, client, server)
 }
 
 fn admit(router: &Router, route: &Route, ip: IpAddr, record: &mut Record) -> Result<(), Fault> {
@@ -131,6 +163,7 @@ async fn attempt(router: &Router, route: &Route, until: Instant) -> Result<Found
                     stream,
                     place,
                     idle: route.idle,
+                    proxy_protocol: route.proxy_protocol,
                 });
             }
             Err(refused) => {
@@ -157,7 +190,7 @@ async fn connect(addr: SocketAddr, limit: Duration) -> Result<TcpStream, Fault> 
 async fn join(
     router: &Router,
     client: TcpStream,
-    head: Vec<u8>,
+    opening: Opening,
     found: Found,
     record: &mut Record,
 ) {
@@ -175,9 +208,11 @@ async fn join(
         read: Arc::clone(&record.bytes_out),
         closed: Arc::new(AtomicBool::new(false)),
     };
+    let Opening { mut told, head } = opening;
     record.bytes_in.fetch_add(head.len() as u64, Relaxed);
+    told.extend(head);
     // It finds room in a connection that is new.
-    let sent = timeout(router.limits.connect, dyno.write_all(&head)).await;
+    let sent = timeout(router.limits.connect, dyno.write_all(&told)).await;
     let outcome = match sent {
         Ok(Ok(())) => tokio::select! {
             joined = pipe::join(&mut client, &mut dyno) => match joined {

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use ropewalk_api_types::router::{self as wire, AppRoute, Changes, Table, TcpEntrance, TcpStats};
+use ropewalk_api_types::tcp_route::ProxyProtocol;
 use ropewalk_model::egress::Cidr;
 use tokio::sync::Notify;
 
@@ -62,6 +63,8 @@ pub(crate) struct Route {
     pub(crate) process_type: String,
     /// Without a byte in either direction, in ms.
     pub(crate) idle: u64,
+    /// Dynos are told who comes.
+    pub(crate) proxy_protocol: Option<ProxyProtocol>,
     /// Dynos of the type are wanted.
     pub(crate) wanted: bool,
     pub(crate) maintenance: bool,
@@ -284,6 +287,7 @@ impl Route {
             entrance: route.entrance.clone(),
             process_type: route.process_type.clone(),
             idle: u64::from(route.idle) * 1_000,
+            proxy_protocol: route.proxy_protocol,
             wanted: route.wanted,
             maintenance: app.maintenance,
             paused: edge.is_some_and(|edge| edge.pause),

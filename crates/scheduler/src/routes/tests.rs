@@ -46,11 +46,15 @@ async fn certificates_are_certified_once_every_router_has_them() {
     let dir = tempfile::tempdir().unwrap();
     let routes = routes(dir.path());
     let published = |host: &str| {
-        routes.publish_certificates(vec![Certificate {
-            hosts: vec![host.to_owned()],
-            chain: String::new(),
-            key: ropewalk_api_types::Secret(String::new()),
-        }]);
+        routes.publish_certificates(
+            vec![Certificate {
+                hosts: vec![host.to_owned()],
+                chain: String::new(),
+                key: ropewalk_api_types::Secret(String::new()),
+                staple: None,
+            }],
+            None,
+        );
         routes
             .inner
             .certificates
@@ -100,7 +104,7 @@ async fn an_authority_is_told_to_look_only_once_a_router_answers() {
     // A router's own certificates are better than none.
     assert!(!routes.publish_challenges(vec![challenge("a.test")]));
     assert_eq!(*routes.inner.certificates.borrow(), None);
-    routes.publish_certificates(Vec::new());
+    routes.publish_certificates(Vec::new(), None);
     assert!(routes.publish_challenges(vec![challenge("a.test")]));
     let generation = |routes: &Routes| {
         let known = routes.inner.certificates.borrow().clone().unwrap();
@@ -122,10 +126,14 @@ async fn an_authority_is_told_to_look_only_once_a_router_answers() {
     routes.hear(1, ToServer::Certified { generation: 2 });
     answering.await.unwrap();
     // Certificates that change meanwhile leave the answers as they are.
-    routes.publish_certificates(vec![Certificate {
-        hosts: Vec::new(),
-        chain: String::new(),
-        key: ropewalk_api_types::Secret(String::new()),
-    }]);
+    routes.publish_certificates(
+        vec![Certificate {
+            hosts: Vec::new(),
+            chain: String::new(),
+            key: ropewalk_api_types::Secret(String::new()),
+            staple: None,
+        }],
+        None,
+    );
     assert_eq!(generation(&routes), (3, 1));
 }

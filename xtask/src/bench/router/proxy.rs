@@ -1,8 +1,8 @@
 //! The proxies and the apps behind them: how each is configured and started.
 //!
 //! All pass the same headers on, keep connections to the apps open and use as many threads as there are CPUs. nginx and
-//! Ropewalk write a line for each request to a file; HAProxy logs to syslog only and Caddy by request only, so both
-//! log nothing.
+//! Ropewalk write a line for each request to a file, and so does kamal-proxy; HAProxy logs to syslog only and Caddy by
+//! request only, so both log nothing.
 
 use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -11,15 +11,20 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, socket_with};
 
 use super::super::group::Group;
 use super::super::run::run;
+use crate::process::exists;
 
 /// Bytes of the usual answer.
 pub(super) const BODY: usize = 1024;
+/// The program.
+const KAMAL_PROXY: &str = "kamal-proxy";
+/// For it to take its apps.
+const DEPLOY: Duration = Duration::from_secs(40);
 /// Apps behind each proxy.
 const APPS: usize = 4;
 /// Connections to the apps that are kept.
@@ -38,6 +43,8 @@ pub(in super::super) enum Kind {
     Haproxy,
     #[value(name = "caddy")]
     Caddy,
+    #[value(name = "kamal-proxy")]
+    KamalProxy,
 }
 
 /// A running proxy.
@@ -69,10 +76,23 @@ struct Dead {
 }
 
 impl Kind {
+    /// Those that are measured unless others are asked for: what a distribution has.
     pub(super) const PEERS: [Self; 3] = [Self::Nginx, Self::Haproxy, Self::Caddy];
 
     pub(super) fn is_peer(&self) -> bool {
-        Self::PEERS.contains(self)
+        !matches!(self, Self::Ropewalk | Self::Before)
+    }
+
+    /// # Errors
+    /// No distribution has it, and it is not here.
+    pub(super) fn must_be_here(self) -> Result<()> {
+        if self == Self::KamalProxy && !exists(KAMAL_PROXY) {
+            bail!(
+                "{KAMAL_PROXY} is not on the PATH; with Go: \
+                 go install github.com/basecamp/kamal-proxy/cmd/kamal-proxy@latest"
+            );
+        }
+        Ok(())
     }
 
     pub(super) fn name(self) -> &'static str {
@@ -82,6 +102,7 @@ impl Kind {
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
             Self::Caddy => "caddy",
+            Self::KamalProxy => KAMAL_PROXY,
         }
     }
 }
@@ -112,8 +133,13 @@ impl Proxy {
             Kind::Nginx => plan.nginx()?,
             Kind::Haproxy => plan.haproxy()?,
             Kind::Caddy => plan.caddy()?,
+            Kind::KamalProxy => plan.kamal_proxy()?,
         };
         let group = Group::start(&mut command, &site.folder, &name, &[plain, tls])?;
+        if kind == Kind::KamalProxy {
+            run(&mut plan.kamal_deploy(), DEPLOY)
+                .with_context(|| format!("{KAMAL_PROXY} took no apps"))?;
+        }
         Ok(Self {
             kind,
             plain,
@@ -353,6 +379,47 @@ impl Plan<'_> {
             .env("XDG_DATA_HOME", &self.site.folder)
             .env("XDG_CONFIG_HOME", &self.site.folder);
         Ok(command)
+    }
+
+    /// It is told of its apps once it runs, and writes a line for each request.
+    fn kamal_proxy(&self) -> Result<Command> {
+        std::fs::create_dir_all(self.kamal_home())?;
+        let mut command = self.kamal();
+        command
+            .arg("run")
+            .args(["--http-port", &self.plain.port().to_string()])
+            .args(["--https-port", &self.tls.port().to_string()]);
+        Ok(command)
+    }
+
+    /// Apps are asked whether they are well, by `/`. A dead one would not be taken, and is not asked first.
+    fn kamal_deploy(&self) -> Command {
+        let has_dead = self.upstreams.contains(&self.site.dead.address);
+        let mut command = self.kamal();
+        command
+            .args(["deploy", "apps", "--host", "127.0.0.1,localhost"])
+            .args(has_dead.then_some("--force"))
+            .args(["--health-check-path", "/"])
+            .args(["--tls", "--tls-redirect=false", "--forward-headers"])
+            .arg("--tls-certificate-path")
+            .arg(&self.site.cert)
+            .arg("--tls-private-key-path")
+            .arg(&self.site.key);
+        for upstream in self.upstreams {
+            command.args(["--target", &upstream.to_string()]);
+        }
+        command
+    }
+
+    fn kamal(&self) -> Command {
+        let home = self.kamal_home();
+        let mut command = Command::new(KAMAL_PROXY);
+        command.env("HOME", &home).env("XDG_RUNTIME_DIR", &home);
+        command
+    }
+
+    fn kamal_home(&self) -> PathBuf {
+        self.site.folder.join(format!("{}.home", self.name))
     }
 
     fn config(&self, end: &str, text: &str) -> Result<PathBuf> {

@@ -74,10 +74,18 @@ pub(super) fn print(measured: &Measured, scenarios: &[Scenario], secs: u16) {
 
 fn table(measured: &Measured, scenario: Scenario) {
     println!("\n### {}\n", scenario.name());
-    println!(
-        "| proxy | requests/s | CPU s / 10,000 | x nginx | x haproxy | x caddy | p50 us | p99 us | p99.9 us | errors |"
+    // Those that nobody asked for, and that are not measured unless somebody does, have no column.
+    let mut peers = Kind::PEERS.to_vec();
+    peers.extend(
+        measured
+            .kinds()
+            .filter(|kind| kind.is_peer() && !Kind::PEERS.contains(kind)),
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|");
+    let titles: String = peers.iter().map(|peer| format!(" x {peer} |")).collect();
+    println!(
+        "| proxy | requests/s | CPU s / 10,000 |{titles} p50 us | p99 us | p99.9 us | errors |"
+    );
+    println!("|{}", "---|".repeat(7 + peers.len()));
     for kind in measured.kinds() {
         let of =
             |value: fn(&Turn) -> f64| Spread::of(measured.turns(scenario, kind).map(value)).median;
@@ -85,12 +93,13 @@ fn table(measured: &Measured, scenario: Scenario) {
             .turns(scenario, kind)
             .map(|turn| turn.load.errors)
             .sum();
-        let ratios: Vec<String> = Kind::PEERS
-            .map(|peer| match measured.cpu(scenario, kind, scenario, peer) {
+        let ratios: Vec<String> = peers
+            .iter()
+            .map(|peer| match measured.cpu(scenario, kind, scenario, *peer) {
                 Some(ratio) => format!("{ratio:.2}"),
                 None => "-".to_owned(),
             })
-            .to_vec();
+            .collect();
         println!(
             "| {} | {:.0} | {:.3} | {} | {:.0} | {:.0} | {:.0} | {errors:.0} |",
             kind.name(),

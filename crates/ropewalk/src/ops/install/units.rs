@@ -30,7 +30,7 @@ pub(super) fn units(
 ) -> Vec<(&'static str, String)> {
     let https = match tls {
         Tls::Off => "",
-        Tls::Files => " --https --port 443",
+        Tls::Files => " --https --port 443 --cert /etc/ropewalk/cert.pem",
         Tls::Acme => " --https --port 443 --acme-platform",
     };
     let ssh = ssh.map_or_else(String::new, |port| format!(" --ssh [::]:{port}"));
@@ -173,7 +173,7 @@ mod tests {
         assert!(https.contains("TriggerLimitIntervalSec=0\n"));
         assert!(server.contains(
             "ExecStart=/usr/local/bin/ropewalk server --data /var/lib/ropewalk \
-             --domain example.com --https --port 443 --ssh [::]:2222 --acme-email ops@example.com\n"
+             --domain example.com --https --port 443 --cert /etc/ropewalk/cert.pem --ssh [::]:2222 --acme-email ops@example.com\n"
         ));
         assert!(server.contains("\nOOMPolicy=continue\n"));
     }

@@ -12,6 +12,7 @@ use ropewalk_api::{
     AttachError, Attachment, DynoCounts, EngineStatus, InsideRequest, Platform, ProcessStatus,
     RunError, RunRequest, RunStarted, SchedulerStatus, StackStatus, Status,
 };
+use ropewalk_api_types::sni_endpoint::Revocation;
 use ropewalk_builder::{Builder, OutputSink};
 use ropewalk_engine::Engine;
 use ropewalk_log_drains::LogDrains;
@@ -19,6 +20,7 @@ use ropewalk_logs::{Logs, OutputWriter, Outputs};
 use ropewalk_model::log_line::LogSource;
 use ropewalk_model::traffic::{Recent, Totals};
 use ropewalk_model::{AppId, DynoId, DynoState, Traffic};
+use ropewalk_ocsp::Staples;
 use ropewalk_scheduler::{NewInside, NewRun, Routes, Scheduler, SchedulerError};
 use ropewalk_store::Store;
 use ropewalk_telemetry::{Tasks, rss_bytes};
@@ -38,6 +40,7 @@ pub(super) struct Ports {
     pub(super) log_drains: LogDrains,
     pub(super) tasks: Tasks,
     pub(super) certificates: Arc<Keeper>,
+    pub(super) staples: Staples,
     /// Where certificates are got by the platform.
     pub(super) acme: Option<Acme>,
 }
@@ -57,6 +60,10 @@ impl Platform for Ports {
         // At once, and not only if the answer is waited for.
         self.certificates.changed();
         self.certificates.settled().boxed()
+    }
+
+    fn revocation(&self, chain: &str) -> Option<Revocation> {
+        super::certificates::revocation(self.staples.status(chain, Timestamp::now())?)
     }
 
     fn acm_changed(&self) {

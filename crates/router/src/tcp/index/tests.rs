@@ -34,6 +34,7 @@ fn app(routes: &[Given<'_>]) -> AppRoute {
                 process_type: "mqtt".to_owned(),
                 entrance: entrance.clone(),
                 idle: 60,
+                proxy_protocol: None,
                 wanted: true,
                 upstreams: dynos.iter().map(|(id, port)| upstream(id, *port)).collect(),
             })
