@@ -249,7 +249,7 @@ CREATE TABLE slugs (
     app_id                TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
     commit_sha            TEXT,
     -- The read-only image that dynos mount.
-    image_digest          TEXT NOT NULL,
+    digest          TEXT NOT NULL,
     image_size            INTEGER NOT NULL,
     -- JSON object: process type to command.
     process_types         TEXT NOT NULL,
@@ -260,7 +260,7 @@ CREATE TABLE slugs (
     tgz_diff_id           TEXT,
     tgz_size              INTEGER,
     created_at            TEXT NOT NULL
-, commit_description TEXT) STRICT;
+, commit_description TEXT, images TEXT NOT NULL DEFAULT '[]') STRICT;
 
 CREATE TABLE sni_endpoints (
     id                TEXT PRIMARY KEY,
@@ -386,7 +386,7 @@ CREATE INDEX pipeline_promotion_targets_by_promotion ON pipeline_promotion_targe
 
 CREATE INDEX slugs_by_app ON slugs (app_id);
 
-CREATE INDEX slugs_by_image ON slugs (image_digest);
+CREATE INDEX slugs_by_image ON slugs (digest);
 
 CREATE INDEX ssh_keys_by_user ON ssh_keys (user_id);
 

@@ -4,6 +4,7 @@
 //! and is only followed.
 
 pub(crate) mod address;
+pub(crate) mod ahead;
 mod app_json;
 pub(crate) mod archive;
 pub(crate) mod base;
@@ -36,6 +37,8 @@ mod tap;
 pub(crate) mod test_run;
 mod verify;
 
+use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -162,7 +165,8 @@ async fn carry_out(
     }
     let image = site.sandbox.image().map(str::to_owned);
     let released = (keep && order.purpose == Purpose::Deploy).then_some(order.app.id);
-    let task = make_ready(Arc::clone(&context), image, released);
+    let cache = keep.then_some(order.cache);
+    let task = make_ready(Arc::clone(&context), image, cache, released);
     context.tasks.spawn(task);
     site.clean_up().await;
     drop(claim);
@@ -170,10 +174,19 @@ async fn carry_out(
 }
 
 /// Who pushed once often pushes again.
-async fn make_ready(context: Arc<Context>, image: Option<String>, released: Option<AppId>) {
+async fn make_ready(
+    context: Arc<Context>,
+    image: Option<String>,
+    cache: Option<AppId>,
+    released: Option<AppId>,
+) {
     ready::rest(&context).await;
     if let Some(image) = image {
         ready::keep(&context, &image);
+    }
+    if let Some(cache) = cache {
+        let task = ahead::make(Arc::clone(&context), cache);
+        context.tasks.spawn(task);
     }
     if let Some(app) = released.filter(|_| !context.shutdown.is_cancelled()) {
         context.releases.expect(app);
@@ -210,13 +223,13 @@ async fn straight_line(
     let results = run_buildpacks(context, order, &recipe, log, site, phases).await?;
     let types = discover(site, &results, log).await?;
     let packing = context.packing.read().await;
-    let image = pack::pack(context, site, log).await?;
+    let packed = pack::pack(context, site, Some(recipe.app.id), log).await?;
     phases.end("pack");
     launch(&types, log).await;
     let built = rows::Built {
         results: &results,
         types: &types,
-        image,
+        packed,
     };
     let version = rows::release(context, order, &recipe, site.id, built).await?;
     drop(packing);
@@ -308,23 +321,18 @@ async fn put_source_and_cache(
     site: &mut Site,
 ) -> Result<(), Failure> {
     let app = order.app.id;
-    let limits = &context.options.limits;
-    let most = cache::Most {
-        files: limits.cache_files,
-        bytes: limits.cache_bytes,
-    };
-    let (kept, lent) = (cache::path(context, order.cache), site.ground.join("cache"));
-    let lend = async {
-        let lend = tokio::task::spawn_blocking(move || cache::lend(&kept, &lent, most));
-        Ok::<_, Failure>(lend.await??)
-    };
+    let lend = lend_cache(context, order.cache, site.ground.join("cache"));
     let (lines, lent) = match &order.source {
         Source::Push { deploy, quarantine } => {
             let objects = Objects::new(context.repos.path(app), quarantine.clone());
             let base = async {
-                let tree = checkout::look(context, &objects, &deploy.commit).await?;
+                let commit = &deploy.commit;
+                let (tree, next) = tokio::try_join!(
+                    checkout::look(context, &objects, commit),
+                    base::compare(context, &objects, app, commit),
+                )?;
                 let aside = site.folder.join("aside");
-                base::bring(context, &objects, app, site.id, &tree, &aside).await
+                base::bring(context, &objects, app, site.id, &tree, next, &aside).await
             };
             let (base, lent) = tokio::try_join!(base, lend)?;
             site.mount(&base).await?;
@@ -346,6 +354,18 @@ async fn put_source_and_cache(
             .await;
     }
     Ok(())
+}
+
+/// What was cloned ahead is moved, and anything else cloned now.
+async fn lend_cache(context: &Context, cache: AppId, to: PathBuf) -> Result<Lent, Failure> {
+    if let Some(clone) = ahead::take(context, cache)
+        && fs::rename(clone, &to).is_ok()
+    {
+        return Ok(Lent::Cloned);
+    }
+    let kept = cache::path(context, cache);
+    let most = cache::Most::of(&context.options.limits);
+    Ok(tokio::task::spawn_blocking(move || cache::lend(&kept, &to, most)).await??)
 }
 
 async fn run_buildpacks(
@@ -473,6 +493,7 @@ async fn keep_cache(context: &Context, order: &Order, site: &mut Site) {
         // The cache leaves the view before it moves.
         site.unmount().await?;
         let from = site.ground.join("cache");
+        ahead::forget(context, order.cache);
         let moved = tokio::task::spawn_blocking(move || cache::keep(&from, &kept));
         moved.await.map_err(Error::Task).flatten()
     };

@@ -15,6 +15,7 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit, RwLock, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::build::ahead::Ahead;
 use crate::build::cache;
 use crate::build::inherit::Inherited;
 use crate::build::queue::Queue;
@@ -55,6 +56,7 @@ pub(crate) struct Context {
     pub(crate) queue: Queue,
     /// Containers that wait for a build.
     pub(crate) ready: Ready,
+    pub(crate) ahead: Ahead,
     pub(crate) push_slots: Arc<Semaphore>,
     pub(crate) fetch_slots: Arc<Semaphore>,
     /// Slugs that are unpacked and packed at once, besides builds.
@@ -99,6 +101,7 @@ impl Builder {
             pushes: Pushes::default(),
             queue: Queue::new(limits.builds, limits.waiting),
             ready: Ready::default(),
+            ahead: Ahead::default(),
             push_slots: Arc::new(Semaphore::new(limits.pushes)),
             fetch_slots: Arc::new(Semaphore::new(limits.fetches)),
             unpack_slots: Semaphore::new(UNPACKED_AT_ONCE),

@@ -83,14 +83,15 @@ async fn take(
         .await
         .map_err(Refused::of)?;
     let _packing = context.packing.read().await;
-    let image = pack::pack(context, site, &mut BuildLog::unheard())
+    let packed = pack::pack(context, site, None, &mut BuildLog::unheard())
         .await
         .map_err(Refused::of)?;
     let id = expected.id;
     let written = context
         .store
         .write(move |tx| {
-            tx.fulfil_slug(id, &image.digest.to_string(), image.size, Timestamp::now())
+            let (digest, images) = (packed.digest.to_string(), packed.texts());
+            tx.fulfil_slug(id, &digest, &images, packed.size, Timestamp::now())
         })
         .await;
     match written {

@@ -7,7 +7,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use ropewalk_model::AppId;
 use ropewalk_slug::view::unmount_below;
-use ropewalk_slug::{remove_tree, staging};
+use ropewalk_slug::{Digest, image, remove_tree, staging};
 use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 
 use crate::build::cache;
@@ -154,14 +154,13 @@ async fn all_in(folder: &Path, which: impl Fn(&str) -> bool) -> Result<usize> {
 async fn slug_images(context: &Context) -> Result<usize> {
     let folder = context.options.data.join("slugs");
     let named = context.store.read(|view| view.slug_images()).await?;
-    let named: HashSet<String> = named
+    let named: HashSet<Digest> = named
         .iter()
-        .filter_map(|digest| digest.strip_prefix("sha256:"))
-        .map(|hex| format!("{hex}.squashfs"))
+        .filter_map(|digest| digest.parse().ok())
         .collect();
     let unfinished = staging::sweep(&folder)?;
     let unnamed = all_in(&folder, |name| {
-        name.ends_with(".squashfs") && !named.contains(name)
+        image::of_file(name).is_some_and(|image| !named.contains(&image))
     })
     .await?;
     Ok(unfinished + unnamed)

@@ -308,7 +308,7 @@ async fn a_slug_that_is_sent_in_becomes_an_image_once_it_is_sound() {
     let slug = rig.store.read(move |view| view.slug(id)).await.unwrap();
     assert_eq!(slug.process_types["web"], "./run");
     assert_eq!(slug.commit_description.as_deref(), Some("what it is"));
-    let image = slug.image_digest.strip_prefix("sha256:").unwrap();
+    let image = slug.images[0].strip_prefix("sha256:").unwrap();
     let image = rig.data().join(format!("slugs/{image}.squashfs"));
     assert_eq!(std::fs::metadata(image).unwrap().len(), slug.image_size);
     let again = rig.builder.put_slug(id, upload(bytes)).await;

@@ -80,7 +80,7 @@ async fn a_push_to_main_becomes_a_release() {
     assert_eq!(release.stack_version.as_deref(), Some("sha256:stack"));
     assert_eq!(slug.process_types["web"], "node app.js");
     assert_eq!(slug.process_types["console"], "node");
-    let hex = slug.image_digest.strip_prefix("sha256:").unwrap();
+    let hex = slug.images[0].strip_prefix("sha256:").unwrap();
     assert!(rig.data().join(format!("slugs/{hex}.squashfs")).is_file());
     assert_eq!(build.status, BuildStatus::Succeeded);
     assert_eq!(build.commit, Some(head));
@@ -197,8 +197,9 @@ async fn a_build_sees_the_tree_that_was_pushed_whatever_was_built_before() {
 }
 
 fn kept_folder(bases: &std::path::Path) -> std::ffi::OsString {
-    let mut entries = std::fs::read_dir(bases).unwrap();
-    entries.next().unwrap().unwrap().file_name()
+    let entries = std::fs::read_dir(bases).unwrap().map(Result::unwrap);
+    let mut folders = entries.filter(|entry| entry.path().is_dir());
+    folders.next().unwrap().file_name()
 }
 
 /// Path to kind, mode and content of everything in a folder but git's own.

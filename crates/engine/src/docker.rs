@@ -30,7 +30,7 @@ use crate::container::{
     Attached, Container, ContainerId, ContainerSpec, EngineInfo, Event, Exec, ExecSpec, Exit,
     Mount, NetworkSpec, Output, Scope, Stats, Stopped,
 };
-use crate::{BoxStream, Engine, EngineError, Result};
+use crate::{BoxStream, Engine, EngineError, FirstProcess, Result};
 
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 
@@ -143,12 +143,16 @@ impl Engine for DockerEngine {
         Box::pin(self.start_container(id))
     }
 
+    fn hold<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<FirstProcess>> {
+        Box::pin(self.hold_container(id))
+    }
+
     fn furnish<'a>(
         &'a self,
-        id: &'a ContainerId,
+        process: &'a FirstProcess,
         mounts: &'a [Mount],
     ) -> BoxFuture<'a, Result<()>> {
-        Box::pin(self.furnish_container(id, mounts))
+        Box::pin(furnish::furnish(process, mounts))
     }
 
     fn rename<'a>(&'a self, id: &'a ContainerId, name: &'a str) -> BoxFuture<'a, Result<()>> {
@@ -179,8 +183,8 @@ impl Engine for DockerEngine {
         Box::pin(self.wait_container(id))
     }
 
-    fn gone<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<()>> {
-        Box::pin(self.container_gone(id))
+    fn gone<'a>(&'a self, process: &'a FirstProcess) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.container_gone(process))
     }
 
     fn logs<'a>(

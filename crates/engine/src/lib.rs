@@ -5,8 +5,8 @@
 //!
 //! # Layout
 //! `container.rs` says what a container is to us; `docker.rs` has the verbs on Docker Engine and `fake.rs` the same in
-//! memory for tests; `firewall.rs` keeps dynos from the host, `listen.rs` tells what one has bound, and `waiting.rs` is
-//! for containers that start before it is known what for.
+//! memory for tests; `firewall.rs` keeps dynos from the host, `listen.rs` tells what one has bound, `waiting.rs` is
+//! for containers that start before it is known what for, and `process.rs` holds on to one that runs.
 
 pub mod container;
 pub(crate) mod docker;
@@ -17,6 +17,7 @@ pub mod firewall;
 pub mod fuzz;
 mod image;
 pub mod listen;
+mod process;
 pub mod waiting;
 
 pub use container::*;
@@ -24,6 +25,7 @@ pub use docker::DockerEngine;
 pub use error::EngineError;
 pub use firewall::Firewall;
 pub use image::ImageIds;
+pub use process::FirstProcess;
 
 use std::path::Path;
 use std::pin::Pin;
@@ -60,10 +62,15 @@ pub trait Engine: Send + Sync + std::fmt::Debug {
     fn create<'a>(&'a self, spec: &'a ContainerSpec) -> BoxFuture<'a, Result<ContainerId>>;
     /// Starts a container; one that runs already is success.
     fn start<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<()>>;
+    /// Takes hold of the first process of a container that runs.
+    fn hold<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<FirstProcess>>;
     /// Shows folders and files of the host in a running container, in this order; what is not there to be mounted upon
-    /// is made. Only while nothing in the container runs that is not trusted. Needs Linux 5.2.
-    fn furnish<'a>(&'a self, id: &'a ContainerId, mounts: &'a [Mount])
-    -> BoxFuture<'a, Result<()>>;
+    /// is made. Only while nothing in the container runs that is not trusted. Needs Linux 5.2. Does not ask the engine.
+    fn furnish<'a>(
+        &'a self,
+        process: &'a FirstProcess,
+        mounts: &'a [Mount],
+    ) -> BoxFuture<'a, Result<()>>;
     /// Gives a container another name; one that is taken is [`EngineError::Conflict`].
     fn rename<'a>(&'a self, id: &'a ContainerId, name: &'a str) -> BoxFuture<'a, Result<()>>;
     /// Sends a signal (`TERM`, `KILL`, `HUP`, …) to the container's first process; one that ended is success.
@@ -79,9 +86,9 @@ pub trait Engine: Send + Sync + std::fmt::Debug {
     fn inspect<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<Option<Container>>>;
     /// Waits until it has ended. No deadline of its own.
     fn wait<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<Exit>>;
-    /// Waits until none of its processes is left, which is known sooner than how it ended: for when its end is near. No
-    /// deadline of its own.
-    fn gone<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<()>>;
+    /// Waits until none of a container's processes is left, which is known sooner than how it ended: for when its end is
+    /// near. No deadline of its own.
+    fn gone<'a>(&'a self, process: &'a FirstProcess) -> BoxFuture<'a, Result<()>>;
 
     /// Output since a time (seconds and nanoseconds since the epoch; `None` is all), then as it comes when
     /// `follow`. Ends when the container has ended. Chunks need not be whole lines.

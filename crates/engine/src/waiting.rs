@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use crate::container::{Attached, ContainerId, ContainerSpec};
-use crate::{Engine, EngineError, Result};
+use crate::{Engine, EngineError, FirstProcess, Result};
 
 /// With this ends a container that was not told what to run.
 pub const UNTOLD: i64 = 199;
@@ -44,6 +44,7 @@ const NOT_FOR_BASH_FROM: [&str; 3] = ["BASH", "COMP_", "wait_"];
 #[derive(Debug)]
 pub struct Blank {
     pub id: ContainerId,
+    pub process: FirstProcess,
     /// Since before the start, so that nothing is lost.
     pub attached: Attached,
 }
@@ -51,16 +52,20 @@ pub struct Blank {
 /// Makes and starts a container whose command is [`command`]'s. One that does not start is removed.
 ///
 /// # Errors
-/// As [`Engine::create`], [`Engine::attach`] and [`Engine::start`].
+/// As [`Engine::create`], [`Engine::attach`], [`Engine::start`] and [`Engine::hold`].
 pub async fn start(engine: &dyn Engine, spec: &ContainerSpec) -> Result<Blank> {
     let id = engine.create(spec).await?;
     let begin = async {
         let attached = engine.attach(&id, false).await?;
         engine.start(&id).await?;
-        Ok(attached)
+        Ok((engine.hold(&id).await?, attached))
     };
     match begin.await {
-        Ok(attached) => Ok(Blank { id, attached }),
+        Ok((process, attached)) => Ok(Blank {
+            id,
+            process,
+            attached,
+        }),
         Err(error) => {
             if let Err(error) = engine.remove(&id).await {
                 tracing::warn!(container = %id, %error, "A container that did not start could not be removed; the next start of the server will.");

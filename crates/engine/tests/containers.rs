@@ -642,7 +642,7 @@ async fn a_running_container_is_furnished() {
         mount(&kept, "/mnt/tree/kept", true),
         mount(&file, "/run/of/mine/file", true),
     ];
-    let early = rig.engine.furnish(&id, &mounts).await;
+    let early = rig.engine.hold(&id).await;
     assert!(
         matches!(early, Err(EngineError::Refused { .. })),
         "{early:?}"
@@ -650,20 +650,23 @@ async fn a_running_container_is_furnished() {
 
     let mut attached = rig.engine.attach(&id, false).await.expect("attached");
     rig.engine.start(&id).await.expect("started");
-    rig.engine.furnish(&id, &mounts).await.expect("furnished");
+    let process = rig.engine.hold(&id).await.expect("held");
+    let furnished = rig.engine.furnish(&process, &mounts).await;
+    furnished.expect("furnished");
     let name = format!("{}-of-somebody", spec.name);
     rig.engine.rename(&id, &name).await.expect("renamed");
     let found = rig.engine.inspect(&id).await.expect("seen").expect("there");
     assert_eq!(found.name, name);
     attached.input.write_all(b"go\n").await.expect("written");
-    rig.engine.gone(&id).await.expect("gone");
+    rig.engine.gone(&process).await.expect("gone");
     assert_eq!(std::fs::read(tree.join("c")).expect("there"), b"new\n");
     let exit = rig.engine.wait(&id).await.expect("ended");
-    rig.engine.gone(&id).await.expect("gone still");
+    rig.engine.gone(&process).await.expect("gone still");
     let logs = rig.engine.logs(&id, None, false).await.expect("logs");
     let (stdout, _) = collect(logs).await;
     assert_eq!(stdout, "tree\nkept\nfile\n");
     assert_eq!(exit.code, 3, "what is read-only cannot be written to");
+    drop(process);
     // Nothing of it is mounted on the host, and nothing holds on to it when the container is gone.
     assert!(!std::path::Path::new("/run/of/mine").exists());
     std::fs::remove_dir_all(dir.path()).expect("free");

@@ -112,17 +112,11 @@ async fn prepare(
     terminal: Terminal,
 ) -> Result<ContainerSpec, SchedulerError> {
     let recipe = recipe(shared, id).await?;
-    let digest: Digest = recipe
-        .slug
-        .image_digest
-        .parse()
-        .map_err(|_| missing(id, format!("slug {}", recipe.slug.image_digest)))?;
-    let file = shared
-        .config
-        .slugs
-        .join(format!("{}.squashfs", digest.hex()));
-    if !file.exists() {
-        return Err(missing(id, format!("slug {digest}")));
+    let images =
+        images(&recipe.slug).ok_or_else(|| missing(id, format!("slug {}", recipe.slug.digest)))?;
+    let file = |image: &Digest| shared.config.slugs.join(ropewalk_slug::image::file(image));
+    if let Some(image) = images.iter().find(|image| !file(image).exists()) {
+        return Err(missing(id, format!("slug image {image}")));
     }
     let image = recipe
         .image
@@ -131,8 +125,10 @@ async fn prepare(
         .ok_or_else(|| missing(id, "the image of its stack".to_owned()))?;
     let merged = {
         let _mounting = shared.mounting.read().await;
-        shared.mounts.slug(&digest, &file).await?;
-        shared.mounts.overlay(id, &digest).await?
+        for image in &images {
+            shared.mounts.image(image, &file(image)).await?;
+        }
+        shared.mounts.overlay(id, &images).await?
     };
     let mut spec = spec(shared, &recipe, image, terminal);
     spec.mounts.push(Mount {
@@ -141,6 +137,14 @@ async fn prepare(
         read_only: false,
     });
     Ok(spec)
+}
+
+/// The images that a slug is made of, the lowest first; there is at least one.
+pub(crate) fn images(slug: &Slug) -> Option<Vec<Digest>> {
+    let images = slug.images.iter().map(|image| image.parse().ok());
+    images
+        .collect::<Option<Vec<_>>>()
+        .filter(|images| !images.is_empty())
 }
 
 async fn recipe(shared: &Shared, id: DynoId) -> Result<Recipe, SchedulerError> {

@@ -239,7 +239,7 @@ async fn tell(
             message: "it is not what the release needs".to_owned(),
         });
     }
-    shared.engine.furnish(&blank.id, &spec.mounts).await?;
+    shared.engine.furnish(&blank.process, &spec.mounts).await?;
     waiting::tell(&mut blank.attached.input, &spec.env, &spec.command).await?;
     let name = container_name(shared, dyno);
     shared.engine.rename(&blank.id, &name).await

@@ -7,6 +7,7 @@ use ropewalk_model::DynoId;
 use ropewalk_slug::Digest;
 
 use crate::SchedulerError;
+use crate::launch;
 use crate::reconcile::Shared;
 
 /// A slug image younger than this may belong to a build that has not written its row yet.
@@ -46,18 +47,16 @@ async fn slugs(shared: &Shared) -> Result<(), SchedulerError> {
             let mut needed = BTreeSet::new();
             for dyno in view.all_dynos()? {
                 let release = view.release(dyno.app, dyno.release_version);
-                if let Some(slug) = release.ok().and_then(|release| release.slug)
-                    && let Ok(digest) = view.slug(slug)?.image_digest.parse()
-                {
-                    needed.insert(digest);
+                if let Some(slug) = release.ok().and_then(|release| release.slug) {
+                    needed.extend(launch::images(&view.slug(slug)?).into_iter().flatten());
                 }
             }
             Ok(needed)
         })
         .await?;
     let mut outcome = Ok(());
-    for digest in shared.mounts.present()?.slugs.difference(&needed) {
-        outcome = outcome.and(shared.mounts.remove_slug(digest).await);
+    for digest in shared.mounts.present()?.images.difference(&needed) {
+        outcome = outcome.and(shared.mounts.remove_image(digest).await);
     }
     Ok(outcome?)
 }
@@ -82,10 +81,7 @@ fn remove_images(folder: &std::path::Path, named: &BTreeSet<Digest>) -> std::io:
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
-        let digest = name
-            .to_str()
-            .and_then(|name| name.strip_suffix(".squashfs"))
-            .and_then(Digest::from_hex);
+        let digest = name.to_str().and_then(ropewalk_slug::image::of_file);
         let old = entry
             .metadata()?
             .modified()?

@@ -487,7 +487,7 @@ async fn nothing_is_left_of_an_app_that_is_deleted() {
     let (scheduler, token) = (server.scheduler.clone(), stop.clone());
     let sweeps = tokio::spawn(async move { scheduler.run_sweeps(token).await });
     until("the end of its slug", async || {
-        rig.mounts().observed().await.unwrap().slugs.is_empty()
+        rig.mounts().observed().await.unwrap().images.is_empty()
     })
     .await;
     stop.cancel();

@@ -20,10 +20,20 @@ const PACK_LIMIT: Duration = Duration::from_secs(600);
 /// What mksquashfs may hold in memory; by default it takes a quarter of the host's. 45,000 files pack as fast with it.
 const MEMORY: &str = "256M";
 
-/// A packed slug.
+/// The name of an image's file among the others.
+pub fn file(image: &Digest) -> String {
+    format!("{}.squashfs", image.hex())
+}
+
+/// The image that [`file`] names so.
+pub fn of_file(name: &str) -> Option<Digest> {
+    name.strip_suffix(".squashfs").and_then(Digest::from_hex)
+}
+
+/// A packed tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Image {
-    /// SHA-256 of the image file: the slug's identity.
+    /// SHA-256 of the image file.
     pub digest: Digest,
     /// Bytes of the image file.
     pub size: u64,

@@ -1,28 +1,36 @@
-//! The slug: one built tree in its forms. The image that dynos mount, the archive that travels, and the mounts
-//! that put the image under each dyno's `/app`.
+//! The slug: one built tree in its forms. The images that dynos mount, the archive that travels, and the mounts that put
+//! the images under each dyno's `/app`. `listing.rs` says what is in a tree, `change.rs` what makes one another.
 //!
 //! Architecture invariant: nothing here knows apps, releases or the database. Trees are walked without following
 //! a symbolic link, because what they hold was written by strangers; the same tree always gives the same digests.
 
 pub mod archive;
+pub mod change;
 mod command;
 pub mod digest;
 mod error;
 pub mod image;
+mod listing;
 mod mount;
 pub mod mountinfo;
 pub mod mounts;
+pub mod notes;
 pub mod staging;
+mod stamps;
 pub mod travel;
 pub mod tree;
 pub mod unpack;
 pub mod view;
 
+pub use change::Change;
 pub use command::remove_tree;
 pub use digest::{Digest, HashWriter};
 pub use error::{Error, Result};
 pub use image::{Image, pack};
-pub use mounts::{Mounts, Observed, Present, Swept};
+pub use listing::{Listing, Survey, survey};
+pub use mounts::{Borrowed, Mounts, Observed, Present, Swept};
+pub use notes::{Base, Notes};
+pub use stamps::Stamps;
 pub use travel::{GzipHasher, Travel, write_tgz};
 pub use tree::{Limits, TreeFacts, prepare};
 pub use view::View;

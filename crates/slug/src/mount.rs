@@ -2,16 +2,19 @@
 //!
 //! What is to be mounted where is decided elsewhere.
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, UnmountFlags};
 
 use crate::command::run;
 use crate::mountinfo::{self, Mount};
 use crate::{Error, Result};
 
-/// Longest wait for one mount or unmount; they take milliseconds.
+/// Longest wait for one mount of an image; it takes milliseconds.
 const MOUNT_LIMIT: Duration = Duration::from_secs(30);
 /// How often one mount point is unmounted when several mounts lie on each other.
 const LAYERS: usize = 16;
@@ -26,22 +29,50 @@ pub(crate) async fn image(image: &Path, point: &Path) -> Result<()> {
     run("mount", arguments, MOUNT_LIMIT).await
 }
 
-/// Mounts `lower` with a writable `upper` over it. No path may hold a comma, colon, backslash or control character.
+/// Mounts lower folders, the lowest first, with a writable `upper` over them. No path may hold a comma, colon, backslash
+/// or control character.
 ///
 /// `volatile`: nothing here outlives a crash of the host, so nobody waits for the disk. `index=off`: the upper folder
 /// is used once only.
-pub(crate) async fn overlay(lower: &Path, upper: &Path, work: &Path, point: &Path) -> Result<()> {
+pub(crate) async fn overlay(
+    lower: &[&Path],
+    upper: &Path,
+    work: &Path,
+    point: &Path,
+) -> Result<()> {
     let options = format!(
-        "nosuid,nodev,volatile,index=off,lowerdir={},upperdir={},workdir={}",
-        lower.display(),
+        "volatile,index=off,lowerdir={},upperdir={},workdir={}",
+        lowerdir(lower),
         upper.display(),
         work.display()
     );
-    let mut arguments: Vec<OsString> = ["-t", "overlay", "-o"].map(Into::into).into();
-    arguments.push(options.into());
-    arguments.extend(["--", "overlay"].map(OsString::from));
-    arguments.push(point.into());
-    run("mount", arguments, MOUNT_LIMIT).await
+    let options = CString::new(options).map_err(|_| Error::MountRoot {
+        path: point.to_owned(),
+    })?;
+    let onto = point.to_owned();
+    within(Error::sys("mount", point), move || {
+        let flags = MountFlags::NOSUID | MountFlags::NODEV;
+        rustix::mount::mount("overlay", onto, "overlay", flags, options.as_c_str())
+    })
+    .await
+}
+
+/// One call of the system that may wait for a disk.
+async fn within(
+    wrap: impl FnOnce(Errno) -> Error,
+    call: impl FnOnce() -> std::result::Result<(), Errno> + Send + 'static,
+) -> Result<()> {
+    tokio::task::spawn_blocking(call).await?.map_err(wrap)
+}
+
+/// Lower folders as the kernel reads and lists them: the topmost first.
+pub(crate) fn lowerdir(lower: &[&Path]) -> String {
+    let paths: Vec<String> = lower
+        .iter()
+        .rev()
+        .map(|path| path.display().to_string())
+        .collect();
+    paths.join(":")
 }
 
 /// Unmounts everything at this point; nothing being there is success. What is in use disappears from the tree at once
@@ -51,10 +82,16 @@ pub(crate) async fn unmount(point: &Path) -> Result<()> {
         if mounted(point)?.is_none() {
             return Ok(());
         }
-        let plain = run("umount", [point.as_os_str()], MOUNT_LIMIT).await;
-        if plain.is_err() && mounted(point)?.is_some() {
-            let lazy = [OsString::from("--lazy"), point.into()];
-            run("umount", lazy, MOUNT_LIMIT).await?;
+        let from = point.to_owned();
+        let call = move || match rustix::mount::unmount(&from, UnmountFlags::NOFOLLOW) {
+            Err(Errno::BUSY) => {
+                rustix::mount::unmount(&from, UnmountFlags::NOFOLLOW | UnmountFlags::DETACH)
+            }
+            other => other,
+        };
+        let gone = within(Error::sys("unmount", point), call).await;
+        if gone.is_err() && mounted(point)?.is_some() {
+            return gone;
         }
     }
     let source = io::Error::other("too many mounts lie on each other");

@@ -1,22 +1,22 @@
-//! Slugs and dynos as mounts: one read-only image per slug, one writable overlay per dyno.
+//! Slugs and dynos as mounts: each image of a slug once, read-only, and one writable overlay of them per dyno.
 //!
 //! The kernel's list of mounts is the only record: every verb looks there first, so a restarted server adopts
 //! what is mounted, and a verb that was interrupted is simply called again. After a reboot nothing is mounted and
 //! the verbs make it anew; what a dyno wrote before is gone then, as its disk is promised to be short-lived.
 //!
 //! ```text
-//! <root>/slug/<hex>                        squashfs on a loop device that frees itself
-//! <root>/dyno/<uuid>/{upper,work,merged}   overlay of the slug and what the dyno wrote
+//! <root>/slug/<hex>                        image, squashfs on a loop device that frees itself
+//! <root>/dyno/<uuid>/{upper,work,merged}   overlay of the slug's images and what the dyno wrote
 //! <root>/gone/<name>                       unmounted, being deleted
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 
 use ropewalk_model::DynoId;
 use tokio::sync::Mutex;
@@ -31,27 +31,56 @@ pub struct Mounts {
     root: PathBuf,
     /// Held while a mount is looked up and changed, so that no two calls make the same one.
     turn: Arc<Mutex<()>>,
+    /// How often each image is borrowed.
+    borrowed: Arc<std::sync::Mutex<HashMap<Digest, usize>>>,
+}
+
+/// An image that stays mounted for as long as this lives.
+#[derive(Debug)]
+pub struct Borrowed {
+    path: PathBuf,
+    digest: Digest,
+    borrowed: Arc<std::sync::Mutex<HashMap<Digest, usize>>>,
+}
+
+impl Borrowed {
+    /// Where it is mounted.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        let mut borrowed = self.borrowed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = borrowed.get_mut(&self.digest) {
+            *count -= 1;
+            if *count == 0 {
+                borrowed.remove(&self.digest);
+            }
+        }
+    }
 }
 
 /// What is mounted below the folder.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Observed {
-    pub slugs: BTreeSet<Digest>,
-    /// Each dyno's slug; `None` where the overlay lies over something that is no slug of ours.
-    pub overlays: BTreeMap<DynoId, Option<Digest>>,
+    pub images: BTreeSet<Digest>,
+    /// Each dyno's images, the lowest first; none where the overlay lies over something that is no image of ours.
+    pub overlays: BTreeMap<DynoId, Vec<Digest>>,
 }
 
 /// What there is a folder of, mounted or not.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Present {
-    pub slugs: BTreeSet<Digest>,
+    pub images: BTreeSet<Digest>,
     pub overlays: BTreeSet<DynoId>,
 }
 
 /// How many were removed by a sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Swept {
-    pub slugs: usize,
+    pub images: usize,
     pub overlays: usize,
 }
 
@@ -73,14 +102,15 @@ impl Mounts {
         Ok(Self {
             root,
             turn: Arc::default(),
+            borrowed: Arc::default(),
         })
     }
 
-    /// Mounts a slug's image, unless it is mounted, and tells where: read-only, without devices and setuid.
-    /// The loop device goes with the mount.
-    pub async fn slug(&self, digest: &Digest, image: &Path) -> Result<PathBuf> {
+    /// Mounts an image, unless it is mounted, and tells where: read-only, without devices and setuid. The loop device
+    /// goes with the mount.
+    pub async fn image(&self, digest: &Digest, image: &Path) -> Result<PathBuf> {
         let _turn = self.turn.lock().await;
-        let point = self.slug_path(digest);
+        let point = self.image_path(digest);
         if mounted(&point)?.is_some() {
             return Ok(point);
         }
@@ -89,23 +119,45 @@ impl Mounts {
         Ok(point)
     }
 
-    /// Mounts a dyno's writable view of a mounted slug, unless it is mounted, and tells where. Its top belongs to
-    /// the dyno's user. Fails with [`Error::OtherSlug`] when this dyno has a view of another slug.
-    pub async fn overlay(&self, dyno: DynoId, digest: &Digest) -> Result<PathBuf> {
+    /// As [`Mounts::image`], for somebody who is no dyno.
+    pub async fn borrow(&self, digest: &Digest, image: &Path) -> Result<Borrowed> {
+        let borrowed = {
+            let mut counts = self.borrowed();
+            *counts.entry(*digest).or_default() += 1;
+            Borrowed {
+                path: self.image_path(digest),
+                digest: *digest,
+                borrowed: Arc::clone(&self.borrowed),
+            }
+        };
+        self.image(digest, image).await?;
+        Ok(borrowed)
+    }
+
+    fn borrowed(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, usize>> {
+        self.borrowed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Mounts a dyno's writable view of a slug's mounted images, the lowest first, unless it is mounted, and tells where.
+    /// Its top belongs to the dyno's user. Fails with [`Error::OtherSlug`] when this dyno has a view of others.
+    pub async fn overlay(&self, dyno: DynoId, images: &[Digest]) -> Result<PathBuf> {
         let _turn = self.turn.lock().await;
         let folder = self.dyno_path(dyno);
         let merged = folder.join("merged");
-        let lower = self.slug_path(digest);
+        let lower: Vec<PathBuf> = images.iter().map(|image| self.image_path(image)).collect();
+        let lower: Vec<&Path> = lower.iter().map(PathBuf::as_path).collect();
         if let Some(mount) = mounted(&merged)? {
-            return match mount.option("lowerdir").map(Path::new) == Some(lower.as_path()) {
+            return match mount.option("lowerdir") == Some(&mount::lowerdir(&lower)) {
                 true => Ok(merged),
                 false => Err(Error::OtherSlug { path: merged }),
             };
         }
-        if mounted(&lower)?.is_none() {
-            // An overlay over the empty mount point would start an app without its files.
-            let source = io::Error::other("the slug is not mounted");
-            return Err(Error::io("use", &lower)(source));
+        for image in &lower {
+            if mounted(image)?.is_none() {
+                // An overlay over the empty mount point would start an app without its files.
+                let source = io::Error::other("the image is not mounted");
+                return Err(Error::io("use", image)(source));
+            }
         }
         // Left from before a reboot, or from a mount that failed.
         self.delete(&folder).await?;
@@ -134,10 +186,14 @@ impl Mounts {
         }
     }
 
-    /// Unmounts a slug; none being there is success. Views of it keep working and keep its loop device.
-    pub async fn remove_slug(&self, digest: &Digest) -> Result<()> {
+    /// Unmounts an image; none being there is success. Views of it keep working and keep its loop device. One that is
+    /// borrowed stays, until this is called again.
+    pub async fn remove_image(&self, digest: &Digest) -> Result<()> {
         let _turn = self.turn.lock().await;
-        let point = self.slug_path(digest);
+        if self.borrowed().contains_key(digest) {
+            return Ok(());
+        }
+        let point = self.image_path(digest);
         mount::unmount(&point).await?;
         match fs::remove_dir(&point) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -151,12 +207,17 @@ impl Mounts {
     pub async fn observed(&self) -> Result<Observed> {
         let mut observed = Observed::default();
         for mount in mountinfo::below(&self.root)? {
-            if let Some(digest) = self.slug_of(&mount.point) {
-                observed.slugs.insert(digest);
+            if let Some(digest) = self.image_of(&mount.point) {
+                observed.images.insert(digest);
             } else if let Some(dyno) = self.dyno_of(&mount.point) {
-                let lower = mount.option("lowerdir").map(Path::new);
-                let slug = lower.and_then(|lower| self.slug_of(lower));
-                observed.overlays.insert(dyno, slug);
+                let lower = mount
+                    .option("lowerdir")
+                    .unwrap_or_default()
+                    .split(':')
+                    .rev();
+                let images = lower.map(|lower| self.image_of(Path::new(lower)));
+                let images: Option<Vec<Digest>> = images.collect();
+                observed.overlays.insert(dyno, images.unwrap_or_default());
             }
         }
         Ok(observed)
@@ -165,7 +226,7 @@ impl Mounts {
     /// What there is, mounted or only left as a folder.
     pub fn present(&self) -> Result<Present> {
         Ok(Present {
-            slugs: self.names("slug", Digest::from_hex)?.into_iter().collect(),
+            images: self.names("slug", Digest::from_hex)?.into_iter().collect(),
             overlays: self
                 .names("dyno", |name| name.parse().ok())?
                 .into_iter()
@@ -173,12 +234,12 @@ impl Mounts {
         })
     }
 
-    /// Removes every view and slug that is not to be kept, mounted or only left as a folder, and what an earlier
+    /// Removes every view and image that is not to be kept, mounted or only left as a folder, and what an earlier
     /// removal did not finish. Goes on after a failure and returns the first one. Nothing may be mounted meanwhile.
     pub async fn sweep(
         &self,
         keep_dynos: &BTreeSet<DynoId>,
-        keep_slugs: &BTreeSet<Digest>,
+        keep_images: &BTreeSet<Digest>,
     ) -> Result<Swept> {
         let present = self.present()?;
         let mut first = None;
@@ -189,9 +250,9 @@ impl Mounts {
                 Err(error) => first = first.or(Some(error)),
             }
         }
-        for digest in present.slugs.difference(keep_slugs) {
-            match self.remove_slug(digest).await {
-                Ok(()) => swept.slugs += 1,
+        for digest in present.images.difference(keep_images) {
+            match self.remove_image(digest).await {
+                Ok(()) => swept.images += 1,
                 Err(error) => first = first.or(Some(error)),
             }
         }
@@ -210,8 +271,8 @@ impl Mounts {
         first.map_or(Ok(()), Err)
     }
 
-    /// Where a slug is mounted, or would be.
-    pub fn slug_path(&self, digest: &Digest) -> PathBuf {
+    /// Where an image is mounted, or would be.
+    pub fn image_path(&self, digest: &Digest) -> PathBuf {
         self.root.join("slug").join(digest.hex())
     }
 
@@ -220,7 +281,7 @@ impl Mounts {
         self.root.join("dyno").join(dyno.to_string())
     }
 
-    fn slug_of(&self, point: &Path) -> Option<Digest> {
+    fn image_of(&self, point: &Path) -> Option<Digest> {
         let name = point.strip_prefix(self.root.join("slug")).ok()?;
         Digest::from_hex(name.to_str()?)
     }

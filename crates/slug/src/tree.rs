@@ -14,6 +14,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use crate::command::remove_tree_blocking;
+use crate::listing::Content;
 use crate::{Error, Result};
 
 /// What a tree may hold at most.
@@ -64,6 +65,15 @@ pub struct TreeFacts {
 ///
 /// Nobody may write to the tree meanwhile.
 pub fn prepare(root: &Path, limits: Limits) -> Result<TreeFacts> {
+    prepare_each(root, limits, |_| Ok(()))
+}
+
+/// As [`prepare`], and visits what stays. The facts of a visited entry are those from before it was changed.
+pub(crate) fn prepare_each(
+    root: &Path,
+    limits: Limits,
+    mut visit: impl FnMut(&Entry<'_>) -> Result<()>,
+) -> Result<TreeFacts> {
     let git = root.join(".git");
     if fs::symlink_metadata(&git).is_ok() {
         remove_tree_blocking(&git)?;
@@ -75,8 +85,14 @@ pub fn prepare(root: &Path, limits: Limits) -> Result<TreeFacts> {
             rustix::fs::unlinkat(entry.folder, entry.name, AtFlags::empty())
                 .map_err(Error::sys("remove", entry.path))
         }
-        FileType::RegularFile | FileType::Directory => entry.strip_privileges(),
-        _ => entry.refuse_special(),
+        FileType::RegularFile | FileType::Directory => {
+            entry.strip_privileges()?;
+            visit(entry)
+        }
+        _ => {
+            entry.refuse_special()?;
+            visit(entry)
+        }
     })?;
     facts.entries -= sockets;
     Ok(facts)
@@ -113,6 +129,20 @@ impl Entry<'_> {
         rustix::fs::openat(self.folder, self.name, flags, Mode::empty())
             .map(fs::File::from)
             .map_err(Error::sys("open", self.path))
+    }
+
+    /// BLAKE3 of a regular file's content.
+    pub(crate) fn content(&self) -> Result<Content> {
+        let mut hasher = blake3::Hasher::new();
+        hasher
+            .update_reader(self.open()?)
+            .map_err(Error::io("read", self.path))?;
+        if Ok(hasher.count()) != u64::try_from(self.stat.st_size) {
+            return Err(Error::Changed {
+                path: self.path.to_owned(),
+            });
+        }
+        Ok(*hasher.finalize().as_bytes())
     }
 
     /// Where a symbolic link points, as it is written.

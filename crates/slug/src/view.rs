@@ -1,4 +1,4 @@
-//! One writable view of a folder, for as long as one build lasts.
+//! One writable view of a folder, or of several that lie on each other, for as long as one piece of work lasts.
 //!
 //! ```text
 //! <folder>/upper    what is written, and whatever was put there before
@@ -23,9 +23,9 @@ pub struct View {
 }
 
 impl View {
-    /// Makes the folders that are not there, and mounts. `lower` is only read; nobody may change it meanwhile. Neither
-    /// path may hold a comma, colon, backslash or control character. A folder serves once.
-    pub async fn open(lower: &Path, folder: &Path) -> Result<Self> {
+    /// Makes the folders that are not there, and mounts. `lower`, the lowest first, is only read; nobody may change it
+    /// meanwhile. No path may hold a comma, colon, backslash or control character. A folder serves once.
+    pub async fn open(lower: &[&Path], folder: &Path) -> Result<Self> {
         // The kernel lists mounts by their real path.
         let folder = fs::canonicalize(folder).map_err(Error::io("open", folder))?;
         let [upper, work, tree] = ["upper", "work", "tree"].map(|name| folder.join(name));
@@ -40,6 +40,11 @@ impl View {
         let view = Self { tree: tree.clone() };
         mount::overlay(lower, &upper, &work, &tree).await?;
         Ok(view)
+    }
+
+    /// Where all of it is seen.
+    pub fn tree(&self) -> &Path {
+        &self.tree
     }
 
     /// Unmounts it; what was written stays in `upper`.
@@ -90,7 +95,7 @@ mod tests {
         let lower = lower(dir.path());
         let folder = dir.path().join("build");
         fs::create_dir_all(folder.join("upper/cache")).unwrap();
-        let view = View::open(&lower, &folder).await.unwrap();
+        let view = View::open(&[&lower], &folder).await.unwrap();
         let tree = folder.join("tree");
         assert!(tree.join("cache").is_dir());
         fs::write(tree.join("app/lib/a"), "three").unwrap();
@@ -116,7 +121,7 @@ mod tests {
         let builds = dir.path().join("builds");
         for name in ["one", "two", "dropped"] {
             fs::create_dir_all(builds.join(name)).unwrap();
-            let view = View::open(&lower, &builds.join(name)).await.unwrap();
+            let view = View::open(&[&lower], &builds.join(name)).await.unwrap();
             match name {
                 "dropped" => drop(view),
                 // As after `kill -9`.

@@ -53,8 +53,8 @@ impl Rig {
 
     async fn mount(&self) -> (DynoId, PathBuf) {
         let dyno = dyno();
-        self.mounts.slug(&self.digest, &self.image).await.unwrap();
-        let merged = self.mounts.overlay(dyno, &self.digest).await.unwrap();
+        self.mounts.image(&self.digest, &self.image).await.unwrap();
+        let merged = self.mounts.overlay(dyno, &[self.digest]).await.unwrap();
         (dyno, merged)
     }
 
@@ -111,7 +111,7 @@ async fn a_dyno_writes_to_its_own_view_only() {
             .starts_with("web")
     );
     assert!(!two.join("new").exists());
-    let slug = rig.mounts.slug_path(&rig.digest);
+    let slug = rig.mounts.image_path(&rig.digest);
     assert!(fs::write(slug.join("new"), "").is_err());
 }
 
@@ -122,16 +122,22 @@ async fn both_verbs_are_idempotent_and_a_restart_adopts() {
     fs::write(merged.join("kept"), "").unwrap();
 
     let restarted = Mounts::open(&rig.folder.path().join("mnt")).unwrap();
-    restarted.slug(&rig.digest, &rig.image).await.unwrap();
-    assert_eq!(restarted.overlay(dyno, &rig.digest).await.unwrap(), merged);
+    restarted.image(&rig.digest, &rig.image).await.unwrap();
+    assert_eq!(
+        restarted.overlay(dyno, &[rig.digest]).await.unwrap(),
+        merged
+    );
     assert!(merged.join("kept").exists());
     assert_eq!(rig.loops().lines().count(), 1);
     let expected = Observed {
-        slugs: [rig.digest].into(),
-        overlays: [(dyno, Some(rig.digest))].into(),
+        images: [rig.digest].into(),
+        overlays: [(dyno, vec![rig.digest])].into(),
     };
     assert_eq!(restarted.observed().await.unwrap(), expected);
-    let error = restarted.overlay(dyno, &Digest::of(b"")).await.unwrap_err();
+    let error = restarted
+        .overlay(dyno, &[Digest::of(b"")])
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::OtherSlug { .. }), "{error}");
 }
 
@@ -142,8 +148,8 @@ async fn many_at_once_share_one_slug() {
         .map(|_| {
             let (mounts, digest, image) = (rig.mounts.clone(), rig.digest, rig.image.clone());
             tokio::spawn(async move {
-                mounts.slug(&digest, &image).await.unwrap();
-                mounts.overlay(dyno(), &digest).await.unwrap()
+                mounts.image(&digest, &image).await.unwrap();
+                mounts.overlay(dyno(), &[digest]).await.unwrap()
             })
         })
         .collect();
@@ -157,14 +163,14 @@ async fn many_at_once_share_one_slug() {
         .sweep(&BTreeSet::new(), &BTreeSet::new())
         .await
         .unwrap();
-    assert_eq!((swept.overlays, swept.slugs), (8, 1));
+    assert_eq!((swept.overlays, swept.images), (8, 1));
     assert_eq!(rig.loops(), "");
 }
 
 #[tokio::test]
 async fn an_overlay_needs_its_slug() {
     let Some(rig) = Rig::new().await else { return };
-    assert!(rig.mounts.overlay(dyno(), &rig.digest).await.is_err());
+    assert!(rig.mounts.overlay(dyno(), &[rig.digest]).await.is_err());
 }
 
 #[tokio::test]
@@ -172,11 +178,11 @@ async fn removing_is_idempotent_and_frees_the_loop_device() {
     let Some(rig) = Rig::new().await else { return };
     let (dyno, merged) = rig.mount().await;
     // The slug may go first: the view keeps its own hold on it.
-    rig.mounts.remove_slug(&rig.digest).await.unwrap();
+    rig.mounts.remove_image(&rig.digest).await.unwrap();
     assert!(merged.join("Procfile").exists());
     for _ in 0..2 {
         rig.mounts.remove_overlay(dyno).await.unwrap();
-        rig.mounts.remove_slug(&rig.digest).await.unwrap();
+        rig.mounts.remove_image(&rig.digest).await.unwrap();
     }
     assert!(!rig.mounts.dyno_path(dyno).exists());
     assert_eq!(rig.mounts.observed().await.unwrap(), Observed::default());
@@ -189,13 +195,31 @@ async fn a_view_in_use_goes_away_lazily() {
     let (dyno, merged) = rig.mount().await;
     let mut open = fs::File::open(merged.join("Procfile")).unwrap();
     rig.mounts.remove_overlay(dyno).await.unwrap();
-    rig.mounts.remove_slug(&rig.digest).await.unwrap();
+    rig.mounts.remove_image(&rig.digest).await.unwrap();
     assert!(!merged.exists());
     let mut text = String::new();
     std::io::Read::read_to_string(&mut open, &mut text).unwrap();
     assert!(text.starts_with("web"));
     drop(open);
     assert_eq!(rig.loops(), "");
+}
+
+#[tokio::test]
+async fn an_image_that_is_borrowed_stays() {
+    let Some(rig) = Rig::new().await else { return };
+    let one = rig.mounts.borrow(&rig.digest, &rig.image).await.unwrap();
+    let two = rig.mounts.borrow(&rig.digest, &rig.image).await.unwrap();
+    for borrowed in [one, two] {
+        rig.mounts.remove_image(&rig.digest).await.unwrap();
+        assert!(borrowed.path().join("Procfile").is_file());
+    }
+    rig.mounts.remove_image(&rig.digest).await.unwrap();
+    assert_eq!(rig.mounts.observed().await.unwrap(), Observed::default());
+    // Nor does one stay that could not be mounted.
+    let none = rig.folder.path().join("none");
+    assert!(rig.mounts.borrow(&rig.digest, &none).await.is_err());
+    rig.mounts.remove_image(&rig.digest).await.unwrap();
+    assert_eq!(rig.mounts.present().unwrap().images.len(), 0);
 }
 
 #[tokio::test]
@@ -213,7 +237,7 @@ async fn a_sweep_keeps_what_it_is_told() {
         .await
         .unwrap();
 
-    assert_eq!((swept.overlays, swept.slugs), (2, 0));
+    assert_eq!((swept.overlays, swept.images), (2, 0));
     assert!(merged.join("Procfile").exists());
     assert!(!rig.mounts.dyno_path(stale).exists());
     assert!(!rig.mounts.dyno_path(lost).exists());
@@ -226,15 +250,15 @@ async fn after_a_reboot_a_view_starts_empty() {
     let upper = rig.mounts.dyno_path(dyno).join("upper");
     fs::create_dir_all(&upper).unwrap();
     fs::write(upper.join("stale"), "").unwrap();
-    rig.mounts.slug(&rig.digest, &rig.image).await.unwrap();
-    let merged = rig.mounts.overlay(dyno, &rig.digest).await.unwrap();
+    rig.mounts.image(&rig.digest, &rig.image).await.unwrap();
+    let merged = rig.mounts.overlay(dyno, &[rig.digest]).await.unwrap();
     assert!(!merged.join("stale").exists());
 }
 
 #[tokio::test]
 async fn image_and_tree_give_the_same_archive() {
     let Some(rig) = Rig::new().await else { return };
-    let point = rig.mounts.slug(&rig.digest, &rig.image).await.unwrap();
+    let point = rig.mounts.image(&rig.digest, &rig.image).await.unwrap();
     let folder = rig.folder.path();
     let of_image = write_tgz(&point, &folder.join("one.tgz")).unwrap();
     let of_tree = write_tgz(&folder.join("tree"), &folder.join("two.tgz")).unwrap();

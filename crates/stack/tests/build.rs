@@ -240,8 +240,8 @@ async fn a_dyno_runs_on_its_view_of_a_slug(folder: &Path) {
         folder,
     );
     let dyno = "6c1c6e4c-7d0f-4b0c-8a55-0d6a54a0f1aa".parse().unwrap();
-    mounts.0.slug(&digest, &image).await.unwrap();
-    let merged = mounts.0.overlay(dyno, &digest).await.unwrap();
+    mounts.0.image(&digest, &image).await.unwrap();
+    let merged = mounts.0.overlay(dyno, &[digest]).await.unwrap();
 
     let volume = format!("--volume={}:/app", merged.display());
     let command = "echo $B > new && cat new && rm .profile && ls -A";
@@ -257,7 +257,7 @@ async fn a_dyno_runs_on_its_view_of_a_slug(folder: &Path) {
     ];
     assert_eq!(docker(&dyno_run), "one two\n.profile.d\nnew");
     mounts.0.remove_overlay(dyno).await.unwrap();
-    mounts.0.remove_slug(&digest).await.unwrap();
+    mounts.0.remove_image(&digest).await.unwrap();
 }
 
 /// Unmounts what a failed assertion leaves.

@@ -77,21 +77,22 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The archive has come and is this image: from now on it is a slug.
+    /// The archive has come, and what is in it are these images, of so many bytes: from now on it is a slug.
     pub fn fulfil_slug(
         &self,
         id: SlugId,
-        image_digest: &str,
+        digest: &str,
+        images: &[String],
         image_size: u64,
         now: Timestamp,
     ) -> Result<Slug> {
         let made = self.conn.execute(
-            "INSERT INTO slugs (id, app_id, commit_sha, commit_description, image_digest, image_size, process_types,
+            "INSERT INTO slugs (id, app_id, commit_sha, commit_description, digest, images, image_size, process_types,
                                 buildpack_description, stack, created_at)
-             SELECT id, app_id, commit_sha, commit_description, ?2, ?3, process_types, buildpack_description, stack,
-                    ?4
+             SELECT id, app_id, commit_sha, commit_description, ?2, ?3, ?4, process_types, buildpack_description,
+                    stack, ?5
              FROM expected_slugs WHERE id = ?1",
-            params![id.to_string(), image_digest, image_size, time(now)],
+            params![id.to_string(), digest, to_json(&images)?, image_size, time(now)],
         )?;
         if made == 0 {
             return Err(StoreError::NotFound("slug"));

@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0013_pipelines.sql"),
     include_str!("../migrations/0014_canaries.sql"),
     include_str!("../migrations/0015_tcp_routes.sql"),
+    include_str!("../migrations/0016_slugs_of_images.sql"),
 ];
 
 /// Schema version of this build.

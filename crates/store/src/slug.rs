@@ -15,9 +15,11 @@ pub struct Slug {
     pub app: AppId,
     pub commit: Option<String>,
     pub commit_description: Option<String>,
-    /// `sha256:…` of the read-only image.
-    pub image_digest: String,
-    /// Bytes of that image.
+    /// `sha256:…` of what is in it.
+    pub digest: String,
+    /// `sha256:…` of the read-only images of which it is made, the lowest first.
+    pub images: Vec<String>,
+    /// Bytes of these images.
     pub image_size: u64,
     pub process_types: BTreeMap<String, String>,
     pub buildpack_description: Option<String>,
@@ -39,7 +41,8 @@ pub struct NewSlug {
     pub id: SlugId,
     pub app: AppId,
     pub commit: Option<String>,
-    pub image_digest: String,
+    pub digest: String,
+    pub images: Vec<String>,
     pub image_size: u64,
     pub process_types: BTreeMap<String, String>,
     pub buildpack_description: Option<String>,
@@ -63,7 +66,8 @@ fn slug(row: &Row<'_>) -> Result<Slug> {
         app: parse(row, "app_id")?,
         commit: row.get("commit_sha")?,
         commit_description: row.get("commit_description")?,
-        image_digest: row.get("image_digest")?,
+        digest: row.get("digest")?,
+        images: json(row, "images")?,
         image_size: row.get("image_size")?,
         process_types: json(row, "process_types")?,
         buildpack_description: row.get("buildpack_description")?,
@@ -85,30 +89,31 @@ impl View<'_> {
     pub fn slug_images(&self) -> Result<Vec<String>> {
         let mut statement = self
             .conn
-            .prepare_cached("SELECT DISTINCT image_digest FROM slugs")?;
+            .prepare_cached("SELECT DISTINCT value FROM slugs, json_each(slugs.images)")?;
         all(&mut statement, [], |row| Ok(row.get(0)?))
     }
 
-    /// The travelling form of an image, if one was made for any slug of it.
-    pub fn slugs_by_image(&self, image_digest: &str) -> Result<Vec<Slug>> {
+    /// Every slug in which there is the same.
+    pub fn slugs_by_digest(&self, digest: &str) -> Result<Vec<Slug>> {
         let mut statement = self
             .conn
-            .prepare_cached("SELECT * FROM slugs WHERE image_digest = ?1")?;
-        all(&mut statement, [image_digest], slug)
+            .prepare_cached("SELECT * FROM slugs WHERE digest = ?1")?;
+        all(&mut statement, [digest], slug)
     }
 }
 
 impl Tx<'_> {
     pub fn create_slug(&self, new: &NewSlug, now: Timestamp) -> Result<Slug> {
         self.conn.execute(
-            "INSERT INTO slugs (id, app_id, commit_sha, image_digest, image_size, process_types,
+            "INSERT INTO slugs (id, app_id, commit_sha, digest, images, image_size, process_types,
                                 buildpack_description, stack, created_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             params![
                 new.id.to_string(),
                 new.app.to_string(),
                 new.commit,
-                new.image_digest,
+                new.digest,
+                to_json(&new.images)?,
                 new.image_size,
                 to_json(&new.process_types)?,
                 new.buildpack_description,
@@ -127,7 +132,7 @@ impl Tx<'_> {
         id: SlugId,
         now: Timestamp,
     ) -> Result<SlugId> {
-        let known = self.slugs_by_image(&slug.image_digest)?.into_iter();
+        let known = self.slugs_by_digest(&slug.digest)?.into_iter();
         let same = |known: &Slug| {
             known.app == app
                 && known.process_types == slug.process_types
@@ -138,9 +143,9 @@ impl Tx<'_> {
             return Ok(known.id);
         }
         self.conn.execute(
-            "INSERT INTO slugs (id, app_id, commit_sha, commit_description, image_digest, image_size, process_types,
+            "INSERT INTO slugs (id, app_id, commit_sha, commit_description, digest, images, image_size, process_types,
                                 buildpack_description, stack, tgz_digest, tgz_diff_id, tgz_size, created_at)
-             SELECT ?2, ?3, commit_sha, commit_description, image_digest, image_size, process_types,
+             SELECT ?2, ?3, commit_sha, commit_description, digest, images, image_size, process_types,
                     buildpack_description, stack, tgz_digest, tgz_diff_id, tgz_size, ?4
              FROM slugs WHERE id = ?1",
             params![slug.id.to_string(), id.to_string(), app.to_string(), time(now)],
@@ -148,11 +153,11 @@ impl Tx<'_> {
         Ok(id)
     }
 
-    /// Notes the travelling form on every slug of that image.
-    pub fn set_tgz(&self, image_digest: &str, tgz: &Tgz) -> Result<()> {
+    /// Notes the travelling form on every slug in which there is the same.
+    pub fn set_tgz(&self, slug_digest: &str, tgz: &Tgz) -> Result<()> {
         self.conn.execute(
-            "UPDATE slugs SET tgz_digest = ?2, tgz_diff_id = ?3, tgz_size = ?4 WHERE image_digest = ?1",
-            params![image_digest, tgz.digest, tgz.diff_id, tgz.size],
+            "UPDATE slugs SET tgz_digest = ?2, tgz_diff_id = ?3, tgz_size = ?4 WHERE digest = ?1",
+            params![slug_digest, tgz.digest, tgz.diff_id, tgz.size],
         )?;
         Ok(())
     }

@@ -211,7 +211,8 @@ async fn a_promoted_slug_belongs_to_the_target_and_survives_its_source() {
                     id: slug,
                     app: source,
                     commit: Some("1a2b3c4d".into()),
-                    image_digest: "sha256:aa".into(),
+                    digest: "sha256:aa".into(),
+                    images: vec!["sha256:aa".into()],
                     image_size: 4096,
                     process_types: BTreeMap::from([("web".to_owned(), "run".to_owned())]),
                     buildpack_description: Some("Node.js".into()),
@@ -239,10 +240,7 @@ async fn a_promoted_slug_belongs_to_the_target_and_survives_its_source() {
     assert_eq!(first, second);
     store.write(move |tx| tx.delete_app(source)).await.unwrap();
     let slug = store.read(move |view| view.slug(first)).await.unwrap();
-    assert_eq!(
-        (slug.app, slug.image_digest.as_str()),
-        (target, "sha256:aa")
-    );
+    assert_eq!((slug.app, slug.digest.as_str()), (target, "sha256:aa"));
     assert_eq!(slug.process_types["web"], "run");
 }
 

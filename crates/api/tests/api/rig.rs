@@ -303,7 +303,8 @@ impl Rig {
                         id: slug,
                         app,
                         commit,
-                        image_digest: format!("sha256:{slug}"),
+                        digest: format!("sha256:{slug}"),
+                        images: vec![format!("sha256:{slug}")],
                         image_size: 4096,
                         process_types,
                         buildpack_description: Some("Node.js".into()),
@@ -445,7 +446,7 @@ impl Builds for FakePlatform {
             self.archives.lock().unwrap().insert(id.0, bytes);
             let taken = self
                 .store
-                .write(move |tx| tx.fulfil_slug(id, "sha256:00", 4096, Timestamp::now()))
+                .write(move |tx| tx.fulfil_slug(id, "sha256:00", &[], 4096, Timestamp::now()))
                 .await;
             taken
                 .map(drop)

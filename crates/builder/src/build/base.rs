@@ -3,6 +3,7 @@
 //! ```text
 //! bases/<app>/<build>/app/   the files of a git tree, the build's user owning them
 //! bases/<app>/at             which folder that is, of which tree, since which start of the host
+//! bases/<app>/slug           what the app's last slug was packed from (`pack.rs`)
 //! ```
 //! A build gets a view of it and never writes into it; the next push moves it on by what git says differs. So a change
 //! of one line in 45,000 files writes one file, and no build removes them, which takes some file systems ten times as
@@ -41,6 +42,33 @@ struct At {
     boot: String,
 }
 
+/// A base that is whole, and what makes it the files of another tree.
+pub(crate) struct Next {
+    folder: String,
+    changes: Changes,
+}
+
+/// What makes the app's base the files of a commit; `None` when they are better written as a whole. Changes nothing.
+pub(crate) async fn compare(
+    context: &Context,
+    objects: &Objects,
+    app: AppId,
+    commit: &str,
+) -> Result<Option<Next>, Failure> {
+    let kept = path(context, app);
+    let boot = boot();
+    let found = read(&kept).filter(|at| at.boot == boot && !boot.is_empty());
+    if let Some(at) = found
+        && is_object_id(commit)
+        && is_folder(&kept.join(&at.folder))
+        && let Some(changes) = diff(context, objects, &at.tree, commit).await?
+    {
+        let folder = at.folder;
+        return Ok(Some(Next { folder, changes }));
+    }
+    Ok(None)
+}
+
 /// Makes the app's base the files of `tree`, and returns its folder, in which `app` lies. Old ones go to `aside`. Only
 /// one build of an app may do so at a time, and no view of the base may be open.
 pub(crate) async fn bring(
@@ -49,25 +77,16 @@ pub(crate) async fn bring(
     app: AppId,
     build: BuildId,
     tree: &str,
+    next: Option<Next>,
     aside: &Path,
 ) -> Result<PathBuf, Failure> {
     let kept = path(context, app);
-    let boot = fs::read_to_string(BOOT).unwrap_or_default();
-    let boot = boot.trim();
-    let found = read(&kept).filter(|at| at.boot == boot && !boot.is_empty());
-    let mut next = None;
-    if let Some(at) = found
-        && is_folder(&kept.join(&at.folder))
-        && let Some(changes) = diff(context, objects, &at.tree, tree).await?
-    {
-        next = Some((at.folder, changes));
-    }
     // From here until it is whole again, nobody believes in it.
     forget(&kept)?;
     let name = match next {
-        Some((name, changes)) => {
-            checkout::move_on(context, objects, changes, &kept.join(&name)).await?;
-            name
+        Some(Next { folder, changes }) => {
+            checkout::move_on(context, objects, changes, &kept.join(&folder)).await?;
+            folder
         }
         None => {
             put_aside(&kept, aside)?;
@@ -82,10 +101,20 @@ pub(crate) async fn bring(
         &At {
             folder: name,
             tree: tree.to_owned(),
-            boot: boot.to_owned(),
+            boot: boot(),
         },
     )?;
     Ok(folder)
+}
+
+fn boot() -> String {
+    let boot = fs::read_to_string(BOOT).unwrap_or_default();
+    boot.trim().to_owned()
+}
+
+/// Where what is known of the app's last slug is noted.
+pub(crate) fn notes(context: &Context, app: AppId) -> PathBuf {
+    path(context, app).join("slug")
 }
 
 fn path(context: &Context, app: AppId) -> PathBuf {

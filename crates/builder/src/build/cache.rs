@@ -16,9 +16,11 @@ use ropewalk_slug::{DYNO_ID, remove_tree};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
+use super::ahead;
 use super::base;
 use super::beneath::is_folder;
 use crate::context::Context;
+use crate::options::Limits;
 use crate::{Error, Result};
 
 /// Files up to this many bytes are copied, not linked.
@@ -31,6 +33,15 @@ const MAX_COPIES: usize = 512;
 pub(crate) struct Most {
     pub(crate) files: u64,
     pub(crate) bytes: u64,
+}
+
+impl Most {
+    pub(crate) fn of(limits: &Limits) -> Self {
+        Self {
+            files: limits.cache_files,
+            bytes: limits.cache_bytes,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +109,7 @@ pub(crate) fn keep(from: &Path, kept: &Path) -> Result<()> {
 /// Throws the cache away, in one step first so that no build gets half of it, and the base with it.
 pub(crate) async fn purge(context: &Context, app: AppId) -> Result<()> {
     base::purge(context, app).await?;
+    ahead::forget(context, app);
     let kept = path(context, app);
     let aside = kept.with_file_name(format!(".purged-{}", uuid::Uuid::new_v4()));
     match fs::rename(&kept, &aside) {

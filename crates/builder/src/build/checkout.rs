@@ -76,8 +76,9 @@ pub(crate) async fn look(
     if !is_object_id(commit) {
         return Err(Failure::Source(vec!["That is not a commit.".to_owned()]));
     }
-    look_at(context, objects, commit).await?;
-    Ok(objects.tree(context, commit).await?)
+    let tree = async { Ok(objects.tree(context, commit).await?) };
+    let ((), tree) = tokio::try_join!(look_at(context, objects, commit), tree)?;
+    Ok(tree)
 }
 
 /// Writes a tree into `folder/app`, the build's user owning it. The folder must not be there.

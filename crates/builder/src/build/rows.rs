@@ -5,13 +5,13 @@ use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 use ropewalk_model::{AppId, BuildId, ReleaseId, SlugId};
-use ropewalk_slug::Image;
 use ropewalk_store::{NewBuild, NewRelease, NewSlug};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::failure::Failure;
 use super::order::Order;
+use super::pack::Packed;
 use super::phases::Phases;
 use super::process_types::ProcessTypes;
 use super::recipe::Recipe;
@@ -25,7 +25,7 @@ use crate::error::chain;
 pub(crate) struct Built<'a> {
     pub(crate) results: &'a Results,
     pub(crate) types: &'a ProcessTypes,
-    pub(crate) image: Image,
+    pub(crate) packed: Packed,
 }
 
 /// The build begins.
@@ -143,8 +143,9 @@ fn new_slug(order: &Order, recipe: &Recipe, built: &Built<'_>) -> NewSlug {
         id: SlugId(Uuid::new_v4()),
         app: recipe.app.id,
         commit: order.version().map(str::to_owned),
-        image_digest: built.image.digest.to_string(),
-        image_size: built.image.size,
+        digest: built.packed.digest.to_string(),
+        images: built.packed.texts(),
+        image_size: built.packed.size,
         process_types: built.types.commands.clone(),
         buildpack_description: (!displays.is_empty()).then(|| displays.join(", ")),
         stack: recipe.stack.name.clone(),

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use ropewalk_engine::{
-    ContainerId, ContainerSpec, EngineError, Exit, Limits as ContainerLimits, Mount,
+    ContainerId, ContainerSpec, EngineError, Exit, FirstProcess, Limits as ContainerLimits, Mount,
     waiting::{self, Blank},
 };
 
@@ -165,7 +165,7 @@ impl Sandbox {
                     log.foreign(lines.push(&output?.bytes)).await;
                 }
                 log.foreign(lines.finish()).await;
-                end(&context, &id, work).await
+                end(&context, &blank.process, work).await
             };
             tokio::select! {
                 exit = ended => exit?,
@@ -190,7 +190,7 @@ impl Sandbox {
     /// Shows the container its folders, names it after its build, and tells it what to run.
     async fn begin(&self, blank: &mut Blank, work: &Work) -> Result<(), EngineError> {
         let engine = &self.context.engine;
-        engine.furnish(&blank.id, &work.mounts).await?;
+        engine.furnish(&blank.process, &work.mounts).await?;
         waiting::tell(&mut blank.attached.input, &work.env, &work.command).await?;
         // For whoever looks at the host's containers; the build goes on meanwhile.
         if let Err(error) = engine.rename(&blank.id, &work.name).await {
@@ -236,9 +236,9 @@ impl Sandbox {
 
 /// How a container whose output has ended did end. Where all went well, the engine need not be asked, which takes it a
 /// tenth of a second.
-async fn end(context: &Context, id: &ContainerId, work: &Work) -> Result<Exit, Failure> {
+async fn end(context: &Context, process: &FirstProcess, work: &Work) -> Result<Exit, Failure> {
     if let Some(tree) = work.driven.clone() {
-        context.engine.gone(id).await?;
+        context.engine.gone(process).await?;
         if tokio::task::spawn_blocking(move || Results::all_went_well(&tree)).await?? {
             return Ok(Exit {
                 code: 0,
@@ -246,7 +246,7 @@ async fn end(context: &Context, id: &ContainerId, work: &Work) -> Result<Exit, F
             });
         }
     }
-    Ok(context.engine.wait(id).await?)
+    Ok(context.engine.wait(&process.container).await?)
 }
 
 /// What became of a command in a container.

@@ -8,6 +8,7 @@
 //!   dyno-home/           mounted at /app, empty: some buildpacks install through the path that dynos will have
 //!   login                what a buildpack's address says about who asks, while it is fetched
 //!   tmp/ var-tmp/        mounted at /tmp and /var/tmp
+//!   above/               what changed since the last slug that is one image
 //!   slug.squashfs        packed, not yet published
 //!   tree/                mounted at /tmp/build, the build's user owns it
 //!     app/ cache/ home/ result/
@@ -104,7 +105,7 @@ impl Site {
 
     /// Puts a base under what has been written, and shows both as the tree.
     pub(crate) async fn mount(&mut self, base: &Path) -> Result<()> {
-        self.view = Some(View::open(base, &self.folder).await?);
+        self.view = Some(View::open(&[base], &self.folder).await?);
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use ropewalk_model::test_run::{TIME_LIMIT, TestStatus};
 use ropewalk_model::{
     AppId, AppName, BuildId, ConfigVars, PipelineId, ReleaseId, TestNodeId, TestRunId, UserId,
 };
-use ropewalk_slug::{Digest, Image};
+use ropewalk_slug::{Digest, image};
 use ropewalk_store::{NewApp, NewTestRun, Pipeline, TestCase, TestRun};
 use uuid::Uuid;
 
@@ -24,7 +24,7 @@ use super::archive::Archive;
 use super::failure::Failure;
 use super::log::{BuildLog, Lines};
 use super::order::{ArchiveOrder, Order, Purpose};
-use super::pack;
+use super::pack::{self, Packed};
 use super::phases::Phases;
 use super::process_types::ProcessTypes;
 use super::queue::Claim;
@@ -134,7 +134,7 @@ impl Builder {
             log,
             tests,
             tests_began: false,
-            image: None,
+            packed: None,
         };
         context
             .tasks
@@ -160,7 +160,7 @@ struct Test {
     tests: Box<dyn OutputSink>,
     tests_began: bool,
     /// Of its slug, once there is one.
-    image: Option<Image>,
+    packed: Option<Packed>,
 }
 
 impl Test {
@@ -288,19 +288,19 @@ impl Test {
                 ));
             }
             let _packing = context.packing.read().await;
-            let image = pack::pack(&context, site, &mut self.log).await?;
+            let packed = pack::pack(&context, site, None, &mut self.log).await?;
             // No process types: nothing of it is to run by itself.
             let built = rows::Built {
                 results: &results,
                 types: &ProcessTypes::default(),
-                image,
+                packed: packed.clone(),
             };
             rows::release_for_tests(&context, order, &recipe, site.id, built).await?;
-            Ok((plan, image))
+            Ok((plan, packed))
         };
         match built.await {
-            Ok((plan, image)) => {
-                self.image = Some(image);
+            Ok((plan, packed)) => {
+                self.packed = Some(packed);
                 Ok(plan)
             }
             Err(failure) => {
@@ -502,7 +502,7 @@ impl Test {
         let Self {
             context,
             run,
-            image,
+            packed,
             ..
         } = self;
         let app = AppId(run.id.0);
@@ -511,8 +511,8 @@ impl Test {
             context.outputs.forget(app);
             context.releases.changed();
             super::cache::purge(&context, app).await?;
-            if let Some(image) = &image {
-                forget_image(&context, &image.digest).await?;
+            for image in packed.iter().flat_map(|packed| &packed.images) {
+                forget_image(&context, image).await?;
             }
             Ok::<_, Error>(())
         };
@@ -528,13 +528,12 @@ async fn forget_image(context: &Context, digest: &Digest) -> Result<()> {
     let text = digest.to_string();
     let named = context
         .store
-        .read(move |view| Ok(!view.slugs_by_image(&text)?.is_empty()))
+        .read(move |view| Ok(view.slug_images()?.contains(&text)))
         .await?;
     if named {
         return Ok(());
     }
-    let file = format!("{}.squashfs", digest.hex());
-    let path = context.options.data.join("slugs").join(file);
+    let path = context.options.data.join("slugs").join(image::file(digest));
     match tokio::fs::remove_file(&path).await {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(Error::io("remove", &path)(error))

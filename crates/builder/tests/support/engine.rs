@@ -199,11 +199,15 @@ impl Engine for PlayedEngine {
             all.get(&id.0).ok_or_else(|| missing(id)).map(drop)
         })
     }
+    fn hold<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<FirstProcess>> {
+        Box::pin(async { Ok(FirstProcess::named(id.clone())) })
+    }
     fn furnish<'a>(
         &'a self,
-        id: &'a ContainerId,
+        process: &'a FirstProcess,
         mounts: &'a [Mount],
     ) -> BoxFuture<'a, Result<()>> {
+        let id = &process.container;
         Box::pin(async {
             let mut all = self.held.lock().unwrap();
             let held = all.get_mut(&id.0).ok_or_else(|| missing(id))?;
@@ -268,8 +272,8 @@ impl Engine for PlayedEngine {
             Ok(ended.unwrap())
         })
     }
-    fn gone<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async { self.wait(id).await.map(drop) })
+    fn gone<'a>(&'a self, process: &'a FirstProcess) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async { self.wait(&process.container).await.map(drop) })
     }
     fn logs<'a>(
         &'a self,

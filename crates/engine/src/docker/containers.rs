@@ -12,9 +12,6 @@ use bollard::query_parameters::{
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::failure::Call;
 use super::frames::Form;
@@ -36,12 +33,6 @@ const KILLED_WITHIN: u64 = 30;
 /// Keys that would detach a terminal: bytes that no UTF-8 text holds, for the engine's own choice (^P ^Q) holds back
 /// every ^P that a user types.
 const DETACH_KEYS: &str = "%FF,%FE,%FF,%FE";
-
-/// Longest wait for the kernel to tell of an end before the engine is asked for it: a thread waits meanwhile.
-const KERNEL_TELLS_WITHIN: Timespec = Timespec {
-    tv_sec: 5,
-    tv_nsec: 0,
-};
 
 pub(super) const POLL: Duration = Duration::from_millis(50);
 
@@ -271,35 +262,8 @@ impl DockerEngine {
         })
     }
 
-    /// The kernel tells of a process's end a tenth of a second before the engine has put everything away.
-    pub(super) async fn container_gone(&self, id: &ContainerId) -> Result<()> {
-        let Some(found) = self.inspect_container(id).await? else {
-            return Ok(());
-        };
-        // The first process ends after all others of its namespace.
-        let Some(pid) = found
-            .pid
-            .and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?))
-        else {
-            return Ok(());
-        };
-        let process = match pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(process) => process,
-            Err(Errno::SRCH) => return Ok(()),
-            Err(_) => return self.ended(id).await.map(drop),
-        };
-        let waited = tokio::task::spawn_blocking(move || {
-            let mut process = [PollFd::new(&process, PollFlags::IN)];
-            matches!(poll(&mut process, Some(&KERNEL_TELLS_WITHIN)), Ok(1..))
-        });
-        match waited.await {
-            Ok(true) => Ok(()),
-            _ => self.ended(id).await.map(drop),
-        }
-    }
-
     /// Returns the exit code once no process runs.
-    async fn ended(&self, id: &ContainerId) -> Result<i64> {
+    pub(super) async fn ended(&self, id: &ContainerId) -> Result<i64> {
         let call = Call::new("wait for", "container", &id.0, 10);
         let options = WaitContainerOptionsBuilder::default()
             .condition("not-running")

@@ -10,46 +10,49 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::thread;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode};
 use rustix::mount::{
     MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount_change, mount_remount,
     move_mount, open_tree,
 };
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
 use super::DockerEngine;
 use super::failure::Call;
 use crate::container::{ContainerId, Mount};
+use crate::process::{FirstProcess, Kernel};
 use crate::{EngineError, Result};
 
+/// Longest wait for the kernel to tell of an end before the engine is asked for it: a thread waits meanwhile.
+const KERNEL_TELLS_WITHIN: Timespec = Timespec {
+    tv_sec: 5,
+    tv_nsec: 0,
+};
+
 impl DockerEngine {
-    pub(super) async fn furnish_container(&self, id: &ContainerId, mounts: &[Mount]) -> Result<()> {
-        let call = Call::new("mount into", "container", &id.0, 20);
+    pub(super) async fn hold_container(&self, id: &ContainerId) -> Result<FirstProcess> {
+        let call = Call::new("take hold of", "container", &id.0, 20);
         let pid = self.running(id, call).await?;
         let name = format!("/proc/{pid}/ns/mnt");
-        let namespace = fs::File::open(&name).map_err(|error| call.refused(told(&name, error)))?;
-        // While it still has this number, the number was its own when the namespace was opened.
+        let mounts = fs::File::open(&name).map_err(|error| call.refused(told(&name, error)))?;
+        let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        let end = number.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        // While it still has this number, the number was its own when these were opened.
         if self.running(id, call).await? != pid {
             return Err(call.refused("it was started anew meanwhile"));
         }
-        let mounts = mounts.to_owned();
-        let (done, result) = tokio::sync::oneshot::channel();
-        thread::Builder::new()
-            .name("furnish".to_owned())
-            .spawn(move || {
-                let _ = done.send(bring(namespace.into(), &mounts));
-            })
-            .map_err(|error| call.refused(error.to_string()))?;
-        let work = async {
-            match result.await {
-                Ok(brought) => brought.map_err(|text| call.refused(text)),
-                Err(_) => Err(call.refused("the thread that mounts ended early")),
-            }
-        };
-        call.within(work).await
+        Ok(FirstProcess {
+            container: id.clone(),
+            kernel: Some(Kernel {
+                mounts: mounts.into(),
+                end,
+            }),
+        })
     }
 
-    /// The first process of a container that runs.
+    /// The number of the first process of a container that runs.
     async fn running(&self, id: &ContainerId, call: Call<'_>) -> Result<u32> {
         let found = self.inspect_container(id).await?;
         let found = found.ok_or_else(|| EngineError::NotFound {
@@ -58,6 +61,49 @@ impl DockerEngine {
         })?;
         found.pid.ok_or_else(|| call.refused("it does not run"))
     }
+
+    /// The kernel tells of a process's end a tenth of a second before the engine has put everything away.
+    pub(super) async fn container_gone(&self, process: &FirstProcess) -> Result<()> {
+        let end = process
+            .kernel
+            .as_ref()
+            .and_then(|kernel| kernel.end.as_ref());
+        if let Some(Ok(end)) = end.map(OwnedFd::try_clone) {
+            // The first process ends after all others of its namespace.
+            let waited = tokio::task::spawn_blocking(move || {
+                let mut end = [PollFd::new(&end, PollFlags::IN)];
+                matches!(poll(&mut end, Some(&KERNEL_TELLS_WITHIN)), Ok(1..))
+            });
+            if matches!(waited.await, Ok(true)) {
+                return Ok(());
+            }
+        }
+        self.ended(&process.container).await.map(drop)
+    }
+}
+
+pub(super) async fn furnish(process: &FirstProcess, mounts: &[Mount]) -> Result<()> {
+    let call = Call::new("mount into", "container", &process.container.0, 20);
+    let Some(kernel) = &process.kernel else {
+        return Err(call.refused("it is no process of this host"));
+    };
+    let namespace = kernel.mounts.try_clone();
+    let namespace = namespace.map_err(|error| call.refused(error.to_string()))?;
+    let mounts = mounts.to_owned();
+    let (done, result) = tokio::sync::oneshot::channel();
+    thread::Builder::new()
+        .name("furnish".to_owned())
+        .spawn(move || {
+            let _ = done.send(bring(namespace, &mounts));
+        })
+        .map_err(|error| call.refused(error.to_string()))?;
+    let work = async {
+        match result.await {
+            Ok(brought) => brought.map_err(|text| call.refused(text)),
+            Err(_) => Err(call.refused("the thread that mounts ended early")),
+        }
+    };
+    call.within(work).await
 }
 
 /// Blocking, and for a thread that ends afterwards: it stays in the namespace.

@@ -17,7 +17,7 @@ use crate::container::{
     Attached, Container, ContainerId, ContainerSpec, EngineInfo, Event, Exec, ExecSpec, Exit,
     Mount, NetworkSpec, Output, OutputStream, Stats, Status, Stopped,
 };
-use crate::{BoxStream, Engine, EngineError, Result};
+use crate::{BoxStream, Engine, EngineError, FirstProcess, Result};
 
 impl Engine for FakeEngine {
     fn info(&self) -> BoxFuture<'_, Result<EngineInfo>> {
@@ -140,11 +140,24 @@ impl Engine for FakeEngine {
         })
     }
 
+    fn hold<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<FirstProcess>> {
+        Box::pin(async move {
+            self.call("hold", &id.0).await?;
+            let world = self.world();
+            let known = world.find(&id.0).ok_or_else(|| no_container(id))?;
+            match known.status {
+                Status::Running => Ok(FirstProcess::named(id.clone())),
+                _ => Err(refused("take hold of", &id.0, "it does not run")),
+            }
+        })
+    }
+
     fn furnish<'a>(
         &'a self,
-        id: &'a ContainerId,
+        process: &'a FirstProcess,
         mounts: &'a [Mount],
     ) -> BoxFuture<'a, Result<()>> {
+        let id = &process.container;
         Box::pin(async move {
             self.call("furnish", &id.0).await?;
             let mut world = self.world();
@@ -250,8 +263,8 @@ impl Engine for FakeEngine {
         })
     }
 
-    fn gone<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move { self.wait(id).await.map(drop) })
+    fn gone<'a>(&'a self, process: &'a FirstProcess) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move { self.wait(&process.container).await.map(drop) })
     }
 
     fn logs<'a>(

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use ropewalk_model::InstanceId;
+use ropewalk_slug::view::unmount_below;
 
 /// Unix socket paths hold at most 107 bytes (`unix(7)`).
 const MAX_SOCKET_PATH: usize = 107;
@@ -65,8 +66,9 @@ impl Data {
     }
 
     /// Removes what an earlier server was about to make when it was killed. Only for the one server, at its start.
-    pub(crate) fn empty_tmp(&self) -> Result<()> {
+    pub(crate) async fn empty_tmp(&self) -> Result<()> {
         let folder = self.path("tmp");
+        unmount_below(&folder).await?;
         for entry in fs::read_dir(&folder)? {
             let path = entry?.path();
             let removed = match path.is_dir() && !path.is_symlink() {
@@ -138,8 +140,8 @@ pub(crate) fn write_pid(file: &Path, pid: u32) -> Result<()> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_a_killed_server_was_making_goes_at_the_next_start() -> Result<()> {
+    #[tokio::test]
+    async fn what_a_killed_server_was_making_goes_at_the_next_start() -> Result<()> {
         let folder = tempfile::tempdir()?;
         let data = Data::open(folder.path())?;
         let tmp = data.path("tmp");
@@ -147,7 +149,7 @@ mod tests {
         fs::write(tmp.join("layer-1/slug.tgz"), "half")?;
         fs::write(tmp.join("stack-1.tar"), "half")?;
         std::os::unix::fs::symlink(data.path("slugs"), tmp.join("link"))?;
-        data.empty_tmp()?;
+        data.empty_tmp().await?;
         assert_eq!(fs::read_dir(&tmp)?.count(), 0);
         assert!(data.path("slugs").is_dir());
         Ok(())

@@ -104,7 +104,7 @@ impl Server {
         ropewalk_telemetry::init(ropewalk_telemetry::Format::Human)?;
         let data = Data::open(&self.data.data)?;
         let _only = host::only_one(&data)?;
-        data.empty_tmp()?;
+        data.empty_tmp().await?;
         write_pid(&data.socket("server.pid"), std::process::id())?;
         let parts = self.parts(&data).await?;
         let tasks = Tasks::default();

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use ropewalk_engine::{DockerEngine, Engine, EngineError, firewall::Firewall};
 use ropewalk_slug::Mounts;
+use ropewalk_slug::view::unmount_below;
 
 use super::DataArg;
 use super::data::Data;
@@ -48,6 +49,12 @@ impl Teardown {
         firewall.remove().await?;
         let mounts = Mounts::open(&data.path("mnt"))?;
         mounts.sweep(&BTreeSet::new(), &BTreeSet::new()).await?;
+        // Of builds, and of what was being read, when the server was killed.
+        for folder in ["builds", "tmp"].map(|name| data.path(name)) {
+            if folder.is_dir() {
+                unmount_below(&folder).await?;
+            }
+        }
         if self.purge {
             for image in stacks::images(&data).await? {
                 match image.remove(&engine).await {

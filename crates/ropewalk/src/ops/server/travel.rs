@@ -2,13 +2,14 @@
 //! among the blobs.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ropewalk_registry::{BlobStore, Layer};
-use ropewalk_slug::{Digest, Mounts, travel};
+use ropewalk_slug::{Borrowed, Digest, Mounts, View, image, travel};
 use ropewalk_store::{Slug, Store, Tgz};
 use tokio::sync::OwnedMutexGuard;
+use tokio::task::spawn_blocking;
 
 pub(super) struct Travels {
     pub(super) store: Store,
@@ -20,7 +21,7 @@ pub(super) struct Travels {
     pub(super) turns: Turns,
 }
 
-/// One at a time for each slug image.
+/// One at a time for each digest of a slug.
 #[derive(Debug, Default)]
 pub(super) struct Turns(Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>);
 
@@ -37,26 +38,41 @@ impl Turns {
 }
 
 impl Travels {
-    /// The slug as a layer; made once for each image, for all who ask meanwhile.
+    /// The slug as a layer; made once for each content, for all who ask meanwhile.
     pub(super) async fn layer(&self, slug: &Slug) -> anyhow::Result<Layer> {
         if let Some(layer) = self.made(slug)? {
             return Ok(layer);
         }
-        let digest: Digest = slug.image_digest.parse()?;
+        let digest: Digest = slug.digest.parse()?;
         let _turn = self.turns.take(digest).await;
         let id = slug.id;
         let slug = self.store.read(move |view| view.slug(id)).await?;
         if let Some(layer) = self.made(&slug)? {
             return Ok(layer);
         }
-        let image = self.slugs.join(format!("{}.squashfs", digest.hex()));
-        let tree = self.mounts.slug(&digest, &image).await?;
         let staged = tempfile::Builder::new()
             .prefix("layer-")
             .tempdir_in(&self.tmp)?;
+        let mut images = Vec::new();
+        for image in &slug.images {
+            let image: Digest = image.parse()?;
+            let file = self.slugs.join(image::file(&image));
+            images.push(self.mounts.borrow(&image, &file).await?);
+        }
         let out = staged.path().join("slug.tgz");
         let target = out.clone();
-        let made = tokio::task::spawn_blocking(move || travel::write_tgz(&tree, &target)).await??;
+        let write =
+            async |tree: PathBuf| spawn_blocking(move || travel::write_tgz(&tree, &target)).await;
+        let made = match images.as_slice() {
+            [tree] => write(tree.path().to_owned()).await??,
+            images => {
+                let images: Vec<&Path> = images.iter().map(Borrowed::path).collect();
+                let view = View::open(&images, staged.path()).await?;
+                let made = write(view.tree().to_owned()).await;
+                view.close().await?;
+                made??
+            }
+        };
         self.blobs.put_file(&out, &made.digest)?;
         let tgz = Tgz {
             digest: made.digest.to_string(),
@@ -64,7 +80,7 @@ impl Travels {
             size: made.size,
         };
         let layer = as_layer(&tgz)?;
-        let name = slug.image_digest.clone();
+        let name = slug.digest.clone();
         self.store.write(move |tx| tx.set_tgz(&name, &tgz)).await?;
         Ok(layer)
     }
