@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::alarm::{self, Alarms};
 use crate::challenge;
 use crate::cores::Seat;
+use crate::h1;
 use crate::http3;
 use crate::pace::Streams;
 use crate::proxy;
@@ -33,7 +34,7 @@ use crate::rendezvous;
 use crate::request::Peer;
 use crate::router::Router;
 use crate::seldom::seldom;
-use crate::sniff::{self, Opening};
+use crate::sniff::{self, Opening, Rewound};
 use crate::stall::{self, Stall};
 use crate::tcp;
 use crate::tls::{Accepted, Acceptor};
@@ -119,11 +120,15 @@ fn keep(
     port: u16,
     greeting: Greeting,
 ) -> impl Future<Output = ()> {
-    let cut = router.cut.clone();
+    let (stopping, cut) = (router.stopping.clone(), router.cut.clone());
     alarm::keep(async move {
         let _seat = seat;
         let greeted = pin!(greet(router, stream, addr, port, greeting));
-        let cut = pin!(cut.cancelled());
+        // Nothing is cut off before a stop. That the stop wakes whoever is greeted is what `h1` relies on.
+        let cut = pin!(async {
+            stopping.cancelled().await;
+            cut.cancelled().await;
+        });
         tokio::select! {
             biased;
             () = greeted => {}
@@ -175,13 +180,10 @@ async fn greet(
             stall: Arc::new(stall::Limit::new(router.limits.idle)),
         };
         let Some(tls) = tls else {
-            let peer = Arc::new(peer);
-            let sniffed = sniff::opening(stream);
-            let (opening, stream) = patiently(&stopping, router.limits.header, sniffed).await?;
-            match opening {
-                Opening::Http2 => Box::pin(serve_http2(router, peer, stream)).await,
-                _ => serve_http1(router, peer, stream).await,
-            }
+            let Some(odd) = ordinary(&router, &peer, &mut stream).await else {
+                return Ok(());
+            };
+            Box::pin(serve_odd(router, peer, odd, stream)).await?;
             return Ok(());
         };
         // In a box: what TLS needs of its task is many times what HTTP/1 does.
@@ -213,21 +215,64 @@ async fn greet_tls(
     let session = stream.get_ref().1;
     let agreed = session.alpn_protocol().map(<[u8]>::to_vec);
     peer.server_name = session.server_name().map(Box::from);
-    let peer = Arc::new(peer);
-    match agreed.as_deref() {
+    if agreed.as_deref() == Some(challenge::PROTOCOL) {
         // The handshake was all that was wanted.
-        Some(challenge::PROTOCOL) => {}
-        Some(b"http/1.1") => serve_http1(router, peer, stream).await,
-        agreed => {
-            let http2 = agreed == Some(b"h2");
-            let sniffed = sniff::opening(stream);
-            let (opening, stream) = patiently(&stopping, router.limits.header, sniffed).await?;
-            match opening {
-                Opening::Rendezvous if !http2 => rendezvous::join(&router, stream).await?,
-                _ if http2 => Box::pin(serve_http2(router, peer, stream)).await,
-                _ => serve_http1(router, peer, stream).await,
-            }
+        return Ok(());
+    }
+    if agreed.as_deref() == Some(b"h2") {
+        let sniffed = sniff::opening(stream);
+        let (_, stream) = patiently(&stopping, router.limits.header, sniffed).await?;
+        serve_http2(router, Arc::new(peer), stream).await;
+        return Ok(());
+    }
+    let mut stream = stream;
+    let Some(odd) = ordinary(&router, &peer, &mut stream).await else {
+        return Ok(());
+    };
+    let peer = Arc::new(peer);
+    if agreed.is_none() && odd.is_first {
+        let sniffed = sniff::opening_of(odd.bytes, stream);
+        let (opening, stream) = patiently(&stopping, router.limits.header, sniffed).await?;
+        match opening {
+            Opening::Rendezvous => rendezvous::join(&router, stream).await?,
+            _ => Box::pin(serve_http1(router, peer, stream)).await,
         }
+        return Ok(());
+    }
+    Box::pin(serve_http1(router, peer, Rewound::new(odd.bytes, stream))).await;
+    Ok(())
+}
+
+/// Serves what a client asks in the ordinary way of HTTP/1.1; what was read of the first that is not.
+async fn ordinary<S>(router: &Arc<Router>, peer: &Peer, stream: &mut S) -> Option<h1::Odd>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let patience = h1::Patience {
+        last_call: LAST_CALL,
+        last_request: LAST_REQUEST,
+    };
+    h1::serve(router, peer, stream, patience).await
+}
+
+/// Serves a client that began with something else, or went over to it.
+async fn serve_odd(
+    router: Arc<Router>,
+    peer: Peer,
+    odd: h1::Odd,
+    stream: TcpStream,
+) -> io::Result<()> {
+    let peer = Arc::new(peer);
+    if !odd.is_first {
+        serve_http1(router, peer, Rewound::new(odd.bytes, stream)).await;
+        return Ok(());
+    }
+    let stopping = router.stopping.clone();
+    let sniffed = sniff::opening_of(odd.bytes, stream);
+    let (opening, stream) = patiently(&stopping, router.limits.header, sniffed).await?;
+    match opening {
+        Opening::Http2 => serve_http2(router, peer, stream).await,
+        _ => serve_http1(router, peer, stream).await,
     }
     Ok(())
 }

@@ -52,6 +52,8 @@ pub(crate) struct Visit {
     sent: Option<u64>,
     bytes: u64,
     outcome: Option<Outcome>,
+    /// It is not to be counted.
+    withdrawn: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +82,18 @@ impl Visit {
             sent: None,
             bytes: 0,
             outcome: None,
+            withdrawn: false,
+        }
+    }
+
+    /// As if it had never begun: somebody else begins with the request anew.
+    pub(crate) fn withdraw(mut self) {
+        self.place = None;
+        self.withdrawn = true;
+        self.router.counters.requests.fetch_sub(1, Relaxed);
+        self.router.counters.in_flight.fetch_sub(1, Relaxed);
+        if let Some(tally) = &self.tally {
+            tally.withdraw();
         }
     }
 
@@ -159,14 +173,15 @@ impl Visit {
         });
     }
 
-    fn line(&self, outcome: Outcome) -> String {
+    /// `service`: how long the dyno took.
+    fn line(&self, outcome: Outcome, service: Option<u64>) -> String {
         let mut line = String::with_capacity(320);
         // Writing to a String cannot fail.
-        let _ = self.write(&mut line, outcome);
+        let _ = self.write(&mut line, outcome, service);
         line
     }
 
-    fn write(&self, line: &mut String, outcome: Outcome) -> std::fmt::Result {
+    fn write(&self, line: &mut String, outcome: Outcome, service: Option<u64>) -> std::fmt::Result {
         match (outcome.code, outcome.gate) {
             (None, None) => line.push_str("at=info"),
             (None, Some(gate)) => {
@@ -216,8 +231,8 @@ impl Visit {
             write!(line, "{ms}ms")?;
         }
         line.push_str(" service=");
-        if let Some(sent) = self.sent {
-            write!(line, "{}ms", clock::millis().saturating_sub(sent))?;
+        if let Some(ms) = service {
+            write!(line, "{ms}ms")?;
         }
         write!(line, " status={} bytes=", outcome.status)?;
         if self.sent.is_some() {
@@ -231,6 +246,9 @@ impl Visit {
 
 impl Drop for Visit {
     fn drop(&mut self) {
+        if self.withdrawn {
+            return;
+        }
         let outcome = self.outcome.unwrap_or(Outcome {
             status: Code::H27.status(),
             code: Some(Code::H27),
@@ -249,13 +267,13 @@ impl Drop for Visit {
             count.fetch_add(1, Relaxed);
         }
         let Some(tally) = &self.tally else { return };
+        let took = (self.sent).map(|sent| clock::millis().saturating_sub(sent));
         // A tunnel's life says nothing about how fast the app answers.
         let service = match (outcome.code, outcome.status) {
-            (None, status) if status != 101 => self.sent,
-            (Some(Code::H12), _) => self.sent,
+            (None, status) if status != 101 => took,
+            (Some(Code::H12), _) => took,
             _ => None,
         };
-        let service = service.map(|sent| clock::millis().saturating_sub(sent));
         let canary = self.canary.as_ref().map(|canary| &canary.tally);
         // How fast a canary answers says nothing about the app's own dynos, by which those are scaled.
         let own = service.filter(|_| canary.is_none());
@@ -272,7 +290,7 @@ impl Drop for Visit {
             upstream.ended.add(class, service);
         }
         if !self.router.logs.is_closed() {
-            let line = self.line(outcome);
+            let line = self.line(outcome, took);
             if let Some(canary) = canary {
                 self.router.logs.push(canary, line.clone());
             }

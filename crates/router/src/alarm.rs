@@ -33,8 +33,9 @@ struct Limit {
 }
 
 /// Runs a connection that keeps its timer from limit to limit.
-pub(crate) async fn keep<T>(connection: impl Future<Output = T>) -> T {
-    KEPT.scope(Cell::new(None), connection).await
+pub(crate) fn keep<T>(connection: impl Future<Output = T>) -> impl Future<Output = T> {
+    // No async function: it would have room for the connection twice.
+    KEPT.scope(Cell::new(None), connection)
 }
 
 impl Alarm {

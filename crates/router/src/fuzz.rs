@@ -27,7 +27,7 @@ use crate::proxy_protocol::{self, Parsed};
 use crate::request::{self, Peer};
 use crate::sniff::{self, Opening};
 use crate::table::Tables;
-use crate::{affinity, grpc, rendezvous, stall, websocket};
+use crate::{affinity, grpc, h1, rendezvous, stall, websocket};
 
 /// A PROXY header takes no byte behind it, and its beginnings are no header yet.
 pub fn proxy_header(bytes: &[u8]) {
@@ -98,6 +98,30 @@ pub fn request_heads(bytes: &[u8]) {
         .serve_connection(TokioIo::new(Memory(bytes)), service);
     // Nothing in it waits for anything but its bytes.
     let _ = connection.now_or_never();
+}
+
+/// Whatever the ordinary exchange takes for a head, the other path's parser reads as the same request; and what is sent on
+/// of it is one more such head, with the same length.
+pub fn ordinary_heads(bytes: &[u8]) {
+    h1::fuzz::heads(bytes, &peer());
+}
+
+/// The head of a dyno's answer is the same to both paths: what it says, how its body ends, or that it is none.
+/// The first byte says what was asked.
+pub fn ordinary_answers(bytes: &[u8]) {
+    if let Some((kind, bytes)) = bytes.split_first() {
+        h1::fuzz::answers(bytes, kind % 2 == 1);
+    }
+}
+
+fn peer() -> Peer {
+    Peer {
+        ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        port: 80,
+        https: false,
+        server_name: None,
+        stall: Arc::new(stall::Limit::new(Duration::from_secs(1))),
+    }
 }
 
 /// The values of a cookie header: few of them, and of the only length there is.
@@ -177,13 +201,7 @@ pub fn terminal(bytes: &[u8]) {
 
 /// What is passed on of a request.
 fn head(mut parts: Parts) {
-    let peer = Peer {
-        ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        port: 80,
-        https: false,
-        server_name: None,
-        stall: Arc::new(stall::Limit::new(Duration::from_secs(1))),
-    };
+    let peer = peer();
     let Ok(host) = request::host(&parts) else {
         return;
     };
@@ -236,7 +254,7 @@ fn head(mut parts: Parts) {
 }
 
 /// A client that sent these bytes and reads whatever comes.
-struct Memory<'a>(&'a [u8]);
+pub(crate) struct Memory<'a>(pub(crate) &'a [u8]);
 
 impl AsyncRead for Memory<'_> {
     fn poll_read(

@@ -1,7 +1,8 @@
 //! The data plane: takes every request of every app, finds its dyno, and streams both ways.
 //!
 //! # Layout
-//! A request goes through `accept` (sockets, HTTP/1 and 2; `cores`, `proxy_protocol`, `tls`, `challenge`, `sniff`, `stall`, `pace`, `recant`, `alarm`, `seldom`) or `http3` (HTTP/3; `quic`, `frames`), `proxy` (the straight
+//! A request goes through `accept` (sockets, HTTP/1 and 2; `cores`, `proxy_protocol`, `tls`, `challenge`, `sniff`, `stall`, `pace`, `recant`, `alarm`, `seldom`) or `http3` (HTTP/3; `quic`, `frames`). The ordinary
+//! ones of HTTP/1.1 then go through `h1` alone, which shares all decisions with the rest; the others through `proxy` (the straight
 //! line), `request` (its head; `headers`), `table` (host to app), `edge` (may it pass), `canary` (which app's dynos), `hold` (while an app boots), `balance` (which
 //! dyno; `health`: may it), `line` (while none has a place), `pool` or `shared` (a connection, `carrier`), `exchange` (one attempt), `relay` and `upload` (the bodies) or
 //! `tunnel` (after an upgrade; `pipe`: its bytes, `websocket`: of an HTTP/2 client), and ends in `access` (its record) or `pages` (our own answer, with
@@ -31,6 +32,7 @@ mod frames;
 #[doc(hidden)]
 pub mod fuzz;
 mod grpc;
+mod h1;
 mod handover;
 mod headers;
 pub mod health;
@@ -175,6 +177,7 @@ pub async fn start(config: Config, mut listeners: Listeners) -> Result<Started, 
         cores: Arc::new(Cores::start().map_err(|source| RouterError::Threads { source })?),
         tasks: TaskTracker::new(),
         stopping: CancellationToken::new(),
+        is_stopping: AtomicBool::new(false),
         succeeded: AtomicBool::new(false),
         cut: CancellationToken::new(),
         ended: CancellationToken::new(),
@@ -254,6 +257,7 @@ impl Started {
         let stop = stop.await;
         let router = &self.router;
         router.succeeded.store(stop == Stop::Succeeded, Relaxed);
+        router.is_stopping.store(true, Relaxed);
         router.stopping.cancel();
         router.tasks.close();
         if timeout(router.limits.drain, router.tasks.wait())
@@ -276,6 +280,9 @@ impl Started {
 
 impl Drop for Started {
     fn drop(&mut self) {
+        // Who waits for the one waits for the other first.
+        self.router.is_stopping.store(true, Relaxed);
+        self.router.stopping.cancel();
         self.router.cut.cancel();
         self.helpers.abort_all();
         if let Some(link) = &self.link {

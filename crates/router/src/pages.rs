@@ -26,7 +26,12 @@ impl Reader {
             return Reader::Grpc;
         }
         let accept = parts.headers.get(ACCEPT);
-        match accept.and_then(|value| value.to_str().ok()) {
+        Reader::who_accepts(accept.and_then(|value| value.to_str().ok()))
+    }
+
+    /// Who asks over HTTP/1.1 and accepts this.
+    pub(crate) fn who_accepts(accept: Option<&str>) -> Reader {
+        match accept {
             Some(accept) if prefers_json(accept) => Reader::Program,
             _ => Reader::Person,
         }

@@ -41,7 +41,7 @@ use crate::upstream::{InFlight, Upstream};
 use crate::websocket::{self, Handshake, Upgrade};
 
 /// Most dynos one request is offered to.
-const ATTEMPTS: usize = 10;
+pub(crate) const ATTEMPTS: usize = 10;
 
 /// Between two attempts to reach a server that is restarting.
 const KNOCK: Duration = Duration::from_millis(50);
@@ -128,7 +128,7 @@ pub(crate) async fn serve(
 
 /// Whether a request came over a connection whose certificate is another app's: a client that reuses a connection for
 /// each host that its certificate names is told to open one of its own.
-fn is_misdirected(router: &Router, peer: &Peer, host: &str) -> bool {
+pub(crate) fn is_misdirected(router: &Router, peer: &Peer, host: &str) -> bool {
     peer.server_name.as_deref().is_some_and(|name| {
         name != host
             && !router.certificates.is_same(name, host)
@@ -382,9 +382,20 @@ fn came_to(app: &App, outgoing: &Outgoing) -> Vec<String> {
     }
 }
 
+/// What [`choose`] gives a request that has tried nothing, where it need not wait for anything.
+pub(crate) fn choose_at_once(app: &App) -> Option<InFlight> {
+    if app.maintenance || app.is_paused() || app.line.is_waiting() {
+        return None;
+    }
+    match app.pick(&[], &[]) {
+        Pick::Send(upstream) => upstream.enter_within(app.line.limit()),
+        Pick::Full | Pick::Nobody => None,
+    }
+}
+
 /// A place on the best upstream of the app as the table now says, `None` when all were tried. A canary that cannot answer
 /// is H14, whyever that is.
-async fn choose(
+pub(crate) async fn choose(
     router: &Router,
     app: &mut Arc<App>,
     side: Side,
@@ -530,10 +541,8 @@ fn respond(
     patience: Patience,
 ) -> Response<Answer> {
     let (mut parts, body) = response.into_parts();
-    if parts.version == Version::HTTP_2 {
-        // What the client speaks is another matter.
-        parts.version = Version::HTTP_11;
-    }
+    // What is spoken with the client is another matter (RFC 9110, 6.2).
+    parts.version = Version::HTTP_11;
     let switched = parts.extensions.remove::<OnUpgrade>();
     if parts.status == StatusCode::SWITCHING_PROTOCOLS
         && let (Some(upgrade), Some(upstream)) = (upgrade, switched)
@@ -597,16 +606,21 @@ async fn connect(
     visit: &mut Visit,
     tried: usize,
 ) -> Result<Carrier, ConnectError> {
-    let others = app.upstreams.len() > tried + 1;
-    let limit = match others {
-        true => router.limits.connect_first,
-        false => router.limits.connect,
-    };
+    let limit = connect_limit(router, app, tried);
     let connected = open(router, upstream, protocol, visit, limit).await;
     if connected.is_ok() {
         app.observe(upstream, Event::Connected);
     }
     connected
+}
+
+/// How long a connection may take when so many dynos were tried already.
+pub(crate) fn connect_limit(router: &Router, app: &App, tried: usize) -> Duration {
+    let others = app.upstreams.len() > tried + 1;
+    match others {
+        true => router.limits.connect_first,
+        false => router.limits.connect,
+    }
 }
 
 async fn open(
@@ -634,7 +648,7 @@ fn max_idle(router: &Router, outgoing: &Outgoing) -> Duration {
     }
 }
 
-fn code_of(error: &ConnectError) -> Code {
+pub(crate) fn code_of(error: &ConnectError) -> Code {
     match error {
         ConnectError::Refused(_) => Code::H21,
         ConnectError::Timeout => Code::H19,
@@ -643,6 +657,12 @@ fn code_of(error: &ConnectError) -> Code {
 
 fn fail(mut visit: Visit, code: Code, app: &App, reader: Reader) -> Response<Answer> {
     visit.fail(code);
+    let id = visit.subject().request_id.to_str().unwrap_or_default();
+    page(code, app, reader, id)
+}
+
+/// The page of a code, as the app wants it.
+pub(crate) fn page(code: Code, app: &App, reader: Reader, id: &str) -> Response<Answer> {
     let frame = match code {
         Code::H80 => app.maintenance_page_url.as_deref(),
         _ => app.error_page_url.as_deref(),
@@ -652,7 +672,6 @@ fn fail(mut visit: Visit, code: Code, app: &App, reader: Reader) -> Response<Ans
         499 => 408,
         status => status,
     };
-    let id = visit.subject().request_id.to_str().unwrap_or_default();
     pages::code(code, status, reader, id, frame)
 }
 

@@ -121,6 +121,11 @@ pub(crate) fn host(parts: &Parts) -> Result<String, Refusal> {
             value.to_str().map_err(|_| Refusal::BAD_HOST)?
         }
     };
+    host_of(authority)
+}
+
+/// The host of an authority.
+pub(crate) fn host_of(authority: &str) -> Result<String, Refusal> {
     if authority.contains(['@', '/', ' ', '"', '\\', '?', '#']) {
         return Err(Refusal::BAD_HOST);
     }
@@ -180,8 +185,15 @@ pub(crate) fn subject(parts: &Parts, peer: &Peer, host: String) -> Subject {
             .cloned()
             .unwrap_or_else(|| PathAndQuery::from_static("/")),
         host,
-        request_id: request_id(&parts.headers),
-        forwarded_for: forwarded_for(&parts.headers, peer.ip),
+        request_id: request_id(parts.headers.get(X_REQUEST_ID).map(HeaderValue::as_bytes)),
+        forwarded_for: forwarded_for(
+            parts
+                .headers
+                .get_all(X_FORWARDED_FOR)
+                .iter()
+                .map(HeaderValue::as_bytes),
+            peer.ip,
+        ),
         https: peer.https,
     }
 }
@@ -368,15 +380,15 @@ fn connection_tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 }
 
 /// The client's id when it is 20 to 200 characters of `[A-Za-z0-9+/=-]`, else one of our own.
-fn request_id(headers: &HeaderMap) -> HeaderValue {
-    let given = headers.get(X_REQUEST_ID).filter(|value| {
+pub(crate) fn request_id(given: Option<&[u8]>) -> HeaderValue {
+    let given = given.filter(|value| {
         (20..=200).contains(&value.len())
-            && value.as_bytes().iter().all(|byte| {
+            && value.iter().all(|byte| {
                 byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'-')
             })
     });
-    if let Some(given) = given {
-        return given.clone();
+    if let Some(given) = given.and_then(|given| HeaderValue::from_bytes(given).ok()) {
+        return given;
     }
     let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
     let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
@@ -386,10 +398,13 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 }
 
 /// The addresses that came, and the client's own behind them.
-fn forwarded_for(headers: &HeaderMap, client: IpAddr) -> HeaderValue {
+pub(crate) fn forwarded_for<'a>(
+    came: impl Iterator<Item = &'a [u8]>,
+    client: IpAddr,
+) -> HeaderValue {
     let mut text = Vec::with_capacity(ADDRESS);
-    for value in headers.get_all(X_FORWARDED_FOR) {
-        for address in value.to_str().unwrap_or_default().split(',') {
+    for value in came {
+        for address in visible(value).unwrap_or_default().split(',') {
             let address = address.trim();
             if !address.is_empty() {
                 text.extend_from_slice(address.as_bytes());
@@ -400,6 +415,13 @@ fn forwarded_for(headers: &HeaderMap, client: IpAddr) -> HeaderValue {
     write_address(&mut text, client);
     // What was a value, and an address, is a value.
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// A header's value as text, if it is nothing but visible ASCII.
+pub(crate) fn visible(value: &[u8]) -> Option<&str> {
+    let is_visible = |byte: &u8| matches!(byte, b'\t' | b' '..=b'~');
+    let visible = value.iter().all(is_visible);
+    visible.then(|| std::str::from_utf8(value).ok()).flatten()
 }
 
 /// Longest text of an address, in bytes.

@@ -35,6 +35,8 @@ pub(crate) struct Router {
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the router is told to stop: nothing new is accepted.
     pub(crate) stopping: CancellationToken,
+    /// The same, for those who ask often.
+    pub(crate) is_stopping: AtomicBool,
     /// Another router accepts by the time this one stops, so nobody waits for its end.
     pub(crate) succeeded: AtomicBool,
     /// Cancelled when the time to finish is over: what is left is cut off.

@@ -38,10 +38,15 @@ const OPENINGS: [(&[u8], Opening); 2] = [
 const FIRST: usize = 4 * 1024;
 
 /// What `stream` begins with; waits for no more than it takes to tell.
-pub(crate) async fn opening<S: AsyncRead + Unpin>(
+pub(crate) async fn opening<S: AsyncRead + Unpin>(stream: S) -> io::Result<(Opening, Rewound<S>)> {
+    opening_of(Vec::with_capacity(FIRST), stream).await
+}
+
+/// The same when the `head` of it was read already.
+pub(crate) async fn opening_of<S: AsyncRead + Unpin>(
+    mut head: Vec<u8>,
     mut stream: S,
 ) -> io::Result<(Opening, Rewound<S>)> {
-    let mut head = Vec::with_capacity(FIRST);
     let found = loop {
         let read = head.as_slice();
         if let Some((_, opening)) = OPENINGS.iter().find(|(mark, _)| read.starts_with(mark)) {
@@ -60,6 +65,16 @@ pub(crate) async fn opening<S: AsyncRead + Unpin>(
         stream,
     };
     Ok((found, rewound))
+}
+
+impl<S> Rewound<S> {
+    pub(crate) fn new(head: Vec<u8>, stream: S) -> Rewound<S> {
+        Rewound {
+            head,
+            given: 0,
+            stream,
+        }
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {

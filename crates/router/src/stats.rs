@@ -103,6 +103,14 @@ impl Tally {
         self.in_flight.fetch_add(1, Relaxed);
     }
 
+    /// One that was begun begins again. Who has taken the count meanwhile has it twice.
+    pub(crate) fn withdraw(&self) {
+        let _ = self
+            .requests
+            .fetch_update(Relaxed, Relaxed, |count| count.checked_sub(1));
+        self.leave();
+    }
+
     /// One that was begun is another app's alone.
     pub(crate) fn leave(&self) {
         self.in_flight.fetch_sub(1, Relaxed);

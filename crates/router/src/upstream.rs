@@ -17,6 +17,7 @@ use crate::affinity;
 use crate::balance;
 use crate::carrier::Carrier;
 use crate::clock;
+use crate::h1;
 use crate::health::{Answers, Event, Health, Standing};
 use crate::line::Line;
 use crate::pool::{self, Address, ConnectError, Pool};
@@ -31,6 +32,8 @@ pub(crate) struct Upstream {
     pub(crate) dyno: String,
     pub(crate) address: Address,
     pub(crate) pool: Pool,
+    /// Connections of ordinary exchanges.
+    pub(crate) bare: h1::Pool,
     /// Where the app says that its dynos speak HTTP/2.
     pub(crate) shared: Connections,
     /// Made when it is first asked for.
@@ -71,6 +74,7 @@ impl Upstream {
             dyno,
             address,
             pool: Pool::default(),
+            bare: h1::Pool::default(),
             shared: Connections::default(),
             affinity: OnceLock::new(),
             in_flight: AtomicU64::new(0),
@@ -162,6 +166,7 @@ impl Upstream {
     /// Drops connections that have been idle for `max_idle`.
     pub(crate) fn reap(&self, max_idle: Duration) {
         self.pool.reap(max_idle);
+        self.bare.reap(max_idle);
         self.shared.reap(max_idle);
     }
 
@@ -178,6 +183,7 @@ impl Upstream {
     pub(crate) fn retire(&self) -> u64 {
         self.retired.store(true, SeqCst);
         self.pool.clear();
+        self.bare.clear();
         self.shared.clear();
         self.in_flight.load(SeqCst)
     }

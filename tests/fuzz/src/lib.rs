@@ -31,6 +31,8 @@ pub const TARGETS: &[Target] = &[
     target("http3-frames", ropewalk_router::fuzz::http3_frames),
     target("opening", ropewalk_router::fuzz::opening),
     target("request-heads", ropewalk_router::fuzz::request_heads),
+    target("ordinary-heads", ropewalk_router::fuzz::ordinary_heads),
+    target("ordinary-answers", ropewalk_router::fuzz::ordinary_answers),
     target("cookies", ropewalk_router::fuzz::cookies),
     target("websocket-answer", ropewalk_router::fuzz::websocket_answer),
     target("terminal", ropewalk_router::fuzz::terminal),

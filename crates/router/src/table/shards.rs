@@ -9,44 +9,54 @@ use std::sync::Arc;
 const SHARDS: usize = 256;
 
 #[derive(Debug, Clone)]
-pub(super) struct Shards<K, V>(Box<[Arc<HashMap<K, V>>]>);
+pub(super) struct Shards<K, V> {
+    parts: Box<[Arc<HashMap<K, V>>]>,
+    /// Names in all of them.
+    count: usize,
+}
 
 impl<K, V> Default for Shards<K, V> {
     fn default() -> Self {
-        Shards(vec![Arc::default(); SHARDS].into())
+        Shards {
+            parts: vec![Arc::default(); SHARDS].into(),
+            count: 0,
+        }
     }
 }
 
 impl<K: Borrow<str> + Clone + Eq + Hash, V: Clone> Shards<K, V> {
     pub(super) fn get(&self, name: &str) -> Option<&V> {
-        self.0.get(shard(name))?.get(name)
+        self.parts.get(shard(name))?.get(name)
     }
 
     pub(super) fn insert(&mut self, name: K, value: V) {
-        if let Some(shard) = self.0.get_mut(shard(name.borrow())) {
-            Arc::make_mut(shard).insert(name, value);
+        if let Some(shard) = self.parts.get_mut(shard(name.borrow()))
+            && Arc::make_mut(shard).insert(name, value).is_none()
+        {
+            self.count += 1;
         }
     }
 
     pub(super) fn remove(&mut self, name: &str) {
-        if let Some(shard) = self.0.get_mut(shard(name))
+        if let Some(shard) = self.parts.get_mut(shard(name))
             && shard.contains_key(name)
         {
             Arc::make_mut(shard).remove(name);
+            self.count -= 1;
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.iter().all(|shard| shard.is_empty())
+        self.count == 0
     }
 
     pub(super) fn values(&self) -> impl Iterator<Item = &V> {
-        self.0.iter().flat_map(|shard| shard.values())
+        self.parts.iter().flat_map(|shard| shard.values())
     }
 
     /// What this has and `other` has not, by name. Parts that they share are not looked at.
     pub(super) fn without<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a V> {
-        let parts = self.0.iter().zip(&other.0);
+        let parts = self.parts.iter().zip(&other.parts);
         parts
             .filter(|(own, other)| !Arc::ptr_eq(own, other))
             .flat_map(|(own, other)| {
@@ -85,8 +95,9 @@ mod tests {
         assert_eq!(copy.get("app-8.example.com"), None);
         assert_eq!(map.without(&copy).collect::<Vec<_>>(), [&8]);
         assert_eq!(copy.without(&map).count(), 0);
+        assert_eq!((map.count, copy.count), (10_000, 9_999));
         assert_eq!(map.values().sum::<usize>(), 10_000 * 9_999 / 2);
-        let shared = map.0.iter().zip(&copy.0);
+        let shared = map.parts.iter().zip(&copy.parts);
         let copied = shared.filter(|(one, other)| !Arc::ptr_eq(one, other));
         assert!(copied.count() <= 2);
     }

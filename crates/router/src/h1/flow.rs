@@ -1,0 +1,358 @@
+//! The bytes of one exchange, both ways at once: the request to the dyno, its answer to the client.
+//!
+//! Says what happened and decides nothing: what a failure means, and whether to try again, is `turn`'s.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::BufMut;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_util::io::poll_read_buf;
+
+use super::answer::Framing;
+use super::chunks::{self, Chunks};
+use super::room;
+use crate::clock;
+
+/// Times that a body is read and written before others have their turn.
+pub(crate) const ROUNDS: usize = 8;
+
+/// The request on its way.
+#[derive(Debug)]
+pub(crate) struct Up {
+    /// What the dyno gets next: at first the head.
+    pub(crate) bytes: Vec<u8>,
+    /// How much of it it has.
+    pub(crate) sent: usize,
+    /// What the client has still to send.
+    pub(crate) left: u64,
+    /// Something was sent.
+    pub(crate) begun: bool,
+    /// The dyno takes no more.
+    pub(crate) refused: bool,
+    /// It is the client that everybody waits for.
+    pub(crate) waiting: bool,
+    /// When the client's last bytes came, [`clock::millis`].
+    pub(crate) last: u64,
+}
+
+/// The answer on its way.
+#[derive(Debug)]
+pub(crate) struct Down {
+    /// What came of the dyno and was not looked at.
+    pub(crate) input: Vec<u8>,
+    /// What the client gets next.
+    pub(crate) out: Vec<u8>,
+    pub(crate) sent: usize,
+    pub(crate) body: Body,
+    pub(crate) status: u16,
+    /// The dyno takes another request on its connection.
+    pub(crate) keeps: bool,
+    /// Nobody has said how long the body is.
+    pub(crate) open_ended: bool,
+    /// A read filled its buffer, so there is more than that.
+    pub(crate) crowded: bool,
+    /// The body breaks its framing.
+    pub(crate) cut: bool,
+    /// Bytes of the body that came since this was looked at.
+    pub(crate) bytes: usize,
+    /// When the dyno's last bytes came, [`clock::millis`].
+    pub(crate) last: u64,
+    /// Since when the client has had no room for more.
+    pub(crate) full: Option<u64>,
+}
+
+/// What is still to come of an answer.
+#[derive(Debug)]
+pub(crate) enum Body {
+    Length(u64),
+    Chunked(Chunks),
+    /// Until the connection ends.
+    Close,
+    Done,
+}
+
+/// Who broke off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Broken {
+    Client,
+    Dyno,
+}
+
+impl Up {
+    pub(crate) fn is_done(&self) -> bool {
+        self.refused || (self.left == 0 && self.sent == self.bytes.len())
+    }
+
+    /// Sends what there is; ready when it was all.
+    pub(crate) fn poll<S: AsyncRead + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut S,
+        input: &mut Vec<u8>,
+        dyno: &mut TcpStream,
+    ) -> Poll<Result<(), Broken>> {
+        let mut rounds = 0;
+        loop {
+            if self.refused {
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(rest) = self.bytes.get(self.sent..).filter(|rest| !rest.is_empty()) {
+                match ready!(Pin::new(&mut *dyno).poll_write(cx, rest)) {
+                    Ok(count) if count > 0 => {
+                        self.begun = true;
+                        self.sent += count;
+                    }
+                    _ => self.refused = true,
+                }
+                continue;
+            }
+            if self.left == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            if !input.is_empty() {
+                self.bytes.clear();
+                self.sent = 0;
+                self.take(input);
+                continue;
+            }
+            let most = usize::try_from(self.left).unwrap_or(usize::MAX);
+            self.sent = 0;
+            room::fit(&mut self.bytes, most);
+            let most = most.min(self.bytes.capacity());
+            if rounds == ROUNDS {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            rounds += 1;
+            let mut into = (&mut self.bytes).limit(most);
+            match poll_read_buf(Pin::new(&mut *client), cx, &mut into) {
+                Poll::Pending => {
+                    room::give_up(&mut self.bytes);
+                    self.waiting = true;
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(count)) if count > 0 => {
+                    self.waiting = false;
+                    self.left -= count as u64;
+                    self.last = clock::millis();
+                }
+                Poll::Ready(_) => return Poll::Ready(Err(Broken::Client)),
+            }
+        }
+    }
+
+    /// Appends what came of the body already.
+    pub(crate) fn take(&mut self, input: &mut Vec<u8>) {
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let count = input.len().min(most);
+        self.bytes.extend_from_slice(&input[..count]);
+        self.left -= count as u64;
+        match count == input.len() {
+            true => input.clear(),
+            false => drop(input.drain(..count)),
+        }
+    }
+}
+
+impl From<Framing> for Body {
+    fn from(framing: Framing) -> Body {
+        match framing {
+            Framing::None | Framing::Length(0) => Body::Done,
+            Framing::Length(length) => Body::Length(length),
+            Framing::Chunked => Body::Chunked(Chunks::new()),
+            Framing::Close => Body::Close,
+        }
+    }
+}
+
+impl Down {
+    pub(crate) fn new() -> Down {
+        Down {
+            input: Vec::new(),
+            out: Vec::new(),
+            sent: 0,
+            body: Body::Close,
+            status: 0,
+            keeps: false,
+            open_ended: false,
+            crowded: false,
+            cut: false,
+            bytes: 0,
+            last: 0,
+            full: None,
+        }
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self.body, Body::Done)
+    }
+
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.sent == self.out.len()
+    }
+
+    /// Puts what came of the body into what the client gets.
+    pub(crate) fn digest(&mut self) -> Result<(), Broken> {
+        let Down {
+            input,
+            out,
+            body,
+            bytes,
+            ..
+        } = self;
+        let used = match body {
+            Body::Length(left) => {
+                let most = usize::try_from(*left).unwrap_or(usize::MAX);
+                let count = input.len().min(most);
+                out.extend_from_slice(&input[..count]);
+                *left -= count as u64;
+                *bytes += count;
+                if *left == 0 {
+                    *body = Body::Done;
+                }
+                count
+            }
+            Body::Chunked(decoder) => {
+                let taken = decoder.take(input, |piece| {
+                    chunks::append(out, piece);
+                    *bytes += piece.len();
+                });
+                let taken = taken.map_err(|_| Broken::Dyno)?;
+                if decoder.is_done() {
+                    out.extend_from_slice(chunks::END);
+                    *body = Body::Done;
+                }
+                taken
+            }
+            Body::Close => {
+                if !input.is_empty() {
+                    chunks::append(out, input);
+                    *bytes += input.len();
+                }
+                input.len()
+            }
+            Body::Done => 0,
+        };
+        match used == self.input.len() {
+            true => self.input.clear(),
+            false => drop(self.input.drain(..used)),
+        }
+        Ok(())
+    }
+
+    /// Reads more of a head.
+    pub(crate) fn poll_input(
+        &mut self,
+        cx: &mut Context<'_>,
+        dyno: &mut TcpStream,
+    ) -> Poll<io::Result<usize>> {
+        if self.input.capacity() == 0 {
+            self.input = room::small();
+        }
+        if self.input.len() == self.input.capacity() {
+            self.input.reserve(room::SMALL);
+        }
+        let polled = poll_read_buf(Pin::new(dyno), cx, &mut self.input);
+        if polled.is_pending() && self.input.is_empty() {
+            room::give_up(&mut self.input);
+        }
+        polled
+    }
+
+    /// Writes to the client what it has to get; ready when it has it.
+    pub(crate) fn poll_out<S: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut S,
+    ) -> Poll<Result<(), Broken>> {
+        while self.sent < self.out.len() {
+            match Pin::new(&mut *client).poll_write(cx, &self.out[self.sent..]) {
+                Poll::Pending => {
+                    self.full.get_or_insert_with(clock::millis);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(count)) if count > 0 => self.sent += count,
+                Poll::Ready(_) => return Poll::Ready(Err(Broken::Client)),
+            }
+            self.full = None;
+        }
+        let flushed = Pin::new(client).poll_flush(cx);
+        match flushed {
+            Poll::Pending => {
+                self.full.get_or_insert_with(clock::millis);
+                Poll::Pending
+            }
+            Poll::Ready(Ok(())) => {
+                self.full = None;
+                self.out.clear();
+                self.sent = 0;
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(_)) => Poll::Ready(Err(Broken::Client)),
+        }
+    }
+
+    /// Reads more of the body.
+    pub(crate) fn poll_more(
+        &mut self,
+        cx: &mut Context<'_>,
+        dyno: &mut TcpStream,
+    ) -> Poll<Result<(), Broken>> {
+        let read = match &self.body {
+            Body::Done => return Poll::Ready(Ok(())),
+            Body::Length(left) => {
+                let most = usize::try_from(*left).unwrap_or(usize::MAX);
+                room::fit(&mut self.out, most);
+                let most = most.min(self.out.capacity());
+                let mut into = (&mut self.out).limit(most);
+                let polled = poll_read_buf(Pin::new(dyno), cx, &mut into);
+                if polled.is_pending() {
+                    room::give_up(&mut self.out);
+                }
+                ready!(polled)
+            }
+            Body::Chunked(_) | Body::Close => {
+                let size = if self.crowded {
+                    room::LARGE
+                } else {
+                    room::SMALL
+                };
+                room::fit(&mut self.input, size);
+                room::fit(&mut self.out, size);
+                // What is put around chunks has to have room too.
+                let most = self.input.capacity() / 2;
+                let mut into = (&mut self.input).limit(most);
+                let polled = poll_read_buf(Pin::new(dyno), cx, &mut into);
+                if polled.is_pending() {
+                    room::give_up(&mut self.input);
+                    room::give_up(&mut self.out);
+                }
+                let read = ready!(polled);
+                self.crowded = read.as_ref().is_ok_and(|count| *count == most);
+                read
+            }
+        };
+        self.last = clock::millis();
+        let count = match read {
+            Ok(0) if matches!(self.body, Body::Close) => {
+                self.out.extend_from_slice(chunks::END);
+                self.body = Body::Done;
+                return Poll::Ready(Ok(()));
+            }
+            Ok(count) if count > 0 => count,
+            _ => return Poll::Ready(Err(Broken::Dyno)),
+        };
+        if let Body::Length(left) = &mut self.body {
+            *left -= count as u64;
+            self.bytes += count;
+            if *left == 0 {
+                self.body = Body::Done;
+            }
+            return Poll::Ready(Ok(()));
+        }
+        Poll::Ready(self.digest())
+    }
+}
