@@ -27,7 +27,7 @@ use std::time::Duration;
 use http::Method;
 use http::uri::PathAndQuery;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::io::poll_read_buf;
 
 pub(crate) use self::pool::Pool;
@@ -44,6 +44,9 @@ use crate::proxy;
 use crate::request::{self, Peer};
 use crate::router::Router;
 use crate::table::Route;
+
+/// Longest wait for a client of TLS to take the word that the connection ends.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// What came of a wait for a request.
 enum Come {
@@ -140,7 +143,8 @@ where
     }
     room::give_up(&mut input);
     if peer.https {
-        let _ = stream.shutdown().await;
+        // A client that reads nothing is told nothing.
+        let _ = timeout(FAREWELL, stream.shutdown()).await;
     }
     None
 }

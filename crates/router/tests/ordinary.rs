@@ -226,6 +226,10 @@ async fn a_table_of_answers_comes_either_way() {
                 true,
             ),
             (
+                "HTTP/1.1 200 OK\r\nConnection: Content-Length\r\nContent-Length: 5\r\n\r\nhello",
+                false,
+            ),
+            (
                 "HTTP/1.1 200 OK\r\ntransfer-ENCODING: chunked\r\n\r\n3\r\nabc\r\nA;x=y\r\n0123456789\r\n0\r\n\r\n",
                 false,
             ),
@@ -581,4 +585,31 @@ async fn what_breaks_its_chunks_is_cut_off() {
     let answer = rig.get("app.test", "/").await;
     assert!(!answer.contains("0\r\n\r\n"), "{answer}");
     rig.log.with("code=H18").await;
+}
+
+/// A dyno that says one thing again and again until nobody listens.
+async fn endless(first: &'static str, again: &'static str) -> std::net::SocketAddr {
+    raw_dyno(move |stream| async move {
+        let mut stream = BufReader::new(stream);
+        read_head(&mut stream).await;
+        stream.write_all(first.as_bytes()).await.unwrap();
+        let again = again.repeat(1000);
+        while stream.write_all(again.as_bytes()).await.is_ok() {}
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_answer_that_never_begins_is_given_up() {
+    for (first, again) in [
+        ("HTTP/1.1 200 OK\r\nX: ", "a"),
+        ("", "HTTP/1.1 100 Continue\r\n\r\n"),
+        ("", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"),
+    ] {
+        let dyno = endless(first, again).await;
+        let rig = Rig::fixed(table(1, app(&[dyno])), Limits::default()).await;
+        let answer = rig.get("app.test", "/").await;
+        assert_eq!(status(&answer), 502, "{again:?}: {answer}");
+        rig.log.with("code=H25").await;
+    }
 }

@@ -56,6 +56,8 @@ pub(crate) struct Down {
     pub(crate) crowded: bool,
     /// The body breaks its framing.
     pub(crate) cut: bool,
+    /// Bytes of answers that went before this one.
+    pub(crate) interim: usize,
     /// Bytes of the body that came since this was looked at.
     pub(crate) bytes: usize,
     /// When the dyno's last bytes came, [`clock::millis`].
@@ -180,6 +182,7 @@ impl Down {
             open_ended: false,
             crowded: false,
             cut: false,
+            interim: 0,
             bytes: 0,
             last: 0,
             full: None,
@@ -190,8 +193,9 @@ impl Down {
         matches!(self.body, Body::Done)
     }
 
+    /// Whether the client has all of it: what was written but not flushed may lie in TLS still.
     pub(crate) fn is_flushed(&self) -> bool {
-        self.sent == self.out.len()
+        self.out.is_empty()
     }
 
     /// Puts what came of the body into what the client gets.
@@ -354,5 +358,57 @@ impl Down {
             return Poll::Ready(Ok(()));
         }
         Poll::Ready(self.digest())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    /// Takes everything at once, and has passed it on at the second flush, as TLS over a full socket.
+    #[derive(Default)]
+    struct Late {
+        taken: Vec<u8>,
+        flushes: usize,
+    }
+
+    impl AsyncWrite for Late {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.taken.extend_from_slice(bytes);
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.flushes += 1;
+            match self.flushes {
+                1 => Poll::Pending,
+                _ => Poll::Ready(Ok(())),
+            }
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn what_is_not_flushed_is_not_sent() {
+        let (mut down, mut client) = (Down::new(), Late::default());
+        down.out.extend_from_slice(b"the end");
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(down.poll_out(&mut cx, &mut client).is_pending());
+        assert!(!down.is_flushed(), "it was taken, and no more");
+        assert_eq!(down.poll_out(&mut cx, &mut client), Poll::Ready(Ok(())));
+        assert!(down.is_flushed());
+        assert_eq!(
+            (client.taken.as_slice(), client.flushes),
+            (b"the end".as_slice(), 2)
+        );
     }
 }

@@ -204,6 +204,10 @@ pub(crate) fn answer(out: &mut Vec<u8>, came: &[u8], reply: &Reply<'_, '_>, besi
         Framing::Length(0) => {
             full_line(out, length.unwrap_or("Content-Length").as_bytes(), b"0");
         }
+        // `Connection` named it; without one nobody knows where the body ends.
+        Framing::Length(bytes) if length.is_none() => {
+            full_line(out, b"Content-Length", decimal(&mut code, bytes));
+        }
         Framing::None | Framing::Length(_) => {}
     }
     if !date {

@@ -10,7 +10,7 @@ use ropewalk_api_types::router::DynoProtocol;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::answer::{self, Answer as Came};
-use super::flow::{Body, Down, Up};
+use super::flow::{Body, Down, ROUNDS, Up};
 use super::pool::Open;
 use super::rewrite::{self, Besides};
 use super::room;
@@ -24,7 +24,7 @@ use crate::health::Event;
 use crate::hold::Hold;
 use crate::line;
 use crate::pages::Reader;
-use crate::pool::{self, Address, ConnectError};
+use crate::pool::{self, Address, BUFFER, ConnectError};
 use crate::proxy::{self, ATTEMPTS};
 use crate::router::Router;
 use crate::table::App;
@@ -217,6 +217,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Seat<'_, S> {
             asked.up.sent = 0;
             asked.up.begun = false;
             asked.up.refused = false;
+            down.interim = 0;
             down.input.clear();
         }
     }
@@ -241,15 +242,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Seat<'_, S> {
         if let Poll::Ready(Err(_)) = up.poll(cx, self.client, self.input, &mut open.stream) {
             return Poll::Ready(Err(Fault::Final(Code::H27)));
         }
+        if asked.up.refused && !asked.up.begun {
+            // What it says is no answer to this.
+            return Poll::Ready(Err(Fault::Closed));
+        }
+        let (at, code) = self.due(&asked.up);
+        let mut rounds = 0;
         loop {
+            if rounds == ROUNDS {
+                // A dyno that has always more to say leaves no timer its turn.
+                if clock::millis() >= at {
+                    return Poll::Ready(Err(Fault::Final(code)));
+                }
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            rounds += 1;
             let before = down.input.len();
             match down.poll_input(cx, &mut open.stream) {
                 Poll::Ready(Ok(count)) if count > 0 => {}
                 Poll::Ready(_) => return Poll::Ready(Err(Fault::Closed)),
-                Poll::Pending if asked.up.refused => return Poll::Ready(Err(Fault::Closed)),
                 Poll::Pending => break,
             }
-            if is_worth_a_look(&down.input, before)
+            // A head beyond its limit need not have a line's end.
+            if (is_worth_a_look(&down.input, before) || down.input.len() > BUFFER)
                 && let Some(come) = self.look(asked, down)
             {
                 return Poll::Ready(come);
@@ -258,21 +274,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Seat<'_, S> {
         if self.poll_gone(cx, &asked.up).is_ready() {
             return Poll::Ready(Err(Fault::Gone));
         }
-        let limits = &self.router.limits;
-        let (at, code) = match asked.up.left > 0 {
-            true => {
-                let code = if asked.up.waiting {
-                    Code::H28
-                } else {
-                    Code::H15
-                };
-                (after(asked.up.last, limits.idle), code)
-            }
-            false => (after(asked.up.last, limits.first_byte), Code::H12),
-        };
         match self.alarm.poll_at(cx, clock::at(at)) {
             Poll::Ready(()) => Poll::Ready(Err(Fault::Final(code))),
             Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Until when the answer's head is waited for, and what it is called when it has not come, [`clock::millis`].
+    fn due(&self, up: &Up) -> (u64, Code) {
+        let limits = &self.router.limits;
+        match (up.left > 0, up.waiting) {
+            (true, true) => (after(up.last, limits.idle), Code::H28),
+            (true, false) => (after(up.last, limits.idle), Code::H15),
+            (false, _) => (after(up.last, limits.first_byte), Code::H12),
         }
     }
 
@@ -288,6 +302,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Seat<'_, S> {
                 Came::Bad(code) => return Some(Err(Fault::Final(code))),
                 Came::Interim(size) => {
                     down.input.drain(..size);
+                    down.interim += size;
+                    if down.interim > BUFFER {
+                        return Some(Err(Fault::Final(Code::H25)));
+                    }
                     continue;
                 }
                 Came::Final(reply) => reply,
