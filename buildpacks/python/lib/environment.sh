@@ -12,18 +12,30 @@ link_app_dir() {
     fi
 }
 
+# files_of FILE: prints the files that take part in a requirements file, or "!" where others decide too.
+files_of() {
+    local line plain='^[[:alnum:]][^/@:+\\]*$'
+    # Names and versions alone need no reader that knows the rest.
+    while IFS= read -r line || [[ -n $line ]]; do
+        [[ -z ${line//[[:space:]]/} || $line == '#'* || $line =~ $plain ]] && continue
+        "$stack_python" -I "$here/lib/requirements.py" "$1" || echo '!'
+        return
+    done <"$1"
+    printf '%s\n' "$1"
+}
+
 # Everything that decides what an installation contains. Exits 1 where files of the app itself
 # take part (a package in the repository) or nothing pins what a name means.
 environment_key() {
     local files=("$lock_file") file settings
     case $manager in
-        pip) mapfile -t files < <("$stack_python" -I "$here/lib/requirements.py" requirements.txt || echo '!') ;;
+        pip) mapfile -t files < <(files_of requirements.txt) ;;
         pipenv) files+=(Pipfile) ;;
         poetry | uv) files+=(pyproject.toml uv.toml poetry.toml) ;;
     esac
     if [[ -n ${INSTALL_TEST:-} && $manager == pip && -f requirements-test.txt ]]; then
         local more
-        mapfile -t more < <("$stack_python" -I "$here/lib/requirements.py" requirements-test.txt || echo '!')
+        mapfile -t more < <(files_of requirements-test.txt)
         files+=("${more[@]}")
     fi
     [[ ${files[*]} != *'!'* ]] || return 1

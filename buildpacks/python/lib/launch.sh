@@ -15,7 +15,9 @@ export GUNICORN_CMD_ARGS="${GUNICORN_CMD_ARGS---access-logfile -}"
 
 if [ -z "${WEB_CONCURRENCY:-}" ]; then
     # Two processes for each CPU and one more, of 256 MiB each, as far as the memory goes.
-    _rw_memory=$(awk '/^MemTotal:/ {print int($2 / 1024)}' /proc/meminfo)
+    # Its first line is "MemTotal: NUMBER kB".
+    read -r _rw_file _rw_memory _rw_limit </proc/meminfo
+    _rw_memory=$((_rw_memory / 1024))
     for _rw_file in /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes; do
         [ -r "$_rw_file" ] || continue
         read -r _rw_limit <"$_rw_file"
@@ -26,9 +28,10 @@ if [ -z "${WEB_CONCURRENCY:-}" ]; then
         break
     done
     WEB_CONCURRENCY=$((_rw_memory / 256))
-    [ "$WEB_CONCURRENCY" -le "$(($(nproc) * 2 + 1))" ] || WEB_CONCURRENCY=$(($(nproc) * 2 + 1))
+    _rw_most=$(($(nproc) * 2 + 1))
+    [ "$WEB_CONCURRENCY" -le "$_rw_most" ] || WEB_CONCURRENCY=$_rw_most
     [ "$WEB_CONCURRENCY" -ge 1 ] || WEB_CONCURRENCY=1
-    unset _rw_memory _rw_file _rw_limit
+    unset _rw_memory _rw_most _rw_file _rw_limit
 fi
 export WEB_CONCURRENCY
 SH

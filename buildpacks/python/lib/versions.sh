@@ -34,7 +34,8 @@ choose_manager() {
 
 # Sets $python_version, and $python_asked and $python_source to what the app said and where.
 choose_python() {
-    python_version=$("$stack_python" -c 'import platform; print(platform.python_version())')
+    python_version=$("$stack_python" --version)
+    python_version=${python_version#Python }
     python_asked='' python_source=''
     if [[ -f runtime.txt ]]; then
         python_source=runtime.txt
