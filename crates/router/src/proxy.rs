@@ -270,10 +270,7 @@ async fn to_app(
             {
                 Ok(carrier) => carrier,
                 Err(error) => {
-                    fault = code_of(&error);
-                    app.observe(&upstream, Event::Refused);
-                    tracing::debug!(dyno = %upstream.dyno, %error, "Could not connect to a dyno.");
-                    router.counters.retries.fetch_add(1, Relaxed);
+                    fault = unreached(router, &app, &upstream, &error);
                     tried.push(upstream);
                     continue;
                 }
@@ -648,7 +645,20 @@ fn max_idle(router: &Router, outgoing: &Outgoing) -> Duration {
     }
 }
 
-pub(crate) fn code_of(error: &ConnectError) -> Code {
+/// A dyno could not be connected to, and another is asked. What it is called if none can be.
+pub(crate) fn unreached(
+    router: &Router,
+    app: &App,
+    upstream: &Arc<Upstream>,
+    error: &ConnectError,
+) -> Code {
+    app.observe(upstream, Event::Refused);
+    tracing::debug!(dyno = %upstream.dyno, %error, "Could not connect to a dyno.");
+    router.counters.retries.fetch_add(1, Relaxed);
+    code_of(error)
+}
+
+fn code_of(error: &ConnectError) -> Code {
     match error {
         ConnectError::Refused(_) => Code::H21,
         ConnectError::Timeout => Code::H19,

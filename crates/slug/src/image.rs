@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use crate::command::run_nicely;
 use crate::staging::Staged;
-use crate::tree::TreeFacts;
 use crate::{DYNO_ID, Digest, Error, FIXED_TIME, Result};
 
-/// A slug above this is refused, in bytes of its image.
+/// A slug above this is refused, in bytes of its images.
 pub const HARD_LIMIT: u64 = 500 * 1000 * 1000;
-/// A slug above this is taken with a warning, in bytes of its image.
+/// A slug above this is taken with a warning, in bytes of its images.
 pub const WARNING_LIMIT: u64 = 300 * 1000 * 1000;
 
 /// Longest wait for packing; a 400 MB tree takes two seconds.
@@ -37,18 +36,13 @@ pub struct Image {
     pub digest: Digest,
     /// Bytes of the image file.
     pub size: u64,
-    /// Bytes of the tree's files.
-    pub tree_bytes: u64,
-    /// Regular files in the tree.
-    pub files: u64,
 }
 
-/// Packs a prepared tree, `facts` being what [`crate::prepare`] said of it, into `out`, which appears whole or not at
-/// all. The same tree gives the same bytes: owner, times and order are fixed, extended attributes and hard links are
+/// Packs a tree that [`crate::survey`] made fit for it into `out`, which appears whole or not at all. The same tree gives the same bytes: owner, times and order are fixed, extended attributes and hard links are
 /// not kept.
 ///
 /// Nobody may write to the tree meanwhile.
-pub async fn pack(root: &Path, facts: TreeFacts, out: &Path) -> Result<Image> {
+pub async fn pack(root: &Path, out: &Path) -> Result<Image> {
     let root = tokio::fs::canonicalize(root)
         .await
         .map_err(Error::io("open", root))?;
@@ -67,12 +61,7 @@ pub async fn pack(root: &Path, facts: TreeFacts, out: &Path) -> Result<Image> {
             .map_err(Error::io("look at", staged.path()))?
             .len();
         staged.publish()?;
-        Ok(Image {
-            digest,
-            size,
-            tree_bytes: facts.bytes,
-            files: facts.files,
-        })
+        Ok(Image { digest, size })
     })
     .await?
 }
@@ -132,8 +121,9 @@ mod tests {
     }
 
     async fn prepare_and_pack(root: &Path, out: &Path) -> Image {
-        let facts = prepare(root, Limits::SLUG).unwrap();
-        pack(root, facts, out).await.unwrap()
+        let facts = prepare(root, Limits::SLUG, |_| Ok(())).unwrap();
+        assert_eq!(facts.files, 300);
+        pack(root, out).await.unwrap()
     }
 
     #[tokio::test]
@@ -154,7 +144,6 @@ mod tests {
 
         assert_eq!(images[0], images[1]);
         assert_eq!(images[0], images[2]);
-        assert_eq!(images[0].files, 300);
         assert_eq!(Digest::of_file(&out).unwrap(), images[0].digest);
         fs::write(folder.path().join("one/d0/f0"), "other").unwrap();
         let other = prepare_and_pack(&folder.path().join("one"), &out).await;
@@ -172,7 +161,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("out");
         let none = folder.path().join("none");
-        let error = pack(&none, TreeFacts::default(), &out).await.unwrap_err();
+        let error = pack(&none, &out).await.unwrap_err();
         assert!(error.to_string().starts_with("cannot open"), "{error}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }

@@ -32,7 +32,7 @@ pub use mounts::{Borrowed, Mounts, Observed, Present, Swept};
 pub use notes::{Base, Notes};
 pub use stamps::Stamps;
 pub use travel::{GzipHasher, Travel, write_tgz};
-pub use tree::{Limits, TreeFacts, prepare};
+pub use tree::{Limits, TreeFacts};
 pub use view::View;
 
 /// User and group that own every file of a slug and run every dyno.

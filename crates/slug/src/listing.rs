@@ -10,7 +10,7 @@ use std::path::Path;
 use rustix::fs::FileType;
 
 use crate::stamps::Stamps;
-use crate::tree::{Entry, Limits, TreeFacts, prepare_each};
+use crate::tree::{Entry, Limits, TreeFacts, prepare};
 use crate::{Digest, Result};
 
 /// Begins what is hashed and written: other rules would be another number.
@@ -56,14 +56,14 @@ pub struct Survey {
     pub stamps: Stamps,
 }
 
-/// Makes a built tree fit to be a slug, as [`crate::prepare`] does, and lists it. Files that `known` knows are not read.
-/// Blocking: what is not known is read at about 2 GB a second.
+/// Makes a built tree fit to be a slug, in place, and lists it: `.git` at its top and sockets anywhere go, as do setuid
+/// and setgid bits. Fails on devices and named pipes, and above `limits`. Files that `known` knows are not read. Blocking: what is not known is read at about 2 GB a second.
 ///
 /// Nobody may write to the tree meanwhile.
 pub fn survey(root: &Path, limits: Limits, known: &Stamps) -> Result<Survey> {
     let mut listing = Listing::new();
     let mut stamps = Stamps::of_now();
-    let facts = prepare_each(root, limits, |entry| {
+    let facts = prepare(root, limits, |entry| {
         list(entry, known, &mut listing, &mut stamps)
     })?;
     Ok(Survey {

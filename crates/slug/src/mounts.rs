@@ -146,18 +146,18 @@ impl Mounts {
         let merged = folder.join("merged");
         let lower: Vec<PathBuf> = images.iter().map(|image| self.image_path(image)).collect();
         let lower: Vec<&Path> = lower.iter().map(PathBuf::as_path).collect();
-        if let Some(mount) = mounted(&merged)? {
+        let mounts = mountinfo::below(&self.root)?;
+        if let Some(mount) = mounts.iter().rfind(|mount| mount.point == merged) {
             return match mount.option("lowerdir") == Some(&mount::lowerdir(&lower)) {
                 true => Ok(merged),
                 false => Err(Error::OtherSlug { path: merged }),
             };
         }
-        for image in &lower {
-            if mounted(image)?.is_none() {
-                // An overlay over the empty mount point would start an app without its files.
-                let source = io::Error::other("the image is not mounted");
-                return Err(Error::io("use", image)(source));
-            }
+        let is_mounted = |image: &&Path| mounts.iter().any(|mount| mount.point == **image);
+        if let Some(image) = lower.iter().find(|image| !is_mounted(image)) {
+            // An overlay over the empty mount point would start an app without its files.
+            let source = io::Error::other("the image is not mounted");
+            return Err(Error::io("use", image)(source));
         }
         // Left from before a reboot, or from a mount that failed.
         self.delete(&folder).await?;

@@ -63,13 +63,9 @@ pub struct TreeFacts {
 /// Makes a built tree fit to be a slug, in place: drops `.git` at its top and sockets anywhere, takes setuid and
 /// setgid bits away. Fails on devices and named pipes, and above `limits`. Blocking.
 ///
-/// Nobody may write to the tree meanwhile.
-pub fn prepare(root: &Path, limits: Limits) -> Result<TreeFacts> {
-    prepare_each(root, limits, |_| Ok(()))
-}
-
-/// As [`prepare`], and visits what stays. The facts of a visited entry are those from before it was changed.
-pub(crate) fn prepare_each(
+/// Visits what stays; the facts of a visited entry are those from before it was changed. Nobody may write to the tree
+/// meanwhile.
+pub(crate) fn prepare(
     root: &Path,
     limits: Limits,
     mut visit: impl FnMut(&Entry<'_>) -> Result<()>,
@@ -98,7 +94,7 @@ pub(crate) fn prepare_each(
     Ok(facts)
 }
 
-/// The size of a tree as it stands; fails on what [`prepare`] fails on, and on sockets. Blocking.
+/// The size of a tree as it stands; fails on what [`crate::survey`] fails on, and on sockets. Blocking.
 pub fn measure(root: &Path, limits: Limits) -> Result<TreeFacts> {
     walk(root, limits, |entry| entry.refuse_special())
 }

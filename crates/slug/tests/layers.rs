@@ -83,13 +83,9 @@ fn take(tree: &Path) -> Survey {
 
 /// Packs a tree and mounts it.
 async fn mount(mounts: &Mounts, tree: &Path, out: &Path) -> Digest {
-    let image = pack(tree, take_facts(tree), out).await.unwrap();
+    let image = pack(tree, out).await.unwrap();
     mounts.image(&image.digest, out).await.unwrap();
     image.digest
-}
-
-fn take_facts(tree: &Path) -> ropewalk_slug::TreeFacts {
-    ropewalk_slug::tree::walk(tree, Limits::SLUG, |_| Ok(())).unwrap()
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use ropewalk_model::DynoId;
-use ropewalk_slug::{DYNO_ID, Digest, Error, Mounts, Observed, TreeFacts, pack, write_tgz};
+use ropewalk_slug::{DYNO_ID, Digest, Error, Mounts, Observed, pack, write_tgz};
 
 /// A packed slug and a folder of mounts; leaves nothing behind, not even after a failed assertion.
 struct Rig {
@@ -39,10 +39,7 @@ impl Rig {
         fs::write(tree.join("bin/run"), "#!/bin/sh\n").unwrap();
         fs::set_permissions(tree.join("bin/run"), fs::Permissions::from_mode(0o755)).unwrap();
         let image = folder.path().join("slug.squashfs");
-        let digest = pack(&tree, TreeFacts::default(), &image)
-            .await
-            .unwrap()
-            .digest;
+        let digest = pack(&tree, &image).await.unwrap().digest;
         Some(Self {
             mounts: Mounts::open(&folder.path().join("mnt")).unwrap(),
             folder,

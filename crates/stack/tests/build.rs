@@ -231,10 +231,7 @@ async fn a_dyno_runs_on_its_view_of_a_slug(folder: &Path) {
     fs::write(tree.join(".profile.d/a.sh"), "export A=one; set -- lost\n").unwrap();
     fs::write(tree.join(".profile"), "export B=\"$A two\"\n").unwrap();
     let image = folder.join("slug.squashfs");
-    let digest = ropewalk_slug::pack(&tree, ropewalk_slug::TreeFacts::default(), &image)
-        .await
-        .unwrap()
-        .digest;
+    let digest = ropewalk_slug::pack(&tree, &image).await.unwrap().digest;
     let mounts = Mounted(
         ropewalk_slug::Mounts::open(&folder.join("mnt")).unwrap(),
         folder,

@@ -109,6 +109,7 @@ struct Place {
 #[derive(Debug)]
 struct Looked {
     survey: Survey,
+    digest: Digest,
     plan: Plan,
 }
 
@@ -119,7 +120,7 @@ enum Plan {
     /// Nothing changed.
     Base(Base),
     /// What changed is laid out.
-    Above(Base, TreeFacts),
+    Above(Base),
 }
 
 impl Place {
@@ -135,7 +136,11 @@ impl Place {
             Some(base) => self.compare(base, &survey)?,
             None => Plan::Whole,
         };
-        Ok(Looked { survey, plan })
+        Ok(Looked {
+            digest: survey.listing.digest(),
+            survey,
+            plan,
+        })
     }
 
     fn compare(&self, mut base: Base, survey: &Survey) -> Result<Plan> {
@@ -153,33 +158,30 @@ impl Place {
         }
         fs::create_dir(&self.above).map_err(Error::io("make", &self.above))?;
         change.lay_out(&self.tree, &self.above)?;
-        let facts = TreeFacts {
-            bytes: change.bytes,
-            ..TreeFacts::default()
-        };
-        Ok(Plan::Above(base, facts))
+        Ok(Plan::Above(base))
     }
 
     async fn pack(&self, looked: &Looked) -> Result<Packed, Failure> {
-        let (below, tree, facts) = match &looked.plan {
-            Plan::Whole => (None, &self.tree, looked.survey.facts),
+        let digest = looked.digest;
+        let (below, tree) = match &looked.plan {
+            Plan::Whole => (None, &self.tree),
             Plan::Base(base) => {
                 return Ok(Packed {
-                    digest: looked.survey.listing.digest(),
+                    digest,
                     images: vec![base.image],
                     size: base.size,
                 });
             }
-            Plan::Above(base, facts) => (Some(base), &self.above, *facts),
+            Plan::Above(base) => (Some(base), &self.above),
         };
-        let image = ropewalk_slug::pack(tree, facts, &self.unpublished).await?;
+        let image = ropewalk_slug::pack(tree, &self.unpublished).await?;
         let size = image.size + below.map_or(0, |base| base.size);
         if size <= HARD_LIMIT {
             self.publish(image).await?;
         }
         let below = below.map(|base| base.image);
         Ok(Packed {
-            digest: looked.survey.listing.digest(),
+            digest,
             images: below.into_iter().chain([image.digest]).collect(),
             size,
         })
@@ -211,7 +213,7 @@ impl Place {
             stamps,
         } = looked.survey;
         let base = match (looked.plan, packed.images.as_slice()) {
-            (Plan::Base(base) | Plan::Above(base, _), _) => base,
+            (Plan::Base(base) | Plan::Above(base), _) => base,
             (Plan::Whole, [image, ..]) => {
                 let file = self.slugs.join(image::file(image));
                 Base::new(&file, *image, facts.bytes, listing)?
@@ -259,8 +261,6 @@ mod tests {
         let image = Image {
             digest: Digest::of_file(&path).unwrap(),
             size: 5,
-            tree_bytes: 0,
-            files: 0,
         };
         assert!(is_whole(&path, &image));
         fs::write(&path, "imaGe").unwrap();

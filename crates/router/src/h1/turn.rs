@@ -171,10 +171,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Seat<'_, S> {
                     match connected {
                         Ok(open) => open,
                         Err(error) => {
-                            fault = proxy::code_of(&error);
-                            asked.app.observe(&upstream, Event::Refused);
-                            tracing::debug!(dyno = %upstream.dyno, %error, "Could not connect to a dyno.");
-                            router.counters.retries.fetch_add(1, Relaxed);
+                            fault = proxy::unreached(router, &asked.app, &upstream, &error);
                             tried.push(upstream);
                             continue;
                         }

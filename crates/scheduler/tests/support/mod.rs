@@ -125,10 +125,7 @@ impl Rig {
         let slugs = folder.path().join("slugs");
         std::fs::create_dir_all(&slugs).unwrap();
         let packed = slugs.join("new");
-        let digest = ropewalk_slug::pack(&tree, ropewalk_slug::TreeFacts::default(), &packed)
-            .await
-            .unwrap()
-            .digest;
+        let digest = ropewalk_slug::pack(&tree, &packed).await.unwrap().digest;
         std::fs::rename(packed, slugs.join(format!("{}.squashfs", digest.hex()))).unwrap();
 
         let path = folder.path().join("ledger.db");

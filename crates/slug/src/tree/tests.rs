@@ -5,6 +5,10 @@ use std::os::unix::net::UnixListener;
 
 use super::*;
 
+fn prepared(root: &Path, limits: Limits) -> Result<TreeFacts> {
+    prepare(root, limits, |_| Ok(()))
+}
+
 fn mode(path: &Path) -> u32 {
     fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777
 }
@@ -20,7 +24,7 @@ fn privileges_sockets_and_the_repository_go() {
     fs::set_permissions(root.join("vendor"), fs::Permissions::from_mode(0o2775)).unwrap();
     let _listener = UnixListener::bind(root.join("s")).unwrap();
 
-    let facts = prepare(root, Limits::SLUG).unwrap();
+    let facts = prepared(root, Limits::SLUG).unwrap();
 
     assert_eq!(
         facts,
@@ -52,13 +56,13 @@ fn links_are_counted_but_never_followed() {
     symlink(outside.path().join("secret"), folder.path().join("file")).unwrap();
     symlink(outside.path(), folder.path().join(".git")).unwrap();
 
-    let facts = prepare(folder.path(), Limits::SLUG).unwrap();
+    let facts = prepared(folder.path(), Limits::SLUG).unwrap();
 
     assert_eq!((facts.files, facts.entries), (0, 2));
     assert_eq!(mode(&outside.path().join("secret")), 0o4755);
     let root = folder.path().join("dir");
     assert!(matches!(
-        prepare(&root, Limits::SLUG),
+        prepared(&root, Limits::SLUG),
         Err(Error::Io { .. })
     ));
 }
@@ -72,7 +76,7 @@ fn a_named_pipe_is_refused_by_its_path() {
         .status()
         .unwrap();
     assert!(made.success());
-    let error = prepare(folder.path(), Limits::SLUG).unwrap_err();
+    let error = prepared(folder.path(), Limits::SLUG).unwrap_err();
     assert!(error.is_about_the_app());
     assert!(
         error.to_string().starts_with("tmp/pipe is a named pipe"),
@@ -92,14 +96,14 @@ fn each_limit_is_held() {
         depth: 3,
         path: 10,
     };
-    assert_eq!(prepare(root, fits).unwrap().entries, 4);
+    assert_eq!(prepared(root, fits).unwrap().entries, 4);
     let refusals = [
         Limits { entries: 3, ..fits },
         Limits { bytes: 4, ..fits },
         Limits { depth: 2, ..fits },
         Limits { path: 9, ..fits },
     ]
-    .map(|limits| prepare(root, limits).unwrap_err());
+    .map(|limits| prepared(root, limits).unwrap_err());
     assert!(matches!(refusals[0], Error::TooManyEntries { limit: 3 }));
     assert!(matches!(refusals[1], Error::TooManyBytes { limit: 4 }));
     assert!(matches!(refusals[2], Error::TooDeep { limit: 2, .. }));
