@@ -5,6 +5,7 @@
 mod answer;
 mod api;
 mod apps;
+mod by_hand;
 mod clean_up;
 mod crowd;
 mod deploy;

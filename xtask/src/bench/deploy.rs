@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use super::apps::{App, Kind};
+use super::by_hand::ByHand;
 use super::clean_up::Watch;
 use super::docker::Docker;
 use super::figures::{Case, Pair, rows};
@@ -119,7 +120,15 @@ impl Deploy {
                 let title = format!("{}, run {number} of {}", kind.name(), self.runs);
                 step(&title, |line| {
                     let mut note = |text: &str| line.note(text);
-                    one_run(&platform, &mut docker, &mut app, number, pairs, &mut note)
+                    one_run(
+                        &platform,
+                        &mut docker,
+                        &mut app,
+                        number,
+                        &work,
+                        pairs,
+                        &mut note,
+                    )
                 })?;
             }
             // 45,000 files less in the way of the next app.
@@ -135,6 +144,7 @@ fn one_run(
     docker: &mut Docker,
     app: &mut App,
     number: u16,
+    work: &Path,
     pairs: &mut Vec<Pair>,
     note: &mut impl FnMut(&str),
 ) -> Result<()> {
@@ -171,11 +181,22 @@ fn one_run(
             ours.total,
             docker.total
         ));
+        let by_hand = match (app.kind, case) {
+            (Kind::Large, Case::Cold) => {
+                rest();
+                let folder = work.join(format!("by-hand-{number}"));
+                let by_hand = ByHand::measure(&app.folder, &folder)?;
+                note(&format!("git and mksquashfs by hand {by_hand}"));
+                Some(by_hand)
+            }
+            _ => None,
+        };
         pairs.push(Pair {
             kind: app.kind,
             case,
             ours,
             docker,
+            by_hand,
         });
     }
     platform.destroy(&name)?;

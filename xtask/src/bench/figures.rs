@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::apps::Kind;
+use super::by_hand::ByHand;
 use super::docker::Built;
 use super::platform::Deployed;
 
@@ -57,6 +58,8 @@ pub(super) struct Pair {
     pub(super) case: Case,
     pub(super) ours: Deployed,
     pub(super) docker: Built,
+    /// Only of a first push of many files.
+    pub(super) by_hand: Option<ByHand>,
 }
 
 /// All runs of one app and case.
@@ -71,6 +74,8 @@ pub(super) struct Row {
     pub(super) besides: Spread,
     pub(super) docker: Spread,
     pub(super) docker_build: Spread,
+    /// The quickest.
+    pub(super) by_hand: Option<ByHand>,
 }
 
 impl Row {
@@ -131,6 +136,10 @@ fn row(kind: Kind, case: Case, pairs: &[&Pair]) -> Row {
         besides: Spread::of(pairs.iter().map(|pair| besides(&pair.ours))),
         docker: Spread::of(pairs.iter().map(|pair| pair.docker.total)),
         docker_build: Spread::of(pairs.iter().map(|pair| pair.docker.build)),
+        by_hand: pairs
+            .iter()
+            .filter_map(|pair| pair.by_hand)
+            .min_by(|a, b| a.sum().total_cmp(&b.sum())),
     }
 }
 
@@ -178,6 +187,7 @@ mod tests {
                 build: 3.0,
                 total: 4.0,
             },
+            by_hand: None,
         }
     }
 

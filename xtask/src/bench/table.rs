@@ -56,6 +56,12 @@ fn goals(row: &Row) {
         "- {}: {app}, {case}: everything besides the buildpack under {most} s: {is:.2} s",
         verdict(is < most)
     );
+    if let Some(by_hand) = row.by_hand {
+        println!(
+            "- {app}, {case}: git and mksquashfs by hand take {by_hand}; Ropewalk {:.2} times that",
+            is / by_hand.sum()
+        );
+    }
     if row.case == Case::Line {
         let (most, is) = (most_of_docker(row.kind), row.ratio());
         println!(
