@@ -246,7 +246,7 @@ async fn greet_tls(
 /// Serves what a client asks in the ordinary way of HTTP/1.1; what was read of the first that is not.
 async fn ordinary<S>(router: &Arc<Router>, peer: &Peer, stream: &mut S) -> Option<h1::Odd>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: h1::Client,
 {
     let patience = h1::Patience {
         last_call: LAST_CALL,

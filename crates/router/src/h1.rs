@@ -6,6 +6,8 @@
 
 mod answer;
 mod chunks;
+mod client;
+mod conduit;
 mod flow;
 pub(crate) mod fuzz;
 mod head;
@@ -26,10 +28,11 @@ use std::time::Duration;
 
 use http::Method;
 use http::uri::PathAndQuery;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 use tokio_util::io::poll_read_buf;
 
+pub(crate) use self::client::Client;
 pub(crate) use self::pool::Pool;
 
 use self::flow::Up;
@@ -83,7 +86,7 @@ pub(crate) async fn serve<S>(
     patience: Patience,
 ) -> Option<Odd>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: Client,
 {
     let mut alarm = Alarm::take();
     let mut input = Vec::new();

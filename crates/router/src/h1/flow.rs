@@ -13,6 +13,8 @@ use tokio_util::io::poll_read_buf;
 
 use super::answer::Framing;
 use super::chunks::{self, Chunks};
+use super::client::Client;
+use super::conduit::{self, Conduit};
 use super::room;
 use crate::clock;
 
@@ -46,6 +48,10 @@ pub(crate) struct Down {
     /// What the client gets next.
     pub(crate) out: Vec<u8>,
     pub(crate) sent: usize,
+    /// What comes behind that, of a large body on its way from socket to socket.
+    conduit: Option<Conduit>,
+    /// The kernel does not take this body that way.
+    copied: bool,
     pub(crate) body: Body,
     pub(crate) status: u16,
     /// The dyno takes another request on its connection.
@@ -176,6 +182,8 @@ impl Down {
             input: Vec::new(),
             out: Vec::new(),
             sent: 0,
+            conduit: None,
+            copied: false,
             body: Body::Close,
             status: 0,
             keeps: false,
@@ -195,7 +203,7 @@ impl Down {
 
     /// Whether the client has all of it: what was written but not flushed may lie in TLS still.
     pub(crate) fn is_flushed(&self) -> bool {
-        self.out.is_empty()
+        self.out.is_empty() && self.conduit.as_ref().is_none_or(Conduit::is_empty)
     }
 
     /// Puts what came of the body into what the client gets.
@@ -267,7 +275,32 @@ impl Down {
     }
 
     /// Writes to the client what it has to get; ready when it has it.
-    pub(crate) fn poll_out<S: AsyncWrite + Unpin>(
+    pub(crate) fn poll_out<S: Client>(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut S,
+    ) -> Poll<Result<(), Broken>> {
+        // What is not flushed is still there.
+        if !self.out.is_empty() {
+            ready!(self.poll_written(cx, client))?;
+        }
+        let Some((conduit, socket)) = self.conduit.as_mut().zip(client.socket()) else {
+            return Poll::Ready(Ok(()));
+        };
+        match conduit.poll_drain(cx, socket) {
+            Poll::Pending => {
+                self.full.get_or_insert_with(clock::millis);
+                Poll::Pending
+            }
+            Poll::Ready(Ok(())) => {
+                self.full = None;
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(_)) => Poll::Ready(Err(Broken::Client)),
+        }
+    }
+
+    fn poll_written<S: AsyncWrite + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         client: &mut S,
@@ -299,45 +332,23 @@ impl Down {
         }
     }
 
-    /// Reads more of the body.
-    pub(crate) fn poll_more(
+    /// Reads more of the body; only when the client has had what came before.
+    pub(crate) fn poll_more<S: Client>(
         &mut self,
         cx: &mut Context<'_>,
         dyno: &mut TcpStream,
+        client: &S,
     ) -> Poll<Result<(), Broken>> {
-        let read = match &self.body {
-            Body::Done => return Poll::Ready(Ok(())),
-            Body::Length(left) => {
-                let most = usize::try_from(*left).unwrap_or(usize::MAX);
-                room::fit(&mut self.out, most);
-                let most = most.min(self.out.capacity());
-                let mut into = (&mut self.out).limit(most);
-                let polled = poll_read_buf(Pin::new(dyno), cx, &mut into);
-                if polled.is_pending() {
-                    room::give_up(&mut self.out);
-                }
-                ready!(polled)
-            }
-            Body::Chunked(_) | Body::Close => {
-                let size = if self.crowded {
-                    room::LARGE
-                } else {
-                    room::SMALL
-                };
-                room::fit(&mut self.input, size);
-                room::fit(&mut self.out, size);
-                // What is put around chunks has to have room too.
-                let most = self.input.capacity() / 2;
-                let mut into = (&mut self.input).limit(most);
-                let polled = poll_read_buf(Pin::new(dyno), cx, &mut into);
-                if polled.is_pending() {
-                    room::give_up(&mut self.input);
-                    room::give_up(&mut self.out);
-                }
-                let read = ready!(polled);
-                self.crowded = read.as_ref().is_ok_and(|count| *count == most);
-                read
-            }
+        if self.is_done() {
+            return Poll::Ready(Ok(()));
+        }
+        let spliced = match client.socket() {
+            Some(_) if !self.copied => ready!(self.poll_splice(cx, dyno)),
+            _ => None,
+        };
+        let read = match spliced {
+            Some(read) => read,
+            None => ready!(self.poll_read(cx, dyno)),
         };
         self.last = clock::millis();
         let count = match read {
@@ -359,11 +370,70 @@ impl Down {
         }
         Poll::Ready(self.digest())
     }
+
+    /// Reads more of the body into a buffer.
+    fn poll_read(&mut self, cx: &mut Context<'_>, dyno: &mut TcpStream) -> Poll<io::Result<usize>> {
+        if let Body::Length(left) = self.body {
+            let most = usize::try_from(left).unwrap_or(usize::MAX);
+            room::fit(&mut self.out, most);
+            let most = most.min(self.out.capacity());
+            let mut into = (&mut self.out).limit(most);
+            let polled = poll_read_buf(Pin::new(dyno), cx, &mut into);
+            if polled.is_pending() {
+                room::give_up(&mut self.out);
+            }
+            return polled;
+        }
+        let size = if self.crowded {
+            room::LARGE
+        } else {
+            room::SMALL
+        };
+        room::fit(&mut self.input, size);
+        room::fit(&mut self.out, size);
+        // What is put around chunks has to have room too.
+        let most = self.input.capacity() / 2;
+        let mut into = (&mut self.input).limit(most);
+        let polled = poll_read_buf(Pin::new(dyno), cx, &mut into);
+        if polled.is_pending() {
+            room::give_up(&mut self.input);
+            room::give_up(&mut self.out);
+        }
+        let read = ready!(polled);
+        self.crowded = read.as_ref().is_ok_and(|count| *count == most);
+        Poll::Ready(read)
+    }
+
+    /// Takes more of a large body into the conduit; `None` when it is to be read instead.
+    fn poll_splice(
+        &mut self,
+        cx: &mut Context<'_>,
+        dyno: &TcpStream,
+    ) -> Poll<Option<io::Result<usize>>> {
+        let Body::Length(left) = self.body else {
+            return Poll::Ready(None);
+        };
+        if self.conduit.is_none() && left >= conduit::LEAST {
+            self.conduit = Conduit::take();
+        }
+        let Some(conduit) = &mut self.conduit else {
+            return Poll::Ready(None);
+        };
+        let filled = ready!(conduit.poll_fill(cx, dyno, left));
+        if filled.as_ref().is_err_and(conduit::is_refusal) {
+            // Nothing was taken, so nothing is lost.
+            self.copied = true;
+            return Poll::Ready(None);
+        }
+        Poll::Ready(Some(filled))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::task::Waker;
+
+    use tokio::io::ReadBuf;
 
     use super::*;
 
@@ -372,6 +442,22 @@ mod tests {
     struct Late {
         taken: Vec<u8>,
         flushes: usize,
+    }
+
+    impl AsyncRead for Late {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl Client for Late {
+        fn socket(&self) -> Option<&TcpStream> {
+            None
+        }
     }
 
     impl AsyncWrite for Late {

@@ -3,9 +3,7 @@
 use std::future::poll_fn;
 use std::sync::atomic::Ordering::Relaxed;
 
-use http::{HeaderName, HeaderValue, Response};
-use tokio::io::{AsyncRead, AsyncWrite};
-
+use super::client::Client;
 use super::flow::Down;
 use super::rewrite;
 use super::room;
@@ -13,8 +11,9 @@ use super::turn::{Asked, Seat, Turn};
 use crate::code::Code;
 use crate::proxy;
 use crate::relay::Answer;
+use http::{HeaderName, HeaderValue, Response};
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Seat<'_, S> {
+impl<S: Client> Seat<'_, S> {
     /// Answers with a page of the router's own.
     pub(crate) async fn fail(&mut self, asked: Box<Asked>, code: Code, down: &mut Down) -> Turn {
         let Asked {

@@ -3,8 +3,7 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite};
-
+use super::client::Client;
 use super::flow::{Broken, Down, ROUNDS, Up};
 use super::pool::Open;
 use super::room;
@@ -12,7 +11,7 @@ use super::turn::{Asked, Fault, Seat, Turn, after};
 use crate::clock;
 use crate::code::Code;
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Seat<'_, S> {
+impl<S: Client> Seat<'_, S> {
     /// Passes the answer on.
     pub(crate) async fn pass_on(
         &mut self,
@@ -97,7 +96,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Seat<'_, S> {
                 return Poll::Pending;
             }
             rounds += 1;
-            match down.poll_more(cx, &mut open.stream) {
+            match down.poll_more(cx, &mut open.stream, self.client) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Fault::Final(Code::H18))),
                 Poll::Pending => break,

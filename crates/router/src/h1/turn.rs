@@ -6,10 +6,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ropewalk_api_types::router::DynoProtocol;
-use tokio::io::{AsyncRead, AsyncWrite};
-
 use super::answer::{self, Answer as Came};
+use super::client::Client;
 use super::flow::{Body, Down, ROUNDS, Up};
 use super::pool::Open;
 use super::rewrite::{self, Besides};
@@ -29,6 +27,7 @@ use crate::proxy::{self, ATTEMPTS};
 use crate::router::Router;
 use crate::table::App;
 use crate::upstream::Upstream;
+use ropewalk_api_types::router::DynoProtocol;
 
 /// An ordinary request whose head is read.
 #[derive(Debug)]
@@ -87,7 +86,7 @@ impl Turn {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Seat<'_, S> {
+impl<S: Client> Seat<'_, S> {
     /// Serves the request.
     pub(crate) async fn serve(mut self, mut asked: Box<Asked>) -> Turn {
         let mut down = Down::new();
