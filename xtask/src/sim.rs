@@ -21,6 +21,8 @@ pub struct Sim {
 enum Name {
     /// How the router spreads requests when dynos are equal, slow, dead or failing
     Router(Router),
+    /// How many dynos an app gets as its load changes, beside what others would give it
+    Autoscale(Autoscale),
 }
 
 #[derive(Args)]
@@ -33,18 +35,34 @@ struct Router {
     seeds: u8,
 }
 
+#[derive(Args)]
+struct Autoscale {
+    /// Runs of each case, each with other chances; the mean counts
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=50))]
+    seeds: u8,
+}
+
 impl Sim {
     pub fn run(&self) -> Result<()> {
-        let Name::Router(router) = &self.name;
         let place = Place::find()?;
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        loud(
-            Command::new(cargo)
-                .args(["bench", "--locked", "--package", "ropewalk-router"])
-                .args(["--bench", "sim"])
-                .current_dir(&place.root)
-                .env("ROPEWALK_SIM_SECONDS", router.seconds.to_string())
-                .env("ROPEWALK_SIM_SEEDS", router.seeds.to_string()),
-        )
+        let mut bench = match &self.name {
+            Name::Router(router) => {
+                let mut bench = bench(&place, "ropewalk-router", router.seeds);
+                bench.env("ROPEWALK_SIM_SECONDS", router.seconds.to_string());
+                bench
+            }
+            Name::Autoscale(autoscale) => bench(&place, "ropewalk-autoscale", autoscale.seeds),
+        };
+        loud(&mut bench)
     }
+}
+
+fn bench(place: &Place, package: &str, seeds: u8) -> Command {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .args(["bench", "--locked", "--package", package, "--bench", "sim"])
+        .current_dir(&place.root)
+        .env("ROPEWALK_SIM_SEEDS", seeds.to_string());
+    command
 }

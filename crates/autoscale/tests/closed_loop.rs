@@ -4,7 +4,8 @@
 
 use std::collections::VecDeque;
 
-use ropewalk_autoscale::{Memory, Rule, Sample, propose};
+use ropewalk_autoscale::{Dynos, Memory, Moment, Rule, Sample, Signals, decide};
+use ropewalk_model::monitor;
 
 /// Milliseconds.
 const TICK: u64 = 20;
@@ -93,6 +94,7 @@ impl App {
             answered: times.len() as u64,
             p95_ms: times.get(rank).copied().unwrap_or(0),
             in_flight: (self.queue.len() + self.ends.len()) as u64,
+            ..Sample::default()
         }
     }
 }
@@ -147,10 +149,21 @@ fn run(rule: Rule, seconds: u64, rate: impl Fn(u64) -> f64) -> Run {
         if !now.is_multiple_of(10) {
             continue;
         }
-        memory.saw(current, now);
-        if let Some(proposal) = propose(&run.history, &rule, current, &memory, now) {
-            memory.done(&proposal, now);
-            current = proposal.quantity;
+        let dynos = Dynos::ready(current);
+        memory.saw(&dynos, now);
+        let signals = Signals {
+            traffic: &run.history,
+            readings: &[],
+        };
+        let moment = Moment {
+            second: now,
+            wall: Default::default(),
+        };
+        let decision = decide(&rule, &signals, &dynos, &memory, &moment);
+        memory.judged(&decision, now);
+        if let Some(quantity) = decision.change() {
+            memory.done(&decision, now);
+            current = quantity;
             app.scale(current);
             run.changes.push((now, current));
         }
@@ -161,7 +174,7 @@ fn run(rule: Rule, seconds: u64, rate: impl Fn(u64) -> f64) -> Run {
 /// A dyno manages 50 requests a second; the load needs one, then at least four, then one again.
 #[test]
 fn load_that_changes_is_followed_and_then_left_alone() {
-    let rule = Rule::new(400, 1, 10).unwrap();
+    let rule = Rule::from(monitor::Rule::new(400, 1, 10).unwrap());
     let rate = |second| match second {
         600..4200 => 170.0,
         _ => 20.0,
@@ -188,8 +201,8 @@ fn load_that_changes_is_followed_and_then_left_alone() {
 /// What was too little is tried again at most once an hour, and given up on within two minutes.
 #[test]
 fn a_load_between_two_quantities_does_not_swing() {
-    let rule = Rule::new(400, 1, 10).unwrap();
     for rate in [45.0, 52.0, 95.0, 101.0, 148.0] {
+        let rule = Rule::from(monitor::Rule::new(400, 1, 10).unwrap());
         let run = run(rule, 4 * 3600, |_| rate);
         let told = format!("{rate}: {:?}", run.changes);
         let downs = |from, to| {

@@ -19,6 +19,7 @@ pub mod procfile;
 pub mod release;
 pub mod response_times;
 pub mod rights;
+pub mod scaling;
 pub mod scope;
 pub mod size;
 pub mod tcp;

@@ -9,7 +9,7 @@ use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use ropewalk_autoscale::{Memory, Proposal, propose};
+use ropewalk_autoscale::{Decision, Dynos, Memory, Moment, Rule, Signals, decide};
 use ropewalk_logs::Logs;
 use ropewalk_model::AppId;
 use ropewalk_model::formation::Quantity;
@@ -141,16 +141,27 @@ impl Autoscaler {
             watched.memory.unsettled(now);
             return false;
         };
-        watched.memory.saw(current, now);
-        let samples = watched.history.samples();
-        let Some(proposal) = propose(samples, &monitor.rule, current, &watched.memory, now) else {
+        let dynos = Dynos::ready(current);
+        watched.memory.saw(&dynos, now);
+        let signals = Signals {
+            traffic: watched.history.samples(),
+            readings: &[],
+        };
+        let moment = Moment {
+            second: now,
+            wall: Timestamp::now(),
+        };
+        let rule = Rule::from(monitor.rule);
+        let decision = decide(&rule, &signals, &dynos, &watched.memory, &moment);
+        watched.memory.judged(&decision, now);
+        let Some(quantity) = decision.change() else {
             return false;
         };
         let app = monitor.app;
-        match apply(&self.store, monitor, current, proposal.quantity).await {
+        match apply(&self.store, monitor, current, quantity).await {
             Ok(Some(row)) => {
-                watched.memory.done(&proposal, now);
-                say(&self.logs, app, &row, &proposal);
+                watched.memory.done(&decision, now);
+                say(&self.logs, app, &row, &decision);
                 true
             }
             // Somebody was quicker.
@@ -217,10 +228,10 @@ async fn apply(
         .await
 }
 
-fn say(logs: &Logs, app: AppId, row: &Formation, proposal: &Proposal) {
+fn say(logs: &Logs, app: AppId, row: &Formation, decision: &Decision) {
     let text = format!(
         "Scaled to {}@{}:{} by autoscale ({})",
-        row.process_type, row.quantity, row.size.name, proposal.why
+        row.process_type, row.quantity, row.size.name, decision.reason
     );
     logs.append(
         app,

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use ropewalk_api_types::router::AppStats;
 use ropewalk_autoscale::{HISTORY, Sample};
+use ropewalk_model::response_times::lowest_of;
 
 /// Samples of the last [`HISTORY`] seconds, oldest first, one a second at most.
 #[derive(Debug, Default)]
@@ -50,13 +51,30 @@ fn sample(stats: &AppStats, second: u64) -> Sample {
         0 => 0,
         _ => stats.classes[0],
     };
+    let code = |name| stats.codes.get(name).copied().unwrap_or(0);
     Sample {
         second,
         requests: stats.requests,
         answered: by_dynos.saturating_add(given_up),
         p95_ms: stats.p95_ms,
+        busy_ms: busy_ms(stats),
         in_flight: stats.in_flight,
+        waiting: stats.waiting,
+        // Too many waited for a dyno, or for too long. An H12 of a dyno that was too slow is late anyway.
+        given_up: code("H11").saturating_add(code("H12")),
+        queue_ms: None,
     }
+}
+
+/// What answers took together: each counted at the middle of its bucket.
+fn busy_ms(stats: &AppStats) -> u64 {
+    let middle = |bucket: u16| {
+        let bucket = usize::from(bucket);
+        lowest_of(bucket).midpoint(lowest_of(bucket + 1))
+    };
+    stats.times.iter().fold(0, |sum: u64, (bucket, count)| {
+        sum.saturating_add(count.saturating_mul(middle(*bucket)))
+    })
 }
 
 #[cfg(test)]
@@ -87,6 +105,27 @@ mod tests {
         assert_eq!(seen, [(4, 0, 0), (5, 6, 6)]);
         history.close(5 + HISTORY + 2);
         assert_eq!(history.samples().len(), 1);
+    }
+
+    #[test]
+    fn who_waits_and_who_is_refused_in_line_is_told() {
+        let stats = AppStats {
+            requests: 9,
+            in_flight: 8,
+            waiting: 6,
+            codes: [
+                ("H11".to_owned(), 2),
+                ("H12".to_owned(), 1),
+                ("H18".to_owned(), 4),
+            ]
+            .into(),
+            times: vec![(4, 10), (8, 1)],
+            ..AppStats::default()
+        };
+        let sample = sample(&stats, 1);
+        assert_eq!((sample.waiting, sample.given_up), (6, 3));
+        // 4 ms and 8 ms.
+        assert_eq!(sample.busy_ms, 48);
     }
 
     #[test]

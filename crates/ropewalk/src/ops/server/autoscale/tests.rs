@@ -214,3 +214,34 @@ async fn without_a_report_nothing_is_known_and_nothing_done() {
     assert!(!rig.autoscaler.step(2010).await);
     assert_eq!(rig.quantity().await, 9);
 }
+
+/// A dyno takes one request at a time and answers it quickly; the rest waits in the router's line.
+#[tokio::test]
+async fn requests_that_wait_in_line_keep_the_dynos_and_bring_more() {
+    let mut rig = Rig::new().await;
+    rig.autoscaler.step(rig.now).await;
+    let stats = |waiting| AppStats {
+        requests: 10,
+        classes: [0, 0, 10, 0, 0, 0],
+        in_flight: waiting + 2,
+        waiting,
+        p95_ms: 100,
+        ..AppStats::default()
+    };
+    let mut seconds = 0;
+    // 0.3 s in line: not late, and not calm.
+    while seconds < 400 {
+        seconds += 1;
+        let report = Arc::new(HashMap::from([(rig.app, stats(3))]));
+        rig.autoscaler.hear(&report, rig.now);
+        assert!(!rig.seconds(1, None).await);
+    }
+    assert_eq!(rig.quantity().await, 2);
+    // Two seconds in line.
+    for _ in 0..40 {
+        let report = Arc::new(HashMap::from([(rig.app, stats(20))]));
+        rig.autoscaler.hear(&report, rig.now);
+        rig.seconds(1, None).await;
+    }
+    assert_eq!(rig.quantity().await, 4);
+}
