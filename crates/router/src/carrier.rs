@@ -64,6 +64,11 @@ impl Held {
         }
     }
 
+    /// Whether others use the connection too, each within frames of its own.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self, Held::Seat(_))
+    }
+
     /// Lets the connection move while nobody polls this.
     pub(crate) fn detach(&mut self) {
         match self {

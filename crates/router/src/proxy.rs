@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -570,11 +570,30 @@ fn respond(
     // Chunks say where the body ends, whatever else was said (RFC 9112, 6.3).
     let chunked = parts.headers.contains_key(header::TRANSFER_ENCODING);
     let overruled = chunked.then_some(&header::CONTENT_LENGTH);
+    let status = parts.status.as_u16();
+    let is_over = body.is_end_stream() && may_trail(status, length(&parts.headers), chunked);
+    let held = held.filter(|held| held.is_shared() || !is_over);
     request::strip_hop_by_hop(&mut parts.headers, &[], overruled);
     parts.headers.append(header::VIA, request::VIA);
-    let status = parts.status.as_u16();
     let relay = Relay::new(body, status, visit, held, upload, patience.idle);
     Response::from_parts(parts, Answer::Relay(Box::new(relay)))
+}
+
+/// Whether a body could follow an answer that has none, for its head declares one: to HEAD, with 204 and with 304. Some
+/// dynos send it, a moment later, where it would be read as the beginning of the next answer.
+pub(crate) fn may_trail(status: u16, length: Option<u64>, is_coded: bool) -> bool {
+    match length {
+        _ if is_coded => true,
+        Some(length) => length > 0,
+        None => !matches!(status, 204 | 304),
+    }
+}
+
+/// What is declared; the most that can be where it cannot be read.
+fn length(headers: &HeaderMap) -> Option<u64> {
+    let value = headers.get(header::CONTENT_LENGTH)?;
+    let number = value.to_str().ok().and_then(|text| text.parse().ok());
+    Some(number.unwrap_or(u64::MAX))
 }
 
 /// An open connection, unless it is to be a new one. Who shares one has nothing to fear of those that are dead: they are

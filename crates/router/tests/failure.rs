@@ -151,3 +151,55 @@ async fn an_app_that_closes_idle_connections_early_loses_nothing() {
     }
     assert!(dyno.connections.load(SeqCst) > 8);
 }
+
+/// A dyno that answers the first request of all with `first`, and others with the number of their connection.
+async fn numbering(first: &'static str) -> std::net::SocketAddr {
+    let connections = Arc::new(AtomicU64::new(0));
+    raw_dyno(move |stream| {
+        let number = connections.fetch_add(1, SeqCst) + 1;
+        async move {
+            let mut stream = BufReader::new(stream);
+            let numbered = format!("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{number}");
+            let mut answer = match number {
+                1 => first.to_owned(),
+                _ => numbered.clone(),
+            };
+            while read_head(&mut stream).await.is_some() {
+                let _ = stream.get_mut().write_all(answer.as_bytes()).await;
+                answer.clone_from(&numbered);
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_body_that_comes_late_to_a_head_is_no_answer_to_the_next() {
+    let cases = [
+        ("HEAD", "200 OK\r\nContent-Length: 5", "2"),
+        ("HEAD", "200 OK\r\nTransfer-Encoding: chunked", "2"),
+        ("HEAD", "200 OK", "2"),
+        ("HEAD", "200 OK\r\nContent-Length: 0", "1"),
+        ("HEAD", "204 No Content", "1"),
+        ("GET", "304 Not Modified\r\nContent-Length: 5", "2"),
+        ("GET", "304 Not Modified", "1"),
+        ("GET", "200 OK\r\nContent-Length: 0", "1"),
+    ];
+    for (method, answer, number) in cases {
+        let first: &'static str = format!("HTTP/1.1 {answer}\r\n\r\n").leak();
+        // With such a name, a request is not ordinary.
+        for odd in ["", "Odd_Name: 1\r\n"] {
+            let dyno = numbering(first).await;
+            let rig = Rig::fixed(table(1, app(&[dyno])), Limits::default()).await;
+            let mut client = TcpStream::connect(rig.addr).await.unwrap();
+            let ask = |method: &str| format!("{method} / HTTP/1.1\r\nHost: app.test\r\n{odd}\r\n");
+            client.write_all(ask(method).as_bytes()).await.unwrap();
+            read_until(&mut client, "\r\n\r\n").await;
+            rig.log.with(&format!("method={method}")).await;
+            client.write_all(ask("GET").as_bytes()).await.unwrap();
+            let end = format!("\r\n\r\n{number}");
+            let got = read_until(&mut client, &end).await;
+            assert!(got.ends_with(&end), "{method} {answer:?} {odd:?}: {got}");
+        }
+    }
+}

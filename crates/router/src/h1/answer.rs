@@ -9,6 +9,7 @@ use httparse::{Header, ParserConfig, Response, Status};
 use super::head::Seen;
 use crate::code::Code;
 use crate::pool::BUFFER;
+use crate::proxy;
 
 /// Headers of an answer; beyond it H25.
 pub(crate) const MOST: usize = 100;
@@ -167,7 +168,9 @@ impl Reply<'_, '_> {
             (_, None) if bad_length => return Err(Code::H17),
             (_, None) => length.map_or(Framing::Close, Framing::Length),
         };
-        if self.framing == Framing::Close || self.status == 101 {
+        let is_over = self.framing == Framing::None
+            && (bad_length || proxy::may_trail(self.status, length, coding.is_some()));
+        if is_over || self.framing == Framing::Close || self.status == 101 {
             self.keep_alive = false;
         }
         Ok(())
