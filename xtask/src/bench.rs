@@ -14,6 +14,7 @@ mod dyno;
 mod evenness;
 mod figures;
 mod group;
+mod growth;
 mod large;
 mod load;
 mod platform;
@@ -45,6 +46,8 @@ enum Name {
     Crowd(crowd::Crowd),
     /// Upgrades, certificates, tables and a server that is away, and whether a request notices
     Steady(steady::Steady),
+    /// What a request and the router's memory cost with 10, 1,000 and 10,000 apps
+    Growth(growth::Growth),
     /// A dyno of the benches
     #[command(hide = true)]
     Dyno(dyno::Dyno),
@@ -62,6 +65,7 @@ impl Bench {
             Name::Evenness(evenness) => evenness.run(),
             Name::Crowd(crowd) => crowd.run(),
             Name::Steady(steady) => steady.run(),
+            Name::Growth(growth) => growth.run(),
             Name::Dyno(dyno) => dyno.run(),
             Name::CleanUp(clean_up) => clean_up.run(),
         }
