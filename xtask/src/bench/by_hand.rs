@@ -1,5 +1,5 @@
 //! What the programs under a first push take when nothing else happens: git receives and writes the files, mksquashfs
-//! packs them. Ropewalk runs the same three over the same bytes, so the sum is what a first push cannot go below.
+//! packs them. Ropewalk runs the same three over the same bytes.
 
 use std::fmt;
 use std::path::Path;

@@ -40,6 +40,20 @@ pub(super) struct Watch {
     child: Child,
 }
 
+/// Runs a bench that only starts processes, in a folder of its own with [`PROCESSES`] in it, and removes both.
+pub(super) fn in_folder(bench: &str, work: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let folder = tempfile::Builder::new()
+        .prefix(&format!("ropewalk-bench-{bench}-"))
+        .tempdir()?
+        .keep()
+        .canonicalize()?;
+    let watch = Watch::over_processes(&folder)?;
+    let outcome = std::fs::create_dir(folder.join(PROCESSES))
+        .map_err(anyhow::Error::from)
+        .and_then(|()| work(&folder));
+    outcome.and(watch.end())
+}
+
 impl Watch {
     /// Over a bench with a platform of its own, and Docker beside it.
     pub(super) fn over(data: &Path, id: &str, binary: &Path) -> Result<Self> {

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until, timeout};
 
-use super::clean_up::{PROCESSES, Watch};
+use super::clean_up::in_folder;
 use super::evenness::behind;
 use super::group::Group;
 use super::load::{self, Outcome, Way};
@@ -80,18 +80,10 @@ impl Crowd {
         // Two for each WebSocket in the router, which inherits it.
         allow_files(u64::from(self.websockets) * 2 + u64::from(self.slow) + 2_000)?;
         let binary = router::binary(&Place::find()?)?;
-        let folder = tempfile::Builder::new()
-            .prefix("ropewalk-bench-crowd-")
-            .tempdir()?
-            .keep()
-            .canonicalize()?;
-        let watch = Watch::over_processes(&folder)?;
-        let outcome = self.measure(&folder, &binary);
-        outcome.and(watch.end())
+        in_folder("crowd", |folder| self.measure(folder, &binary))
     }
 
     fn measure(&self, folder: &Path, binary: &Path) -> Result<()> {
-        std::fs::create_dir(folder.join(PROCESSES))?;
         let (_dynos, address, router) = behind(folder, binary, DYNOS)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use tokio::task::JoinSet;
 
-use super::clean_up::{PROCESSES, Watch};
+use super::clean_up::in_folder;
 use super::group::Group;
 use super::{dyno, load, router};
 use crate::place::Place;
@@ -38,18 +38,10 @@ pub(super) struct Evenness {
 impl Evenness {
     pub(super) fn run(&self) -> Result<()> {
         let binary = router::binary(&Place::find()?)?;
-        let folder = tempfile::Builder::new()
-            .prefix("ropewalk-bench-evenness-")
-            .tempdir()?
-            .keep()
-            .canonicalize()?;
-        let watch = Watch::over_processes(&folder)?;
-        let outcome = self.measure(&folder, &binary);
-        outcome.and(watch.end())
+        in_folder("evenness", |folder| self.measure(folder, &binary))
     }
 
     fn measure(&self, folder: &Path, binary: &Path) -> Result<()> {
-        std::fs::create_dir(folder.join(PROCESSES))?;
         let (_dynos, router, _router) = behind(folder, binary, self.dynos)?;
         let got = step("Asking", |_| {
             let runtime = tokio::runtime::Builder::new_current_thread()

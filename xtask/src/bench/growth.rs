@@ -19,7 +19,7 @@ use tokio::net::UnixListener;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::clean_up::{PROCESSES, Watch};
+use super::clean_up::in_folder;
 use super::evenness::free;
 use super::figures::Spread;
 use super::group::Group;
@@ -50,18 +50,10 @@ pub(super) struct Growth {
 impl Growth {
     pub(super) fn run(&self) -> Result<()> {
         let binary = router::binary(&Place::find()?)?;
-        let folder = tempfile::Builder::new()
-            .prefix("ropewalk-bench-growth-")
-            .tempdir()?
-            .keep()
-            .canonicalize()?;
-        let watch = Watch::over_processes(&folder)?;
-        let outcome = self.measure(&folder, &binary);
-        outcome.and(watch.end())
+        in_folder("growth", |folder| self.measure(folder, &binary))
     }
 
     fn measure(&self, folder: &Path, binary: &Path) -> Result<()> {
-        std::fs::create_dir(folder.join(PROCESSES))?;
         let dynos = (0..DYNOS).map(|_| free()).collect::<Result<Vec<_>>>()?;
         let _dynos = dyno::start(folder, &dynos)?;
         let runtime = tokio::runtime::Builder::new_current_thread()

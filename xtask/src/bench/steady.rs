@@ -30,7 +30,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{self, ClientConfig, DigitallySignedStruct, SignatureScheme};
 
-use super::clean_up::{PROCESSES, Watch};
+use super::clean_up::in_folder;
 use super::evenness::free;
 use super::group::Group;
 use super::load::{self, Outcome, Way};
@@ -68,18 +68,10 @@ pub(super) struct Steady {
 impl Steady {
     pub(super) fn run(&self) -> Result<()> {
         let binary = router::binary(&Place::find()?)?;
-        let folder = tempfile::Builder::new()
-            .prefix("ropewalk-bench-steady-")
-            .tempdir()?
-            .keep()
-            .canonicalize()?;
-        let watch = Watch::over_processes(&folder)?;
-        let outcome = self.measure(&folder, &binary);
-        outcome.and(watch.end())
+        in_folder("steady", |folder| self.measure(folder, &binary))
     }
 
     fn measure(&self, folder: &Path, binary: &Path) -> Result<()> {
-        std::fs::create_dir(folder.join(PROCESSES))?;
         let dynos = (0..DYNOS).map(|_| free()).collect::<Result<Vec<_>>>()?;
         let _dynos = dyno::start(folder, &dynos)?;
         let words = Words::new(folder, &dynos)?;
