@@ -17,6 +17,9 @@ pub struct FirstProcess {
 #[derive(Debug)]
 pub(crate) struct Kernel {
     pub(crate) mounts: OwnedFd,
+    /// Its own root, which need not be that of its mounts: an engine that itself runs below a root of its own leaves the
+    /// host's there.
+    pub(crate) root: OwnedFd,
     /// `None` before Linux 5.3.
     pub(crate) end: Option<OwnedFd>,
 }

@@ -16,7 +16,7 @@ use rustix::mount::{
     MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount_change, mount_remount,
     move_mount, open_tree,
 };
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, chroot, fchdir, pidfd_open};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
 use super::DockerEngine;
@@ -35,20 +35,14 @@ impl DockerEngine {
     pub(super) async fn hold_container(&self, id: &ContainerId) -> Result<FirstProcess> {
         let call = Call::new("take hold of", "container", &id.0, 20);
         let pid = self.running(id, call).await?;
-        let name = format!("/proc/{pid}/ns/mnt");
-        let mounts = fs::File::open(&name).map_err(|error| call.refused(told(&name, error)))?;
-        let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
-        let end = number.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        let kernel = kernel(pid).map_err(|text| call.refused(text))?;
         // While it still has this number, the number was its own when these were opened.
         if self.running(id, call).await? != pid {
             return Err(call.refused("it was started anew meanwhile"));
         }
         Ok(FirstProcess {
             container: id.clone(),
-            kernel: Some(Kernel {
-                mounts: mounts.into(),
-                end,
-            }),
+            kernel: Some(kernel),
         })
     }
 
@@ -82,19 +76,35 @@ impl DockerEngine {
     }
 }
 
+/// What the kernel knows a running process by.
+fn kernel(pid: u32) -> std::result::Result<Kernel, String> {
+    let open = |name: &str| {
+        let path = format!("/proc/{pid}/{name}");
+        let opened = fs::File::open(&path).map_err(|error| told(&path, error));
+        opened.map(OwnedFd::from)
+    };
+    let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    Ok(Kernel {
+        mounts: open("ns/mnt")?,
+        root: open("root")?,
+        end: number.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()),
+    })
+}
+
 pub(super) async fn furnish(process: &FirstProcess, mounts: &[Mount]) -> Result<()> {
     let call = Call::new("mount into", "container", &process.container.0, 20);
     let Some(kernel) = &process.kernel else {
         return Err(call.refused("it is no process of this host"));
     };
-    let namespace = kernel.mounts.try_clone();
-    let namespace = namespace.map_err(|error| call.refused(error.to_string()))?;
+    let cloned =
+        (kernel.mounts.try_clone()).and_then(|mounts| Ok((mounts, kernel.root.try_clone()?)));
+    let (namespace, root) = cloned.map_err(|error| call.refused(error.to_string()))?;
     let mounts = mounts.to_owned();
     let (done, result) = tokio::sync::oneshot::channel();
     thread::Builder::new()
         .name("furnish".to_owned())
         .spawn(move || {
-            let _ = done.send(bring(namespace, &mounts));
+            let _ = done.send(bring(&namespace, &root, &mounts));
         })
         .map_err(|error| call.refused(error.to_string()))?;
     let work = async {
@@ -107,7 +117,7 @@ pub(super) async fn furnish(process: &FirstProcess, mounts: &[Mount]) -> Result<
 }
 
 /// Blocking, and for a thread that ends afterwards: it stays in the namespace.
-fn bring(namespace: OwnedFd, mounts: &[Mount]) -> std::result::Result<(), String> {
+fn bring(namespace: &OwnedFd, root: &OwnedFd, mounts: &[Mount]) -> std::result::Result<(), String> {
     let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let mut trees = Vec::with_capacity(mounts.len());
     for mount in mounts {
@@ -127,6 +137,9 @@ fn bring(namespace: OwnedFd, mounts: &[Mount]) -> std::result::Result<(), String
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
     move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount))
         .map_err(|error| told("its mount namespace", error.into()))?;
+    fchdir(root)
+        .and_then(|()| chroot("."))
+        .map_err(|error| told("its root", error.into()))?;
     for (mount, (tree, folder)) in mounts.iter().zip(trees) {
         put(&mount.target, &tree, folder, mount.read_only)
             .map_err(|error| told(&mount.target, error))?;
@@ -174,4 +187,72 @@ fn make_point(target: &Path, folder: bool) -> io::Result<()> {
 
 fn told(what: &str, error: io::Error) -> String {
     format!("{what}: {error}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// Ends a process that a test started.
+    struct Ended(Child);
+
+    impl Drop for Ended {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    #[tokio::test]
+    async fn mounts_come_below_the_root_of_a_process_that_is_not_its_namespaces() {
+        if !rustix::process::geteuid().is_root() {
+            return eprintln!("SKIPPED: mounting takes root");
+        }
+        let dir = tempfile::tempdir().expect("a folder");
+        let (root, given) = (dir.path().join("root"), dir.path().join("given"));
+        for folder in [&root, &given] {
+            fs::create_dir(folder).expect("made");
+        }
+        fs::write(given.join("a"), "given\n").expect("written");
+        let below = "mount --rbind / \"$1\" && mount -t tmpfs mine \"$1/mnt\" && exec chroot \"$1\" sleep 60";
+        let child = Command::new("unshare")
+            .args([
+                "--mount",
+                "--propagation",
+                "private",
+                "sh",
+                "-c",
+                below,
+                "sh",
+            ])
+            .arg(&root)
+            .spawn();
+        let child = Ended(child.expect("unshare runs"));
+        let pid = child.0.id();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while fs::read(format!("/proc/{pid}/comm")).ok() != Some(b"sleep\n".to_vec()) {
+            assert!(Instant::now() < deadline, "it does not come up");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let process = FirstProcess {
+            container: ContainerId("of a test".to_owned()),
+            kernel: Some(kernel(pid).expect("held")),
+        };
+        let target = "/mnt/of/a/test";
+        let mount = Mount {
+            source: given.clone(),
+            target: target.to_owned(),
+            read_only: false,
+        };
+        furnish(&process, &[mount]).await.expect("furnished");
+        let seen = fs::read(format!("/proc/{pid}/root{target}/a"));
+        assert_eq!(seen.expect("mounted"), b"given\n");
+        assert!(
+            !Path::new("/mnt/of").exists(),
+            "nothing of it is on the host"
+        );
+    }
 }
