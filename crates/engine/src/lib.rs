@@ -5,9 +5,11 @@
 //!
 //! # Layout
 //! `container.rs` says what a container is to us; `docker.rs` has the verbs on Docker Engine and `fake.rs` the same in
-//! memory for tests; `firewall.rs` keeps dynos from the host, `listen.rs` tells what one has bound, `waiting.rs` is
-//! for containers that start before it is known what for, and `process.rs` holds on to one that runs.
+//! memory for tests; `firewall.rs` keeps dynos from the host, `listen.rs` tells what one has bound and `cgroup.rs` what
+//! it uses, `waiting.rs` is for containers that start before it is known what for, and `process.rs` holds on to one that
+//! runs.
 
+pub mod cgroup;
 pub mod container;
 pub(crate) mod docker;
 mod error;
@@ -20,6 +22,7 @@ pub mod listen;
 mod process;
 pub mod waiting;
 
+pub use cgroup::Cgroup;
 pub use container::*;
 pub use docker::DockerEngine;
 pub use error::EngineError;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use ropewalk_engine::{
-    ContainerId, Engine, EngineError, EventKind, ExecSpec, Limits, Mount, NetworkSpec, Status,
-    Tmpfs,
+    Cgroup, ContainerId, Engine, EngineError, EventKind, ExecSpec, Limits, Mount, NetworkSpec,
+    Status, Tmpfs,
 };
 use support::{PATIENCE, collect, docker, read_until, until};
 use tokio::io::AsyncWriteExt;
@@ -464,6 +464,35 @@ async fn too_much_memory_is_told_from_other_ends() {
         kinds.push(event.kind);
     }
     assert_eq!(kinds[0], EventKind::Started);
+}
+
+#[tokio::test]
+async fn what_the_kernel_counts_of_a_container_is_read_beside_the_engine() {
+    let rig = rig_or_skip!();
+    // A child that wants too much is killed; its parent lives on and keeps a core busy.
+    let script = "tail /dev/zero; while :; do :; done";
+    let mut spec = rig.spec("counted", script);
+    spec.limits.memory = 32 << 20;
+    spec.limits.cpu_millis = 500;
+    let id = rig.run(&spec).await;
+    let seen = rig.engine.inspect(&id).await.expect("seen").expect("there");
+    let group = Cgroup::of(seen.pid.expect("a pid")).expect("groups");
+    assert!(group.is_of(&id), "{group:?}");
+    until("the child was killed", || async {
+        group.memory().expect("memory").kills == 1
+    })
+    .await;
+    let memory = group.memory().expect("memory");
+    assert_eq!(memory.limit, Some(32 << 20));
+    assert!((1..=32 << 20).contains(&memory.used), "{memory:?}");
+    assert_eq!(group.cpu_limit().expect("limit"), Some(0.5));
+    let before = group.cpu_time().expect("time");
+    until("it used the CPU", || async {
+        group.cpu_time().expect("time") > before
+    })
+    .await;
+    rig.engine.remove(&id).await.expect("removed");
+    assert!(group.memory().is_err(), "the group is gone");
 }
 
 #[tokio::test]
