@@ -84,6 +84,15 @@ CREATE TABLE domains (
 , sni_endpoint_id TEXT REFERENCES sni_endpoints (id) ON DELETE SET NULL, acm_status TEXT
     CHECK (acm_status IN ('pending', 'verified', 'ok', 'failing', 'failed')), acm_status_reason TEXT) STRICT;
 
+CREATE TABLE dyno_settings (
+    app_id       TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+    process_type TEXT NOT NULL DEFAULT '',
+    name         TEXT NOT NULL,
+    value        TEXT NOT NULL,
+    updated_at   TEXT NOT NULL,
+    PRIMARY KEY (app_id, process_type, name)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE dynos (
     id              TEXT PRIMARY KEY,
     app_id          TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,

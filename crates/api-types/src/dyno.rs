@@ -20,6 +20,15 @@ pub struct Dyno {
     pub process_type: String,
     /// `starting`, `up`, `idle`, `crashed` or `down`.
     pub state: String,
+    /// Why it is in its state, in words: `exit 137, out of memory`. Not in Heroku's API.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Crashes in a row. Not in Heroku's API.
+    #[serde(default)]
+    pub crashes: u32,
+    /// When one that crashed is started again. Not in Heroku's API.
+    #[serde(default, with = "crate::time::option")]
+    pub restarts_at: Option<Timestamp>,
     /// `Standard-1X`
     pub size: String,
     pub command: String,

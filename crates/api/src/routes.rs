@@ -171,6 +171,10 @@ fn of_apps() -> Router<State> {
             get(edge::info).patch(edge::update),
         )
         .route(
+            "/ropewalk/apps/{app}/dyno-settings",
+            get(dyno_setting::info).patch(dyno_setting::update),
+        )
+        .route(
             "/ropewalk/apps/{app}/tcp-routes",
             get(tcp_route::list).post(tcp_route::create),
         )

@@ -20,6 +20,7 @@ mod client;
 mod collaborators;
 mod config_vars;
 mod domains;
+mod dyno_settings;
 mod dynos;
 mod edge;
 mod error;

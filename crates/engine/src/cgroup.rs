@@ -129,6 +129,16 @@ impl Cgroup {
         }
     }
 
+    /// The numbers of all its processes.
+    ///
+    /// # Errors
+    /// As [`Cgroup::memory`].
+    pub fn processes(&self) -> io::Result<Vec<u32>> {
+        let (_, folder) = self.found("pids").or_else(|_| self.found("memory"))?;
+        let list = text(&folder.join("cgroup.procs"))?;
+        Ok(list.lines().filter_map(|line| line.parse().ok()).collect())
+    }
+
     fn found(&self, controller: &str) -> io::Result<(Version, &Path)> {
         self.folder(controller).ok_or_else(|| {
             let message = format!("this host has no cgroups with {controller}");

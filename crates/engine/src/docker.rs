@@ -15,6 +15,7 @@ mod logs;
 mod seen;
 mod spec;
 mod stream;
+mod terminate;
 mod view;
 
 use std::path::{Path, PathBuf};

@@ -162,6 +162,38 @@ async fn stopping_tells_whether_the_kill_was_needed() {
 }
 
 #[tokio::test]
+async fn every_process_is_told_to_end_and_told_once() {
+    let rig = rig_or_skip!();
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("SKIPPED: a container's processes are seen by root alone");
+    }
+    let child = r#"trap "echo $0 told; told=1" TERM; echo $0 ready; while [ -z "$told" ]; do sleep 0.1; done; sleep 1"#;
+    let spec = rig.spec(
+        "many",
+        &format!(
+            "setsid bash -c '{child}' away & bash -c '{child}' near & set -m; bash -c '{child}' job & \
+             trap 'told=$((told + 1)); echo first told $told' TERM; \
+             while [ \"$(jobs -r)\" ]; do wait; done; exit 4"
+        ),
+    );
+    let id = rig.run(&spec).await;
+    let mut logs = rig.engine.logs(&id, None, true).await.expect("logs");
+    let mut ready = 0;
+    while ready < 3 {
+        let seen = read_until(&mut logs, "ready").await;
+        ready += seen.matches("ready").count();
+    }
+    let stopped = rig.engine.stop(&id, PATIENCE).await.expect("stopped");
+    assert_eq!((stopped.killed, stopped.exit.code), (false, 4));
+    let logs = rig.engine.logs(&id, None, false).await.expect("logs");
+    let (stdout, _) = collect(logs).await;
+    for line in ["away told", "near told", "job told", "first told 1"] {
+        assert_eq!(stdout.matches(line).count(), 1, "{line}: {stdout}");
+    }
+    assert!(!stdout.contains("first told 2"), "{stdout}");
+}
+
+#[tokio::test]
 async fn attached_input_and_output_lose_nothing() {
     let rig = rig_or_skip!();
     let mut spec = rig.spec("cat", "cat; echo end >&2");

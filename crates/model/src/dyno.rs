@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::id::DynoId;
 use crate::name::{NameError, ProcessType};
 
 /// A web dyno must bind `$PORT` within this time of its start, else R10 (Heroku Dev Center, "Error Codes").
@@ -83,12 +84,19 @@ impl DynoState {
 }
 
 /// How long to wait before restart number `crashes` (1 is the first crash): at once, then 10 s doubling to
-/// 10 minutes. The caller adds jitter.
+/// 10 minutes. Without jitter: see [`jittered_delay`].
 pub fn restart_delay(crashes: u32) -> Duration {
     match crashes {
         0 | 1 => Duration::ZERO,
         n => Duration::from_secs((10u64 << (n - 2).min(6)).min(600)),
     }
+}
+
+/// The same with up to 20 % more, by the dyno's id, so that dynos that crashed together do not start together.
+pub fn jittered_delay(id: DynoId, crashes: u32) -> Duration {
+    let base = restart_delay(crashes);
+    let share = u32::from(id.0.as_bytes()[15]) % 21;
+    base + base * share / 100
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub mod acm;
 pub mod config_var;
 pub mod drain;
 pub mod dyno;
+pub mod dyno_setting;
 pub mod edge;
 pub mod egress;
 pub mod formation;
@@ -29,6 +30,7 @@ pub mod traffic;
 pub use config_var::{ConfigVarName, ConfigVars};
 pub use drain::DrainUrl;
 pub use dyno::{DynoName, DynoState};
+pub use dyno_setting::{AppDynoSettings, DynoSettings};
 pub use egress::Egress;
 pub use id::{
     AppId, BuildId, CouplingId, DynoId, InstanceId, PipelineId, PromotionId, ReleaseId, SlugId,

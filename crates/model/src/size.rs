@@ -6,8 +6,11 @@
 pub struct DynoSize {
     /// Canonical spelling, as API clients see it.
     pub name: &'static str,
-    /// MiB; going over it by the whole cgroup ends the dyno (R15).
+    /// MiB that it is meant to use, all its processes together; more is told in the log (R14).
     pub memory_mib: u64,
+    /// MiB beyond which the kernel ends a process (R15): twice the quota where hosts are shared, as on Heroku (Dev
+    /// Center, "Error Codes"), and no more than the quota where a dyno is to have a host's memory for itself.
+    pub limit_mib: u64,
     /// Relative CPU weight (Docker's shares).
     pub cpu_shares: u32,
     /// Hard CPU limit in thousandths of a core; 0 is none.
@@ -22,6 +25,7 @@ pub const SIZES: [DynoSize; 6] = [
     DynoSize {
         name: "Eco",
         memory_mib: 512,
+        limit_mib: 1024,
         cpu_shares: 256,
         cpu_millis: 0,
         pids: 256,
@@ -30,6 +34,7 @@ pub const SIZES: [DynoSize; 6] = [
     DynoSize {
         name: "Basic",
         memory_mib: 512,
+        limit_mib: 1024,
         cpu_shares: 512,
         cpu_millis: 0,
         pids: 256,
@@ -38,6 +43,7 @@ pub const SIZES: [DynoSize; 6] = [
     DynoSize {
         name: "Standard-1X",
         memory_mib: 512,
+        limit_mib: 1024,
         cpu_shares: 512,
         cpu_millis: 0,
         pids: 256,
@@ -46,6 +52,7 @@ pub const SIZES: [DynoSize; 6] = [
     DynoSize {
         name: "Standard-2X",
         memory_mib: 1024,
+        limit_mib: 2048,
         cpu_shares: 1024,
         cpu_millis: 0,
         pids: 512,
@@ -54,6 +61,7 @@ pub const SIZES: [DynoSize; 6] = [
     DynoSize {
         name: "Performance-M",
         memory_mib: 2560,
+        limit_mib: 2560,
         cpu_shares: 4096,
         cpu_millis: 0,
         pids: 16384,
@@ -62,6 +70,7 @@ pub const SIZES: [DynoSize; 6] = [
     DynoSize {
         name: "Performance-L",
         memory_mib: 14336,
+        limit_mib: 14336,
         cpu_shares: 16384,
         cpu_millis: 0,
         pids: 32768,

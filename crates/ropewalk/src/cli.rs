@@ -202,6 +202,15 @@ pub(crate) enum ApiCommand {
     /// Wait until all dynos run the newest release that has not failed
     #[command(name = "ps:wait")]
     PsWait(ps::wait::Args),
+    /// Show how dynos start and stop, where it differs from the habit
+    #[command(name = "ps:settings")]
+    PsSettings(context::AppJsonArgs),
+    /// Change how dynos start and stop
+    #[command(name = "ps:settings:set", after_help = ps::settings::SETTINGS)]
+    PsSettingsSet(ps::settings::SetArgs),
+    /// Let dynos start and stop as is the habit
+    #[command(name = "ps:settings:unset")]
+    PsSettingsUnset(ps::settings::UnsetArgs),
     /// Show between how many dynos web is scaled by itself
     #[command(name = "ps:autoscale", alias = "dyno:autoscale")]
     PsAutoscale(ps::autoscale::Args),

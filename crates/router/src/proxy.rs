@@ -213,7 +213,7 @@ async fn to_app(
         first_byte: Some(limits.first_byte),
         idle: Some(limits.idle),
     };
-    let mut hold = Hold::new(limits.boot);
+    let mut hold = Hold::new(home.hold(limits.boot));
     let mut in_line = line::Patience::new(limits.line);
     let mut tried: Vec<Arc<Upstream>> = Vec::new();
     let mut fault = Code::H99;

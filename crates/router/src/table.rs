@@ -108,6 +108,7 @@ pub(crate) struct App {
     pub(crate) maintenance_page_url: Option<String>,
     /// `None` where nothing is asked of a request.
     pub(crate) edge: Option<Box<edge::Policy>>,
+    hold: Option<u32>,
     pub(crate) when_empty: WhenEmpty,
     pub(crate) protocol: DynoProtocol,
     pub(crate) upstreams: Box<[Arc<Upstream>]>,
@@ -556,6 +557,7 @@ impl App {
             session_affinity: route.session_affinity,
             error_page_url: route.error_page_url.clone(),
             maintenance_page_url: route.maintenance_page_url.clone(),
+            hold: route.hold,
             edge: route
                 .edge
                 .as_ref()
@@ -572,6 +574,12 @@ impl App {
     /// Whether its dynos can answer requests of another app whose canary it is.
     pub(crate) fn stands_in(&self) -> bool {
         !self.maintenance && !self.is_paused() && !self.upstreams.is_empty()
+    }
+
+    /// For how long a request waits for a dyno that boots, where the router itself has `limit`.
+    pub(crate) fn hold(&self, limit: Duration) -> Duration {
+        self.hold
+            .map_or(limit, |seconds| Duration::from_secs(seconds.into()))
     }
 
     /// Whether requests wait until the app says otherwise.
@@ -696,6 +704,7 @@ pub fn fixed_table(upstreams: &[std::net::SocketAddr], protocol: DynoProtocol) -
         error_page_url: None,
         maintenance_page_url: None,
         edge: None,
+        hold: None,
         when_empty: WhenEmpty::NoWebDynos,
         protocol,
         upstreams: upstreams

@@ -9,7 +9,7 @@ use ropewalk_store::{Dyno, NewDyno, StoreError};
 use uuid::Uuid;
 
 use crate::observe::Orphan;
-use crate::plan::{Action, Create, Trigger};
+use crate::plan::{Action, Create, LOST, OUT_OF_MEMORY, Trigger};
 use crate::reconcile::Shared;
 use crate::{SchedulerError, launch, observe, output};
 
@@ -32,6 +32,7 @@ pub(crate) async fn all(
             } => {
                 mark(shared, dyno, state, reason, crashes).await?;
             }
+            Action::Cycle { dyno } => cycle(shared, dyno).await?,
             Action::Stop { dyno } => {
                 stop_later(shared, dyno, containers.get(&dyno).map(|c| c.id.clone()))
             }
@@ -232,6 +233,14 @@ async fn mark(
     Ok(())
 }
 
+async fn cycle(shared: &Shared, id: DynoId) -> Result<(), SchedulerError> {
+    let asked = shared.store.write(move |tx| tx.cycle_dyno(id)).await?;
+    if let Some(dyno) = asked {
+        output::say(shared, dyno.app, &dyno.name.to_string(), "Cycling");
+    }
+    Ok(())
+}
+
 /// The lines that Heroku's users know.
 fn announce(shared: &Shared, dyno: &Dyno, state: DynoState, reason: Option<&str>) {
     let process = dyno.name.to_string();
@@ -242,13 +251,14 @@ fn announce(shared: &Shared, dyno: &Dyno, state: DynoState, reason: Option<&str>
             say("Stopping process with SIGKILL");
         }
         (DynoState::Crashed, Some(reason)) => match reason.strip_prefix("exit ") {
-            Some(status) => say(&format!("Process exited with status {status}")),
+            Some(status) => say_end(&say, status),
             None => say(&format!("Process ended: {reason}")),
         },
         (DynoState::Down, Some("passed")) => say("Process exited with status 0"),
         (DynoState::Down, Some(reason)) if reason.starts_with("exit ") => {
-            say(&format!("Process exited with status {}", &reason[5..]));
+            say_end(&say, &reason[5..]);
         }
+        (DynoState::Down, Some(LOST)) => say(&format!("Process ended: {LOST}")),
         (DynoState::Down, Some(reason)) => tracing::debug!(dyno = %dyno.id, reason, "A dyno goes."),
         _ => {}
     }
@@ -259,6 +269,18 @@ fn announce(shared: &Shared, dyno: &Dyno, state: DynoState, reason: Option<&str>
             state.as_str()
         ));
     }
+}
+
+/// `status` as in [`crate::plan::exit_text`].
+fn say_end(say: &impl Fn(&str), status: &str) {
+    let code = status.strip_suffix(OUT_OF_MEMORY);
+    if code.is_some() {
+        say("Error R15 (Memory quota vastly exceeded)");
+    }
+    say(&format!(
+        "Process exited with status {}",
+        code.unwrap_or(status)
+    ));
 }
 
 fn stop_later(shared: &Shared, id: DynoId, container: Option<ContainerId>) {
@@ -291,18 +313,29 @@ pub(crate) async fn end_process(
     id: DynoId,
     container: &ContainerId,
 ) -> Result<(), SchedulerError> {
-    let dyno = shared.store.read(move |view| view.dyno(id)).await?;
+    let (dyno, grace) = shared
+        .store
+        .read(move |view| {
+            let Some(dyno) = view.dyno(id)? else {
+                return Ok((None, STOP_GRACE));
+            };
+            let settings = view.dyno_settings(dyno.app)?;
+            let grace = settings.stop_grace(&dyno.name.process_type);
+            Ok((Some(dyno), grace))
+        })
+        .await?;
     let say = |text: &str| {
         if let Some(dyno) = &dyno {
             output::say(shared, dyno.app, &dyno.name.to_string(), text);
         }
     };
     say("Stopping all processes with SIGTERM");
-    let stopped = shared.engine.stop(container, STOP_GRACE).await?;
+    let stopped = shared.engine.stop(container, grace).await?;
     if stopped.killed {
-        say(
-            "Error R12 (Exit timeout) -> At least one process failed to exit within 30 seconds of SIGTERM",
-        );
+        let seconds = grace.as_secs();
+        say(&format!(
+            "Error R12 (Exit timeout) -> At least one process failed to exit within {seconds} seconds of SIGTERM"
+        ));
         say("Stopping remaining processes with SIGKILL");
     }
     say(&format!("Process exited with status {}", stopped.exit.code));

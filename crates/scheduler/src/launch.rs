@@ -248,7 +248,7 @@ pub(crate) fn outline(
         ],
         network: Some(shared.config.network.clone()),
         limits: Limits {
-            memory: size.memory_mib << 20,
+            memory: size.limit_mib << 20,
             cpu_shares: size.cpu_shares,
             cpu_millis: size.cpu_millis,
             pids: size.pids,

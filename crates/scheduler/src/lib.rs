@@ -10,6 +10,7 @@ mod error;
 mod execute;
 mod launch;
 mod observe;
+mod outage;
 mod output;
 pub mod plan;
 mod ports;
@@ -21,6 +22,7 @@ mod standby;
 mod sweep;
 mod traffic;
 mod usage;
+mod watch;
 
 pub use error::SchedulerError;
 pub use plan::Policy;

@@ -11,9 +11,11 @@ use ropewalk_store::{App, Domain, Dyno, Release, Result as StoreResult, TcpRoute
 use crate::SchedulerError;
 use crate::ages::Ages;
 use crate::launch::{KIND_DYNO, LABEL_DYNO, LABEL_KIND};
+use crate::outage::{self, Outages};
 use crate::plan::{Desired, Seat, Seen, Spec, Wanted, is_web};
 use crate::reconcile::Shared;
 use crate::standby;
+use crate::watch::Running;
 
 /// One look at everything.
 #[derive(Debug)]
@@ -38,6 +40,9 @@ pub(crate) struct Orphan {
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     ages: Ages,
+    pub(crate) outages: Outages,
+    /// Dynos whose container runs.
+    pub(crate) running: Vec<Running>,
     containers: HashMap<DynoId, Container>,
 }
 
@@ -141,6 +146,16 @@ pub(crate) async fn world(shared: &Shared) -> Result<World, SchedulerError> {
         .into_iter()
         .map(|dyno| see(shared, dyno, &containers, &busy))
         .collect();
+    let booted = outage::booted();
+    for one in &mut seen {
+        let container = containers.get(&one.dyno.id);
+        let ended = container.filter(|_| matches!(one.seat, Seat::Ended { .. }));
+        one.lost = ended.is_some_and(|container| memory.outages.took(container, booted));
+    }
+    memory.running = seen
+        .iter()
+        .filter_map(|one| running(&one.dyno, containers.get(&one.dyno.id)?))
+        .collect();
     memory.ages.set(seen.iter_mut(), shared.clock.now());
     let booting = seen.iter().map(|one| &one.dyno);
     let booting = booting.filter(|dyno| dyno.state == DynoState::Starting);
@@ -200,15 +215,29 @@ fn see(
     Seen {
         dyno,
         seat,
+        lost: false,
         listening,
         drained,
         busy,
     }
 }
 
+/// What is watched of a dyno that runs.
+fn running(dyno: &Dyno, container: &Container) -> Option<Running> {
+    Some(Running {
+        dyno: dyno.id,
+        app: dyno.app,
+        name: dyno.name.clone(),
+        quota: dyno.size.memory_mib << 20,
+        container: container.id.clone(),
+        pid: container.pid?,
+    })
+}
+
 fn read_rows(view: &View<'_>) -> StoreResult<Rows> {
     let mut apps = Vec::new();
     let mut edges = view.edge_policies()?;
+    let mut settings = view.all_dyno_settings()?;
     let mut tcp: HashMap<AppId, Vec<TcpRoute>> = HashMap::new();
     for route in view.all_tcp_routes()? {
         tcp.entry(route.app).or_default().push(route);
@@ -237,6 +266,7 @@ fn read_rows(view: &View<'_>) -> StoreResult<Rows> {
                 .map(|release| spec(view, release))
                 .transpose()?,
             formation,
+            settings: settings.remove(&app.id).unwrap_or_default(),
         };
         let blank = current.slug.is_none();
         let config = view.config_vars(app.id, current.version)?;

@@ -15,19 +15,19 @@ use std::time::Duration;
 use jiff::Timestamp;
 use ropewalk_engine::Exit;
 use ropewalk_model::dyno::{BOOT_TIMEOUT, PORT, STOP_GRACE};
-use ropewalk_model::{AppId, DynoId, DynoName, DynoSize, DynoState, ProcessType};
+use ropewalk_model::{AppDynoSettings, AppId, DynoId, DynoName, DynoSize, DynoState, ProcessType};
 use ropewalk_store::Dyno;
 
-pub(crate) use dyno::is_web;
+pub(crate) use dyno::{LOST, OUT_OF_MEMORY, is_web};
 
 /// What bounds the plans.
 #[derive(Debug, Clone)]
 pub struct Policy {
-    /// From a web dyno's start until its port must be bound (R10).
+    /// From a web dyno's start until its port must be bound (R10), where its app says nothing else.
     pub boot_timeout: Duration,
     /// For a release command.
     pub release_timeout: Duration,
-    /// For a dyno that no longer gets requests to finish those it has.
+    /// For a dyno that no longer gets requests to finish those it has, where its app says nothing else.
     pub drain_timeout: Duration,
     /// A dyno that was up this long begins its back-off anew when it crashes.
     pub steady_after: Duration,
@@ -57,6 +57,7 @@ pub struct Desired {
     pub current: Spec,
     pub candidate: Option<Spec>,
     pub formation: Vec<Wanted>,
+    pub settings: AppDynoSettings,
 }
 
 /// What a release runs.
@@ -79,6 +80,8 @@ pub struct Wanted {
 pub struct Seen {
     pub dyno: Dyno,
     pub seat: Seat,
+    /// Its container ended with the host or the engine, and not by itself.
+    pub lost: bool,
     /// What is bound in its network namespace.
     pub listening: Vec<SocketAddr>,
     /// No request is in flight to it and none can come any more.
@@ -116,6 +119,8 @@ pub enum Action {
         reason: Option<String>,
         crashes: u32,
     },
+    /// It ran as long as it may: its successor takes its place as in a restart.
+    Cycle { dyno: DynoId },
     /// SIGTERM, grace, SIGKILL, then container and row go.
     Stop { dyno: DynoId },
     /// The same for an attached one-off, which its terminal holds.

@@ -295,6 +295,11 @@ impl Scheduler {
         Ok(())
     }
 
+    /// Says, until `shutdown`, which dynos use more memory than is meant for them.
+    pub async fn run_watch(&self, shutdown: CancellationToken) {
+        crate::watch::run(&self.shared, shutdown).await;
+    }
+
     /// Removes, until `shutdown`, the mounts and files that nothing refers to. Beside [`Self::run`], because deleting
     /// what dynos wrote may take minutes.
     pub async fn run_sweeps(&self, shutdown: CancellationToken) {
@@ -440,10 +445,12 @@ fn is_booting(one: &crate::plan::Seen) -> bool {
 async fn watch_events(shared: Shared, shutdown: CancellationToken) {
     while !shutdown.is_cancelled() {
         if let Ok(mut events) = shared.engine.events().await {
+            shared.memory().outages.end(observe::now());
             while let Some(Ok(_)) = events.next().await {
                 shared.wake();
             }
         }
+        shared.memory().outages.begin(observe::now());
         shared.wake();
         tokio::time::sleep(Duration::from_secs(1)).await;
     }

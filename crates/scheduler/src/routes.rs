@@ -53,6 +53,9 @@ pub struct Platform {
     pub tcp_ports: Option<Ports>,
 }
 
+/// Seconds for which a request is held beyond a boot timeout, so that it hears of that (H10) and not of its own end (H20).
+const HOLD_BEYOND_BOOT: u32 = 15;
+
 /// Host labels of the platform.
 const PLATFORM_HOSTS: [&str; 3] = ["api", "git", "registry"];
 
@@ -579,10 +582,18 @@ fn route(app: &AppWorld, world: &World) -> AppRoute {
         error_page_url: app.error_page_url.clone(),
         maintenance_page_url: app.maintenance_page_url.clone(),
         edge: edge(&app.edge),
+        hold: hold(app),
         when_empty: when_empty(app),
         upstreams: serving(app, world, &ProcessType::web(), PORT),
         tcp: Vec::new(),
     }
+}
+
+/// Where an app says how long its web dynos may boot: as long, and a little more.
+fn hold(app: &AppWorld) -> Option<u32> {
+    let settings = app.desired.settings.of(&ProcessType::web());
+    let boot = u32::try_from(settings.boot_timeout?.as_secs()).ok()?;
+    boot.checked_add(HOLD_BEYOND_BOOT)
 }
 
 /// A policy as the router is told it; nothing for one that asks for nothing.

@@ -200,7 +200,8 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<()> {
         self.conn.execute(
-            "UPDATE dynos SET state = ?2, reason = ?3, crashes = ?4, updated_at = ?5
+            "UPDATE dynos SET state = ?2, reason = ?3, crashes = ?4,
+                              updated_at = CASE WHEN state IS ?2 THEN updated_at ELSE ?5 END
              WHERE id = ?1 AND (state IS NOT ?2 OR reason IS NOT ?3 OR crashes IS NOT ?4)",
             params![id.to_string(), state.as_str(), reason, crashes, time(now)],
         )?;
@@ -229,6 +230,17 @@ impl Tx<'_> {
                 retire.as_str()
             ],
         )?)
+    }
+
+    /// Asks for another dyno in the place of one that ran long enough. `None` when it is there no longer, or somebody
+    /// asked for its end already.
+    pub fn cycle_dyno(&self, id: DynoId) -> Result<Option<Dyno>> {
+        self.conn.execute(
+            "UPDATE dynos SET retire = 'replace' WHERE id = ?1 AND retire IS NULL",
+            [id.to_string()],
+        )?;
+        let asked = self.conn.changes() > 0;
+        Ok(self.dyno(id)?.filter(|_| asked))
     }
 
     /// The container is gone.

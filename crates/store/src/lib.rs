@@ -9,6 +9,7 @@ mod build;
 mod collaborator;
 mod domain;
 mod dyno;
+mod dyno_setting;
 mod edge;
 mod error;
 mod expected_slug;

@@ -1,12 +1,15 @@
 //! `/apps/:app/features`: switches of one app. Only what truly exists is listed.
 //!
 //! `preboot` is always on: every rollout starts the new web dynos before it ends the old ones. With
-//! `http-session-affinity` the router sends a client to the web dyno again that it came to before.
+//! `http-session-affinity` the router sends a client to the web dyno again that it came to before. `daily-cycling` is the
+//! dyno setting `cycle` of the whole app by another name.
 
 use axum::extract::State as Shared;
 use jiff::Timestamp;
 use ropewalk_api_types::AppFeature;
 use ropewalk_api_types::app_feature::AppFeatureUpdate;
+use ropewalk_model::dyno_setting::Name;
+use ropewalk_model::{AppDynoSettings, AppId};
 use ropewalk_store as store;
 
 use crate::authorise::{Actor, Verb};
@@ -27,26 +30,37 @@ const ATTRIBUTES: [Attribute<AppFeature>; 2] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Feature {
     Affinity,
+    Cycling,
     Preboot,
 }
 
+/// How long dynos run with `daily-cycling`.
+const DAY: &str = "24h";
+
 impl Feature {
-    const ALL: [Self; 2] = [Self::Affinity, Self::Preboot];
+    const ALL: [Self; 3] = [Self::Affinity, Self::Cycling, Self::Preboot];
 
     fn name(self) -> &'static str {
         match self {
             Self::Affinity => "http-session-affinity",
+            Self::Cycling => "daily-cycling",
             Self::Preboot => "preboot",
         }
     }
 
-    fn of(self, app: &store::App) -> AppFeature {
+    fn of(self, app: &store::App, settings: &AppDynoSettings) -> AppFeature {
         let (display_name, description, enabled, updated_at) = match self {
             Self::Affinity => (
                 "Session affinity",
                 "A browser comes to the web dyno again that it came to before.",
                 app.session_affinity,
                 app.updated_at,
+            ),
+            Self::Cycling => (
+                "Daily cycling",
+                "A dyno runs no longer than a day before another takes its place.",
+                settings.all.cycle.is_some(),
+                app.created_at,
             ),
             Self::Preboot => (
                 "Preboot",
@@ -77,7 +91,8 @@ pub(crate) async fn list(
     wanted: Wanted,
 ) -> ApiResult {
     let app = app::find(&state, &actor, &app, Verb::Read).await?;
-    let features = Feature::ALL.map(|feature| feature.of(&app));
+    let settings = settings(&state, app.id).await?;
+    let features = Feature::ALL.map(|feature| feature.of(&app, &settings));
     wanted.page(features.into(), &ATTRIBUTES)
 }
 
@@ -87,7 +102,9 @@ pub(crate) async fn info(
     Path((app, feature)): Path<(String, String)>,
 ) -> ApiResult {
     let app = app::find(&state, &actor, &app, Verb::Read).await?;
-    Ok(ok(&find(&feature)?.of(&app)))
+    let feature = find(&feature)?;
+    let settings = settings(&state, app.id).await?;
+    Ok(ok(&feature.of(&app, &settings)))
 }
 
 pub(crate) async fn update(
@@ -103,6 +120,10 @@ pub(crate) async fn update(
             switch_affinity(&state, &actor, &app, asked.enabled).await?
         }
         Feature::Affinity => app,
+        Feature::Cycling => {
+            switch_cycling(&state, &actor, &app, asked.enabled).await?;
+            app
+        }
         // Switching on what is on changes nothing.
         Feature::Preboot if asked.enabled => app,
         Feature::Preboot => {
@@ -112,7 +133,37 @@ pub(crate) async fn update(
             ));
         }
     };
-    Ok(ok(&feature.of(&app)))
+    let settings = settings(&state, app.id).await?;
+    Ok(ok(&feature.of(&app, &settings)))
+}
+
+async fn settings(state: &State, app: AppId) -> ApiResult<AppDynoSettings> {
+    let settings = state.ctx.store.read(move |view| view.dyno_settings(app));
+    Ok(settings.await?)
+}
+
+/// Whoever set a time of their own keeps it when this is switched on once more.
+async fn switch_cycling(state: &State, actor: &Actor, app: &store::App, on: bool) -> ApiResult<()> {
+    let id = app.id;
+    let changed = state
+        .ctx
+        .store
+        .write(move |tx| {
+            tx.app(id)?;
+            if tx.dyno_settings(id)?.all.cycle.is_some() == on {
+                return Ok(false);
+            }
+            let text = on.then_some(DAY);
+            tx.set_dyno_setting(id, None, Name::Cycle, text, Timestamp::now())
+        })
+        .await?;
+    if changed {
+        let verb = if on { "Enable" } else { "Disable" };
+        let text = format!("{verb} {}", Feature::Cycling.name());
+        state.ctx.say_who(id, &actor.user, &text);
+        state.ctx.platform.settled().await;
+    }
+    Ok(())
 }
 
 async fn switch_affinity(

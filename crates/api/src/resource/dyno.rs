@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use axum::extract::State as Shared;
+use jiff::{SignedDuration, Timestamp};
 use ropewalk_api_types::dyno::DynoCreate;
 use ropewalk_api_types::{Dyno, ReleaseRef};
-use ropewalk_model::ProcessType;
+use ropewalk_model::dyno::jittered_delay;
+use ropewalk_model::{DynoState, ProcessType};
 use ropewalk_store as store;
 use ropewalk_store::{Retire, View};
 
@@ -444,6 +446,15 @@ async fn known_type(state: &State, app: &store::App, name: &str) -> ApiResult<Pr
     }
 }
 
+/// Only what the formation has is started again.
+fn restarts_at(row: &store::Dyno) -> Option<Timestamp> {
+    let again =
+        row.state == DynoState::Crashed && !row.one_off && !row.name.process_type.is_one_off();
+    let delay = jittered_delay(row.id, row.crashes);
+    let delay = SignedDuration::try_from(delay).ok().filter(|_| again)?;
+    row.updated_at.checked_add(delay).ok()
+}
+
 /// `releases` keeps the ids of versions looked up before.
 fn wire(
     view: &View<'_>,
@@ -468,6 +479,9 @@ fn wire(
         name: row.name.to_string(),
         process_type: row.name.process_type.to_string(),
         state: row.state.as_str().to_owned(),
+        reason: row.reason.clone(),
+        crashes: row.crashes,
+        restarts_at: restarts_at(row),
         size: row.size.name.to_owned(),
         command: row.command.clone(),
         attach_url: None,

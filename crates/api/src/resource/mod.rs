@@ -18,6 +18,7 @@ pub(crate) mod config_var;
 pub(crate) mod delinquency;
 pub(crate) mod domain;
 pub(crate) mod dyno;
+pub(crate) mod dyno_setting;
 pub(crate) mod dyno_size;
 pub(crate) mod edge;
 pub(crate) mod formation;

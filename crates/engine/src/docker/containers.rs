@@ -15,7 +15,7 @@ use futures_util::{StreamExt, TryStreamExt};
 
 use super::failure::Call;
 use super::frames::Form;
-use super::{DockerEngine, spec, stream, view};
+use super::{DockerEngine, spec, stream, terminate, view};
 use crate::container::{
     Attached, Container, ContainerId, ContainerSpec, Exit, Stats, Status, Stopped,
 };
@@ -121,6 +121,24 @@ impl DockerEngine {
         .await
     }
 
+    /// SIGTERM to every process; `false` when there is none. The engine's own goes to the first, which hands it to its
+    /// child's group and to nobody else.
+    async fn terminate(&self, id: &ContainerId) -> Result<bool> {
+        if let Some(pid) = self
+            .inspect_container(id)
+            .await?
+            .and_then(|found| found.pid)
+        {
+            let container = id.clone();
+            let told =
+                tokio::task::spawn_blocking(move || terminate::others(&container, pid)).await;
+            if let Ok(Err(error)) = told {
+                tracing::info!(container = %id, %error, "Not all processes of a container could be told to end.");
+            }
+        }
+        self.deliver(id, "TERM").await
+    }
+
     /// Not the engine's own "stop": that one does not tell which of its two signals ended the process.
     pub(super) async fn stop_container(
         &self,
@@ -128,7 +146,7 @@ impl DockerEngine {
         grace: Duration,
     ) -> Result<Stopped> {
         let mut killed = false;
-        if self.deliver(id, "TERM").await? {
+        if self.terminate(id).await? {
             match tokio::time::timeout(grace, self.ended(id)).await {
                 Ok(ended) => {
                     ended?;

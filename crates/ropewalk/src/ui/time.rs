@@ -8,6 +8,15 @@ pub(crate) fn ago(at: Timestamp) -> String {
     spell(at, Timestamp::now(), TimeZone::system())
 }
 
+/// So many seconds, roughly: `20s`, `5m`.
+pub(crate) fn span(seconds: i64) -> String {
+    match seconds {
+        0..=90 => format!("{seconds}s"),
+        91..=5400 => format!("{}m", seconds / 60),
+        _ => format!("{}h", seconds / 3600),
+    }
+}
+
 fn spell(at: Timestamp, now: Timestamp, zone: TimeZone) -> String {
     let local = at
         .to_zoned_datetime(zone)

@@ -108,7 +108,7 @@ impl<S: Client> Seat<'_, S> {
     async fn ask(&mut self, asked: &mut Asked, down: &mut Down) -> Result<Open, Fault> {
         let router = self.router;
         let limits = &router.limits;
-        let mut hold = Hold::new(limits.boot);
+        let mut hold = Hold::new(asked.app.hold(limits.boot));
         let mut in_line = line::Patience::new(limits.line);
         let mut tried: Vec<Arc<Upstream>> = Vec::new();
         let mut fault = Code::H99;

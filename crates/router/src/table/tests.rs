@@ -15,6 +15,7 @@ fn route(name: &str, dynos: &[(&str, u16)]) -> AppRoute {
         error_page_url: None,
         maintenance_page_url: None,
         edge: None,
+        hold: None,
         when_empty: WhenEmpty::NoWebDynos,
         protocol: DynoProtocol::Http1,
         upstreams: dynos

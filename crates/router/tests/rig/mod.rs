@@ -390,6 +390,7 @@ pub(crate) fn app(dynos: &[SocketAddr]) -> AppRoute {
         error_page_url: None,
         maintenance_page_url: None,
         edge: None,
+        hold: None,
         when_empty: WhenEmpty::NoWebDynos,
         protocol: Default::default(),
         upstreams: dynos

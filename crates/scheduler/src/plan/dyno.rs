@@ -12,6 +12,12 @@ use ropewalk_store::{Dyno, Retire};
 
 use super::{Action, Desired, Plan, Policy, Seat, Seen, after, serves};
 
+/// What follows the status of one that the kernel ended for want of memory.
+pub(crate) const OUT_OF_MEMORY: &str = ", out of memory";
+
+/// Why a dyno ended that did not end by itself.
+pub(crate) const LOST: &str = "the host or its engine was restarted";
+
 pub(super) fn step(
     one: &Seen,
     desired: &Desired,
@@ -37,9 +43,11 @@ pub(super) fn step(
         (DynoState::Starting, Seat::Absent | Seat::Made) => {
             plan.push(Action::Launch { dyno: dyno.id })
         }
-        (DynoState::Starting, Seat::Running { since }) => starting(one, since, policy, now, plan),
+        (DynoState::Starting, Seat::Running { since }) => {
+            starting(one, since, desired, policy, now, plan);
+        }
         (DynoState::Starting | DynoState::Up | DynoState::Idle, Seat::Ended { exit }) => {
-            ended(dyno, exit, policy, now, plan);
+            ended(one, exit, policy, now, plan);
         }
         (DynoState::Up | DynoState::Idle, Seat::Absent | Seat::Made) => {
             plan.push(crash(dyno, "its container is gone", policy, now));
@@ -49,6 +57,8 @@ pub(super) fn step(
                 release_deadline(dyno, since, policy, now, plan);
             } else if has_expired(one, now, plan) {
                 plan.push(mark(dyno, DynoState::Down, "its time to live is over"));
+            } else {
+                cycle(dyno, since, desired, now, plan);
             }
         }
         (DynoState::Crashed, Seat::Absent) => {
@@ -58,7 +68,8 @@ pub(super) fn step(
         }
         (DynoState::Crashed, _) => plan.push(Action::Clear { dyno: dyno.id }),
         (DynoState::Down, Seat::Running { .. }) => {
-            let until = after(dyno.updated_at, policy.drain_timeout);
+            let grace = desired.settings.of(&dyno.name.process_type).stop_grace;
+            let until = after(dyno.updated_at, grace.unwrap_or(policy.drain_timeout));
             if one.drained || now >= until {
                 plan.push(Action::Stop { dyno: dyno.id });
             } else {
@@ -95,7 +106,33 @@ fn has_expired(one: &Seen, now: Timestamp, plan: &mut Plan) -> bool {
     now >= until
 }
 
-fn starting(one: &Seen, since: Timestamp, policy: &Policy, now: Timestamp, plan: &mut Plan) {
+/// A dyno that ran as long as its app lets one, and up to 15 % longer, by its id: those that started together do not all
+/// go together. Not while a release is under way, whose dynos would be others anyway.
+fn cycle(dyno: &Dyno, since: Timestamp, desired: &Desired, now: Timestamp, plan: &mut Plan) {
+    let settings = desired.settings.of(&dyno.name.process_type);
+    let Some(longest) = settings
+        .cycle
+        .filter(|_| is_formation(dyno) && dyno.retire.is_none() && desired.candidate.is_none())
+    else {
+        return;
+    };
+    let share = u32::from(dyno.id.0.as_bytes()[15]) % 16;
+    let until = after(since, longest + longest * share / 100);
+    if now >= until {
+        plan.push(Action::Cycle { dyno: dyno.id });
+    } else {
+        plan.wake(until);
+    }
+}
+
+fn starting(
+    one: &Seen,
+    since: Timestamp,
+    desired: &Desired,
+    policy: &Policy,
+    now: Timestamp,
+    plan: &mut Plan,
+) {
     let dyno = &one.dyno;
     if !is_web(dyno) || serves(&one.listening) {
         return plan.push(Action::Mark {
@@ -105,9 +142,11 @@ fn starting(one: &Seen, since: Timestamp, policy: &Policy, now: Timestamp, plan:
             crashes: dyno.crashes,
         });
     }
-    let until = after(since, policy.boot_timeout);
+    let settings = desired.settings.of(&dyno.name.process_type);
+    let boot_timeout = settings.boot_timeout.unwrap_or(policy.boot_timeout);
+    let until = after(since, boot_timeout);
     if now >= until {
-        let seconds = policy.boot_timeout.as_secs();
+        let seconds = boot_timeout.as_secs();
         plan.push(crash(
             dyno,
             &boot_timeout_text(seconds, &one.listening),
@@ -135,9 +174,14 @@ fn boot_timeout_text(seconds: u64, listening: &[SocketAddr]) -> String {
     format!("{head}; it listens on {} instead{hint}", bound.join(", "))
 }
 
-fn ended(dyno: &Dyno, exit: Exit, policy: &Policy, now: Timestamp, plan: &mut Plan) {
+/// Of one that was lost nothing is known but that it did not end by itself: another takes its place at once. A release
+/// command is not run twice, for it may have done half of its work.
+fn ended(one: &Seen, exit: Exit, policy: &Policy, now: Timestamp, plan: &mut Plan) {
+    let dyno = &one.dyno;
     match dyno.name.process_type.as_str() {
         "release" if exit.code == 0 => plan.push(mark(dyno, DynoState::Down, "passed")),
+        "release" if one.lost => plan.push(crash(dyno, LOST, policy, now)),
+        _ if one.lost => plan.push(mark(dyno, DynoState::Down, LOST)),
         _ if dyno.one_off => plan.push(mark(dyno, DynoState::Down, &exit_text(exit))),
         _ => plan.push(crash(dyno, &exit_text(exit), policy, now)),
     }
@@ -146,7 +190,7 @@ fn ended(dyno: &Dyno, exit: Exit, policy: &Policy, now: Timestamp, plan: &mut Pl
 /// `exit 137, out of memory`.
 pub(super) fn exit_text(exit: Exit) -> String {
     let memory = if exit.out_of_memory {
-        ", out of memory"
+        OUT_OF_MEMORY
     } else {
         ""
     };

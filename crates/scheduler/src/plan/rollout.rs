@@ -1,7 +1,7 @@
 //! The formation's next step: which dynos are missing, which are too many, and whether the candidate passed.
 
 use jiff::Timestamp;
-use ropewalk_model::dyno::restart_delay;
+use ropewalk_model::dyno::jittered_delay;
 use ropewalk_model::{DynoId, DynoName, DynoSize, DynoState, ProcessType};
 use ropewalk_store::Dyno;
 
@@ -289,7 +289,7 @@ impl Rollout<'_> {
                 ),
             };
         }
-        let at = after(dyno.updated_at, jittered(dyno));
+        let at = after(dyno.updated_at, jittered_delay(dyno.id, dyno.crashes));
         if one.busy || one.seat != Seat::Absent {
             return Slots::Waiting;
         }
@@ -340,11 +340,4 @@ impl Rollout<'_> {
             why,
         }));
     }
-}
-
-/// The back-off with up to 20 % more, by the dyno's id, so that dynos that crashed together do not start together.
-fn jittered(dyno: &Dyno) -> std::time::Duration {
-    let base = restart_delay(dyno.crashes);
-    let share = u32::from(dyno.id.0.as_bytes()[15]) % 21;
-    base + base * share / 100
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use ropewalk_engine::Exit;
-use ropewalk_model::{AppId, DynoId, DynoSize, DynoState, ProcessType};
+use ropewalk_model::{AppDynoSettings, AppId, DynoId, DynoSize, DynoState, ProcessType};
 use ropewalk_store::{Dyno, Retire};
 use uuid::Uuid;
 
@@ -64,6 +64,7 @@ impl World {
                 current,
                 candidate: None,
                 formation,
+                settings: AppDynoSettings::default(),
             },
             dynos: Vec::new(),
             under_way: Vec::new(),
@@ -142,6 +143,7 @@ impl World {
             listening: vec![],
             drained: true,
             busy: false,
+            lost: false,
         });
         self.begin(id, Work::Launch);
     }
@@ -168,6 +170,11 @@ impl World {
                     one.dyno.reason = reason;
                     one.dyno.crashes = crashes;
                     one.dyno.updated_at = now;
+                }
+            }
+            Action::Cycle { dyno } => {
+                if let Some(one) = self.find(dyno) {
+                    one.dyno.retire = one.dyno.retire.or(Some(Retire::Replace));
                 }
             }
             Action::Interrupt { dyno } => panic!("{dyno} is nobody's"),
@@ -398,6 +405,136 @@ fn crashes_restart_at_once_then_back_off() {
     world.end("web.1", 1);
     world.turn();
     assert_eq!(world.dynos[0].dyno.crashes, 1);
+}
+
+#[test]
+fn what_the_hosts_restart_ended_starts_at_once_and_counts_as_no_crash() {
+    let mut world = World::new(
+        spec(2, &["web", "worker"]),
+        vec![wanted("web", 1), wanted("worker", 1)],
+    );
+    world.turn();
+    world.bind_all();
+    world.settle();
+    for _ in 0..3 {
+        for name in ["web.1", "worker.1"] {
+            world.end(name, 255);
+        }
+        for one in &mut world.dynos {
+            one.lost = true;
+        }
+        world.turn();
+        assert_eq!(world.names(), ["web.1 v2 down", "worker.1 v2 down"]);
+        assert_eq!(world.dynos[0].dyno.reason.as_deref(), Some(LOST));
+        world.settle();
+        world.bind_all();
+        world.settle();
+        assert_eq!(world.names(), ["web.1 v2 up", "worker.1 v2 up"]);
+        assert!(world.dynos.iter().all(|one| one.dyno.crashes == 0));
+    }
+}
+
+#[test]
+fn a_candidate_outlives_a_restart_of_the_host_but_its_release_command_is_not_run_again() {
+    let mut world = World::new(spec(1, &[]), vec![wanted("web", 1)]);
+    world.desired.candidate = Some(spec(2, &["web"]));
+    world.settle();
+    world.end("web.1", 255);
+    world.dynos[0].lost = true;
+    world.settle();
+    world.bind_all();
+    world.settle();
+    assert_eq!(world.names(), ["web.1 v2 up"]);
+    world.desired.candidate = Some(spec(3, &["web", "release"]));
+    world.settle();
+    world.end("release.3", 255);
+    for one in &mut world.dynos {
+        one.lost = one.dyno.name.process_type.is_one_off();
+    }
+    world.settle();
+    assert_eq!(world.failed, [format!("release command failed: {LOST}")]);
+    assert_eq!(world.names(), ["web.1 v2 up"]);
+}
+
+#[test]
+fn an_app_says_how_long_its_dynos_may_boot_and_finish() {
+    let mut world = World::new(spec(2, &["web"]), vec![wanted("web", 1)]);
+    let settings = &mut world.desired.settings.all;
+    settings.boot_timeout = Some(Duration::from_secs(180));
+    settings.stop_grace = Some(Duration::from_secs(120));
+    world.settle();
+    world.pass(179);
+    world.settle();
+    assert_eq!(world.names(), ["web.1 v2 starting"]);
+    world.pass(2);
+    world.act();
+    assert_eq!(world.names(), ["web.1 v2 crashed"]);
+    let reason = world.dynos[0].dyno.reason.clone().unwrap_or_default();
+    assert!(reason.contains("within 180 seconds"), "{reason}");
+    world.finish_all();
+    world.settle();
+    world.bind_all();
+    world.settle();
+    world.desired.formation[0].quantity = 0;
+    world.dynos[0].drained = false;
+    world.settle();
+    world.pass(119);
+    world.settle();
+    assert_eq!(world.names(), ["web.1 v2 down"]);
+    world.pass(2);
+    world.settle();
+    assert!(world.dynos.is_empty());
+}
+
+#[test]
+fn dynos_that_cycle_give_way_to_others_and_not_all_at_once() {
+    let mut world = World::new(
+        spec(2, &["web", "worker"]),
+        vec![wanted("web", 8), wanted("worker", 1)],
+    );
+    let day = Duration::from_secs(86_400);
+    world.desired.settings.part(Some(&ProcessType::web())).cycle = Some(day);
+    world.turn();
+    world.bind_all();
+    world.settle();
+    let first: Vec<DynoId> = world.dynos.iter().map(|one| one.dyno.id).collect();
+    world.pass(86_399);
+    world.settle();
+    assert!(world.plan().wake_at.is_some());
+    let kept = |world: &World| {
+        let ids = world.dynos.iter().map(|one| one.dyno.id);
+        ids.filter(|id| first.contains(id)).count()
+    };
+    assert_eq!(kept(&world), 9);
+    let mut steps = 0;
+    while kept(&world) > 1 {
+        let before = kept(&world);
+        world.now = world.plan().wake_at.expect("the next one's time");
+        world.settle();
+        let up =
+            |one: &&Seen| one.dyno.name.process_type.is_web() && one.dyno.state == DynoState::Up;
+        assert!(
+            world.dynos.iter().filter(up).count() >= 8,
+            "{:?}",
+            world.names()
+        );
+        world.bind_all();
+        world.settle();
+        steps += usize::from(kept(&world) < before);
+    }
+    assert!(steps > 2, "all went in {steps} steps");
+    let longest = 86_399 + 86_400 * 15 / 100 + 1;
+    let passed = world.now.as_second() - 1_000_000;
+    assert!(passed <= longest + 86_400, "{passed}");
+    // A release is under way: its dynos are others anyway.
+    world.pass(100_000);
+    world.desired.candidate = Some(spec(3, &["web"]));
+    let cycles = |plan: &Plan| {
+        plan.actions
+            .iter()
+            .any(|action| matches!(action, Action::Cycle { .. }))
+    };
+    assert!(!cycles(&world.plan()));
 }
 
 #[test]

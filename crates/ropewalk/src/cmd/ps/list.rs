@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+use jiff::Timestamp;
 use ropewalk_client::types::Dyno;
 
 use crate::cmd::context::{AppArgs, Context, JsonArgs};
@@ -107,5 +108,22 @@ fn state(dyno: &Dyno, paint: Paint) -> String {
         "crashed" => paint.bad(&dyno.state),
         _ => paint.warning(&dyno.state),
     };
-    format!("{state} {}", time::ago(dyno.updated_at))
+    let since = format!("{state} {}", time::ago(dyno.updated_at));
+    match why(dyno, Timestamp::now()) {
+        Some(why) => format!("{since}: {why}"),
+        None => since,
+    }
+}
+
+/// Of one that does not run as it should: `exit 137, out of memory; starts again in 20s`.
+fn why(dyno: &Dyno, now: Timestamp) -> Option<String> {
+    let reason = dyno.reason.as_deref().filter(|_| dyno.state != "up");
+    let again = dyno
+        .restarts_at
+        .map(|at| match at.as_second() - now.as_second() {
+            seconds @ 1.. => format!("starts again in {}", time::span(seconds)),
+            _ => "starts again now".to_owned(),
+        });
+    let parts: Vec<String> = reason.map(str::to_owned).into_iter().chain(again).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
 }

@@ -5,6 +5,7 @@ pub(crate) mod list;
 pub(crate) mod resize;
 pub(crate) mod restart;
 pub(crate) mod scale;
+pub(crate) mod settings;
 pub(crate) mod stop;
 pub(crate) mod wait;
 

@@ -25,6 +25,7 @@ fn app(routes: &[Given<'_>]) -> AppRoute {
         error_page_url: None,
         maintenance_page_url: None,
         edge: None,
+        hold: None,
         when_empty: WhenEmpty::NoWebDynos,
         upstreams: Vec::new(),
         tcp: routes
