@@ -75,6 +75,19 @@ impl Engine {
         daemon.wait().unwrap();
     }
 
+    /// What a power cut leaves: neither daemon nor containers.
+    pub fn cut_off(&self) {
+        self.kill();
+        let gone = wait(END, || {
+            let left = self.processes();
+            for pid in &left {
+                let _ = kill_process(*pid, Signal::KILL);
+            }
+            left.is_empty()
+        });
+        assert!(gone, "processes that do not end");
+    }
+
     /// Starts the daemon again after [`Engine::kill`], and waits until it answers.
     #[track_caller]
     pub fn restart(&self) {

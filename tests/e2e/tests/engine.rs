@@ -130,3 +130,34 @@ fn the_engine_is_killed_and_stopped_under_load() {
         settled(&rig, (&app, 2), &quiet);
     });
 }
+
+#[test]
+fn what_a_power_cut_ended_starts_again_and_has_not_crashed() {
+    Engine::private(|engine| {
+        let rig = Rig::on(engine);
+        let repo = Repo::with(&[]);
+        change(&repo, "first");
+        let app = rig.create("cut-off");
+        rig.push(&repo, &app).good();
+        rig.cli(&["ps:scale", "web=2", "--app", &app]).good();
+        rig.wait_up(&app, 2);
+        // Three crashes so close together would be answered with a back-off.
+        for _ in 0..3 {
+            let before = rig.containers("dyno");
+            engine.cut_off();
+            engine.restart();
+            rig.wait("other dynos", Duration::from_secs(60), |rig| {
+                let now = rig.containers("dyno");
+                now.len() == 2 && before.iter().all(|dyno| !now.contains(dyno))
+            });
+            rig.wait_up(&app, 2);
+            assert_eq!(rig.get(&app, "/"), (200, "first".to_owned()));
+        }
+        let (_, dynos) = rig.api("GET", &format!("/apps/{app}/dynos"), "");
+        assert_eq!(dynos.matches(r#""crashes":0"#).count(), 2, "{dynos}");
+        let log = rig.cli(&["logs", "--num", "1500", "--app", &app]).stdout;
+        let ended = "Process ended: the host or its engine was restarted";
+        assert!(log.matches(ended).count() >= 6, "{log}");
+        assert!(!log.contains("to crashed"), "{log}");
+    });
+}

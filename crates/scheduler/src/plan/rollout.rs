@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use ropewalk_model::dyno::jittered_delay;
 use ropewalk_model::{DynoId, DynoName, DynoSize, DynoState, ProcessType};
-use ropewalk_store::Dyno;
+use ropewalk_store::{Dyno, Retire};
 
-use super::dyno::is_formation;
+use super::dyno::{is_formation, is_web};
 use super::{Action, Create, Desired, Plan, Policy, Seat, Seen, Spec, Trigger, Wanted, after};
 
 pub(super) fn step(
@@ -55,6 +55,14 @@ fn booting(seen: &[Seen]) -> usize {
 
 fn is_release_command(one: &Seen) -> bool {
     one.dyno.name.process_type == ProcessType::release()
+}
+
+/// Whether requests go to it, and nobody asked for its end at once.
+fn serves(one: &Seen) -> bool {
+    is_web(&one.dyno)
+        && one.dyno.state == DynoState::Up
+        && one.dyno.retire != Some(Retire::Stop)
+        && matches!(one.seat, Seat::Running { .. })
 }
 
 impl Rollout<'_> {
@@ -191,13 +199,22 @@ impl Rollout<'_> {
                 }
             }
         }
-        for one in self.seen {
-            let dyno = &one.dyno;
-            let here = is_formation(dyno) && dyno.release_version == spec.version;
-            let kept = wanted.iter().any(|wanted| {
+        let kept = |dyno: &Dyno| {
+            wanted.iter().any(|wanted| {
                 wanted.process_type == dyno.name.process_type && dyno.name.number <= wanted.quantity
-            });
-            if here && !kept {
+            })
+        };
+        let here =
+            |one: &&Seen| is_formation(&one.dyno) && one.dyno.release_version == spec.version;
+        let web = wanted.iter().find(|wanted| wanted.process_type.is_web());
+        let web = web.map_or(0, |wanted| wanted.quantity as usize);
+        let serving = self.seen.iter().filter(here).filter(|one| serves(one));
+        let mut standing_in = web.saturating_sub(serving.filter(|one| kept(&one.dyno)).count());
+        for one in self.seen.iter().filter(here).filter(|one| !kept(&one.dyno)) {
+            // One that serves stays until those that shall stay do: they may be booting, or have crashed.
+            if standing_in > 0 && serves(one) {
+                standing_in -= 1;
+            } else {
                 self.down(one, "scaled down");
             }
         }

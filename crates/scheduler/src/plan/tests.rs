@@ -537,6 +537,116 @@ fn dynos_that_cycle_give_way_to_others_and_not_all_at_once() {
     assert!(!cycles(&world.plan()));
 }
 
+/// One dyno in each state, of each kind, with each container: what a plan makes of it.
+fn arrows() -> std::collections::BTreeSet<(String, String)> {
+    const STATES: [DynoState; 4] = [
+        DynoState::Starting,
+        DynoState::Up,
+        DynoState::Crashed,
+        DynoState::Down,
+    ];
+    let exit = |code| Seat::Ended {
+        exit: Exit {
+            code,
+            out_of_memory: false,
+        },
+    };
+    let since = Timestamp::from_second(1_000_000).unwrap();
+    let seats = [
+        Seat::Absent,
+        Seat::Made,
+        Seat::Running { since },
+        exit(0),
+        exit(1),
+    ];
+    let mut arrows = std::collections::BTreeSet::new();
+    let mut arrow = |from: &str, to: &str| {
+        arrows.insert((from.to_owned(), to.to_owned()));
+    };
+    let kinds = ["web", "worker", "release", "run"];
+    let turns = (0..2).flat_map(|quantity| [0, 30, 10_000].map(|age| (quantity, age)));
+    for (quantity, age) in turns {
+        for (kind, state, seat) in kinds.iter().flat_map(|kind| {
+            STATES
+                .iter()
+                .flat_map(move |state| seats.map(move |seat| (*kind, *state, seat)))
+        }) {
+            for bits in 0..32u8 {
+                let mut world = World::new(
+                    spec(2, &["web", "worker"]),
+                    vec![wanted("web", quantity), wanted("worker", quantity)],
+                );
+                world.turn();
+                for (_, to) in world.dynos.iter().map(|one| ("[*]", one.dyno.state)) {
+                    arrow("[*]", to.as_str());
+                }
+                world.dynos.clear();
+                world.under_way.clear();
+                let process_type = ProcessType::parse(kind).unwrap();
+                world.insert(Create {
+                    app: APP,
+                    name: ropewalk_model::DynoName {
+                        process_type: process_type.clone(),
+                        number: 1,
+                    },
+                    version: if kind == "release" { 3 } else { 2 },
+                    size: DynoSize::DEFAULT,
+                    command: String::new(),
+                    crashes: 1,
+                    why: Trigger::Scale,
+                });
+                world.pass(age);
+                let candidate = bits & 1 != 0;
+                world.desired.candidate = candidate.then(|| spec(3, &["web", "release"]));
+                let one = &mut world.dynos[0];
+                one.busy = false;
+                one.dyno.state = state;
+                one.seat = seat;
+                one.dyno.one_off = kind == "run";
+                one.dyno.attached = kind == "run" && bits & 2 != 0;
+                one.dyno.time_to_live = (kind == "run").then_some(60);
+                one.lost = bits & 4 != 0;
+                one.drained = true;
+                one.dyno.retire = (bits & 8 != 0).then_some(Retire::Stop);
+                if bits & 16 != 0 {
+                    one.listening = vec![port("0.0.0.0:5000")];
+                }
+                let id = one.dyno.id;
+                for action in world.plan().actions {
+                    match action {
+                        Action::Mark {
+                            dyno, state: to, ..
+                        } if dyno == id && to != state => {
+                            arrow(state.as_str(), to.as_str());
+                        }
+                        Action::Stop { dyno }
+                        | Action::Discard { dyno }
+                        | Action::Replace { dyno, .. }
+                            if dyno == id =>
+                        {
+                            arrow(state.as_str(), "[*]");
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+    arrows
+}
+
+#[test]
+fn the_diagram_of_a_dynos_states_is_what_plans_do() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/lifecycles/dyno.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let drawn: std::collections::BTreeSet<(String, String)> = page
+        .lines()
+        .filter_map(|line| line.trim().split_once(" --> "))
+        .filter_map(|(from, rest)| Some((from.to_owned(), rest.split_once(':')?.0.to_owned())))
+        .collect();
+    assert_eq!(arrows(), drawn);
+}
+
 #[test]
 fn a_restart_boots_the_successor_of_a_web_dyno_first_and_of_a_worker_last() {
     let mut world = World::new(
@@ -677,6 +787,8 @@ enum Disturbance {
     Vanish {
         index: usize,
     },
+    /// The host or its engine goes, and all containers with it.
+    PowerCut,
     Bind,
     Pass {
         seconds: i64,
@@ -698,6 +810,7 @@ fn disturbance() -> impl Strategy<Value = Disturbance> {
         any::<bool>().prop_map(|release_phase| Disturbance::Deploy { release_phase }),
         (0..8usize, 0..2i64).prop_map(|(index, code)| Disturbance::Kill { index, code }),
         (0..8usize).prop_map(|index| Disturbance::Vanish { index }),
+        Just(Disturbance::PowerCut),
         Just(Disturbance::Bind),
         (1..700i64).prop_map(|seconds| Disturbance::Pass { seconds }),
         (0..8usize).prop_map(|index| Disturbance::Restart { index }),
@@ -745,6 +858,19 @@ fn disturb(world: &mut World, what: Disturbance, next_version: &mut u32) {
                 one.seat = Seat::Absent;
             }
         }
+        Disturbance::PowerCut => {
+            for one in &mut world.dynos {
+                if matches!(one.seat, Seat::Running { .. }) {
+                    one.lost = true;
+                    one.seat = Seat::Ended {
+                        exit: Exit {
+                            code: 255,
+                            out_of_memory: false,
+                        },
+                    };
+                }
+            }
+        }
         Disturbance::Bind => world.bind_all(),
         Disturbance::Pass { seconds } => world.pass(seconds),
         Disturbance::Restart { index } => {
@@ -767,6 +893,19 @@ fn disturb(world: &mut World, what: Disturbance, next_version: &mut u32) {
             world.act();
         }
     }
+}
+
+/// Web dynos of the current release that serve, and nobody asked to stop at once; two of one name count as one.
+fn runs_well(world: &World) -> usize {
+    let serves = |one: &&Seen| {
+        one.dyno.name.process_type.is_web()
+            && one.dyno.release_version == world.desired.current.version
+            && one.dyno.state == DynoState::Up
+            && one.dyno.retire != Some(Retire::Stop)
+            && matches!(one.seat, Seat::Running { .. })
+    };
+    let names = world.dynos.iter().filter(serves).map(|one| &one.dyno.name);
+    names.collect::<std::collections::BTreeSet<_>>().len()
 }
 
 /// What must hold whatever happens.
@@ -810,13 +949,15 @@ fn check(world: &World, before: &[String]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 20_000, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_the_formation_comes_back(
-        events in prop::collection::vec(disturbance(), 1..60)
+        events in prop::collection::vec(disturbance(), 1..60),
+        cycles in any::<bool>(),
     ) {
         let mut world = World::new(spec(1, &["web", "worker"]), vec![wanted("web", 2), wanted("worker", 1)]);
+        world.desired.settings.all.cycle = cycles.then(|| Duration::from_secs(3600));
         let mut next_version = 2;
         for event in events {
             let before = world.names();
@@ -829,9 +970,13 @@ proptest! {
             };
             let is_turn = matches!(event, Disturbance::Turn);
             let (old, was) = (world.desired.current.version, serving(&world));
+            let floor = runs_well(&world);
             disturb(&mut world, event, &mut next_version);
             check(&world, &before);
             let web = world.desired.formation[0].quantity as usize;
+            if is_turn && old == world.desired.current.version {
+                prop_assert!(runs_well(&world) >= floor.min(web), "a plan took a dyno away that was wanted");
+            }
             if is_turn && old != world.desired.current.version && was > 0 && web > 0 {
                 prop_assert!(serving(&world) > 0, "a promotion left nothing serving");
             }
@@ -848,6 +993,7 @@ proptest! {
             world.pass(30);
             world.act();
             check(&world, &[]);
+            world.desired.settings.all.cycle = None;
             world.finish_all();
             check(&world, &[]);
         }
