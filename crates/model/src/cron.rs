@@ -23,8 +23,9 @@ pub const MAX_LENGTH: usize = 200;
 /// Days after which a slot that did not come never comes: a 29th of February on some day of the week comes every 28
 /// years, and once in a while after 40.
 const HORIZON: u32 = 366 * 41;
-/// Farther than this from where a clock is set, local times are as simple as they look.
+/// No clock is set by more.
 const DAY: SignedDuration = SignedDuration::from_hours(26);
+const SECOND: SignedDuration = SignedDuration::from_secs(1);
 
 const MINUTE: Field = Field {
     name: "minute",
@@ -415,14 +416,21 @@ impl Cron {
     }
 }
 
-/// Whether no clock of the zone is set from a day before the one to a day after the other.
+/// Whether local times between the two are as simple as they look: no clock is set there, nor so near that a time exists
+/// twice or not at all.
 fn is_quiet(zone: &TimeZone, from: Timestamp, to: Timestamp) -> bool {
-    let (Ok(from), Ok(to)) = (from.checked_sub(DAY), to.checked_add(DAY)) else {
+    let (Ok(begin), Ok(end)) = (from.checked_sub(DAY), to.checked_add(DAY)) else {
         return false;
     };
-    zone.following(from)
-        .next()
-        .is_none_or(|next| next.timestamp() > to)
+    let near = zone.following(begin).map(|set| set.timestamp());
+    near.take_while(|at| *at <= end).all(|at| {
+        let moved = zone.to_offset(at).seconds()
+            - zone
+                .to_offset(at.checked_sub(SECOND).unwrap_or(at))
+                .seconds();
+        let moved = SignedDuration::from_secs(moved.abs().into());
+        from.duration_since(at) > moved || at.duration_since(to) > moved
+    })
 }
 
 #[cfg(test)]

@@ -25,6 +25,11 @@ pub fn find(name: &str) -> Result<(TimeZone, String), TimeZoneError> {
     Ok((zone, written))
 }
 
+/// How a zone that was found by its name is written.
+pub fn name(zone: &TimeZone) -> &str {
+    zone.iana_name().unwrap_or("UTC")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

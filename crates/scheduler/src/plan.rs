@@ -115,6 +115,8 @@ pub enum Action {
         state: DynoState,
         reason: Option<String>,
         crashes: u32,
+        /// Of a one-off that ended by itself.
+        exit: Option<Exit>,
     },
     /// SIGTERM, grace, SIGKILL, then container and row go.
     Stop { dyno: DynoId },

@@ -57,7 +57,7 @@ impl FileJob {
         Self {
             name: settings.name.to_string(),
             schedule: settings.schedule.to_string(),
-            time_zone: zone_name(&settings.time_zone),
+            time_zone: time_zone::name(&settings.time_zone).to_owned(),
             command: settings.command.clone(),
             size: settings.size.map(|size| size.name.to_owned()),
             time_limit: settings.time_limit,
@@ -83,11 +83,6 @@ impl FileJob {
             is_active: true,
         })
     }
-}
-
-/// How a zone that was found by its name is written.
-fn zone_name(zone: &TimeZone) -> String {
-    zone.iana_name().unwrap_or("UTC").to_owned()
 }
 
 fn job(row: &Row<'_>) -> Result<Job> {
@@ -125,11 +120,8 @@ impl View<'_> {
         all(&mut statement, [app.to_string()], job)
     }
 
-    /// Every job that is not paused.
-    pub fn active_jobs(&self) -> Result<Vec<Job>> {
-        let mut statement = self
-            .conn
-            .prepare_cached("SELECT * FROM jobs WHERE is_active ORDER BY id")?;
+    pub fn all_jobs(&self) -> Result<Vec<Job>> {
+        let mut statement = self.conn.prepare_cached("SELECT * FROM jobs ORDER BY id")?;
         all(&mut statement, [], job)
     }
 
@@ -182,7 +174,7 @@ impl Tx<'_> {
     /// Changes a job. Slots that came while it was paused, or by its schedule from now on, were not missed.
     pub fn update_job(&self, job: &Job, settings: &JobSettings, now: Timestamp) -> Result<Job> {
         let same_times = job.settings.schedule == settings.schedule
-            && zone_name(&job.settings.time_zone) == zone_name(&settings.time_zone)
+            && time_zone::name(&job.settings.time_zone) == time_zone::name(&settings.time_zone)
             && job.settings.is_active == settings.is_active;
         let decided_until = if same_times { job.decided_until } else { now };
         self.conn
@@ -194,7 +186,7 @@ impl Tx<'_> {
                     job.id.to_string(),
                     settings.name.as_str(),
                     settings.schedule.to_string(),
-                    zone_name(&settings.time_zone),
+                    time_zone::name(&settings.time_zone),
                     settings.command,
                     settings.size.map(|size| size.name),
                     settings.time_limit,
@@ -298,7 +290,7 @@ impl Tx<'_> {
                     app.to_string(),
                     settings.name.as_str(),
                     settings.schedule.to_string(),
-                    zone_name(&settings.time_zone),
+                    time_zone::name(&settings.time_zone),
                     settings.command,
                     settings.size.map(|size| size.name),
                     settings.time_limit,

@@ -103,6 +103,7 @@ fn starting(one: &Seen, since: Timestamp, policy: &Policy, now: Timestamp, plan:
             state: DynoState::Up,
             reason: None,
             crashes: dyno.crashes,
+            exit: None,
         });
     }
     let until = after(since, policy.boot_timeout);
@@ -138,7 +139,13 @@ fn boot_timeout_text(seconds: u64, listening: &[SocketAddr]) -> String {
 fn ended(dyno: &Dyno, exit: Exit, policy: &Policy, now: Timestamp, plan: &mut Plan) {
     match dyno.name.process_type.as_str() {
         "release" if exit.code == 0 => plan.push(mark(dyno, DynoState::Down, "passed")),
-        _ if dyno.one_off => plan.push(mark(dyno, DynoState::Down, &exit_text(exit))),
+        _ if dyno.one_off => plan.push(Action::Mark {
+            dyno: dyno.id,
+            state: DynoState::Down,
+            reason: Some(exit_text(exit)),
+            crashes: dyno.crashes,
+            exit: Some(exit),
+        }),
         _ => plan.push(crash(dyno, &exit_text(exit), policy, now)),
     }
 }
@@ -180,6 +187,7 @@ fn mark(dyno: &Dyno, state: DynoState, reason: &str) -> Action {
         state,
         reason: Some(reason.to_owned()),
         crashes: dyno.crashes,
+        exit: None,
     }
 }
 
@@ -194,6 +202,7 @@ fn crash(dyno: &Dyno, reason: &str, policy: &Policy, now: Timestamp) -> Action {
         } else {
             dyno.crashes.saturating_add(1)
         },
+        exit: None,
     }
 }
 

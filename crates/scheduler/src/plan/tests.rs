@@ -162,6 +162,7 @@ impl World {
                 state,
                 reason,
                 crashes,
+                ..
             } => {
                 if let Some(one) = self.find(dyno) {
                     one.dyno.state = state;
