@@ -84,25 +84,18 @@ impl Scheduler {
 /// One look at all jobs.
 pub(super) async fn pass(shared: &Shared, now: Timestamp) -> Result<Due, SchedulerError> {
     let seen = shared.store.read(look).await?;
-    let mut done = due(&seen, now);
+    let done = due(&seen, now);
     let jobs: HashMap<JobId, &Job> = seen.iter().map(|one| (one.job.id, &one.job)).collect();
     for (id, step) in &done.steps {
         if let Some(job) = jobs.get(id) {
             carry(shared, job, step, now).await?;
         }
     }
-    // What was taken just now is started by the next look.
-    if done
-        .steps
-        .iter()
-        .any(|(_, step)| matches!(step, Step::Take { .. }))
-    {
-        shared.jobs_changed.notify_one();
-    }
+    // What was taken just now is started by the next look, and the dynos by the next pass.
     if !done.steps.is_empty() {
+        shared.jobs_changed.notify_one();
         shared.wake();
     }
-    done.waits |= !done.steps.is_empty();
     Ok(done)
 }
 
