@@ -6,8 +6,8 @@ use futures_util::future::BoxFuture;
 use ropewalk_api_types::attach::{FromDyno, ToDyno};
 use ropewalk_api_types::sni_endpoint::Revocation;
 use ropewalk_model::traffic::{Recent, Totals};
-use ropewalk_model::{AppId, DynoId, DynoSize, ProcessType, Traffic};
-use ropewalk_store::Dyno;
+use ropewalk_model::{AppId, DynoId, DynoSize, JobId, ProcessType, Traffic};
+use ropewalk_store::{Dyno, JobRun};
 use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -35,6 +35,12 @@ pub trait Platform: Builds + Send + Sync {
 
     /// An app's log drains changed: look again. Never waits.
     fn log_drains_changed(&self);
+
+    /// Jobs changed: look again. Never waits.
+    fn jobs_changed(&self);
+
+    /// Runs a job now. Returns once its dyno's row is written, or it is to wait for its turn.
+    fn run_job(&self, job: JobId) -> BoxFuture<'_, Result<JobRun, RunError>>;
 
     /// Starts a one-off dyno. Returns once its row is written, not once it runs.
     fn run(&self, request: RunRequest) -> BoxFuture<'_, Result<RunStarted, RunError>>;

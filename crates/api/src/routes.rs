@@ -182,6 +182,18 @@ fn of_apps() -> Router<State> {
             "/ropewalk/apps/{app}/tcp-routes/{route}",
             get(tcp_route::info).delete(tcp_route::delete),
         )
+        .route(
+            "/ropewalk/apps/{app}/jobs",
+            get(job::list).post(job::create),
+        )
+        .route(
+            "/ropewalk/apps/{app}/jobs/{job}",
+            get(job::info).patch(job::update).delete(job::delete),
+        )
+        .route(
+            "/ropewalk/apps/{app}/jobs/{job}/runs",
+            get(job::runs).post(job::run),
+        )
 }
 
 fn of_deploys() -> Router<State> {

@@ -17,6 +17,7 @@ pub(crate) mod disk;
 mod env_dir;
 pub(crate) mod failure;
 mod fetch;
+mod file_jobs;
 pub(crate) mod flat_yaml;
 pub(crate) mod inherit;
 pub(crate) mod log;
@@ -53,6 +54,7 @@ use self::buildpacks::Buildpack;
 use self::cache::Lent;
 use self::checkout::Objects;
 use self::failure::Failure;
+use self::file_jobs::FileJobs;
 use self::log::BuildLog;
 use self::order::{ArchiveOrder, Order, Purpose, Source};
 use self::phases::Phases;
@@ -219,9 +221,12 @@ async fn straight_line(
     begin(context, order, &recipe, log, site).await?;
     put_source_and_cache(context, order, log, site).await?;
     write_env(&recipe, site).await?;
+    // Before anything is built, for a mistake in it ends the build. It is the source that counts.
+    let jobs = read_jobs(context, &recipe, site).await?;
     phases.end("checkout");
     let results = run_buildpacks(context, order, &recipe, log, site, phases).await?;
     let types = discover(site, &results, log).await?;
+    tell_jobs(&jobs, log).await;
     let packing = context.packing.read().await;
     let packed = pack::pack(context, site, Some(recipe.app.id), log).await?;
     phases.end("pack");
@@ -229,6 +234,7 @@ async fn straight_line(
     let built = rows::Built {
         results: &results,
         types: &types,
+        jobs: &jobs.jobs,
         packed,
     };
     let version = rows::release(context, order, &recipe, site.id, built).await?;
@@ -483,6 +489,33 @@ async fn discover(
     }
     log.line("").await;
     Ok(types)
+}
+
+/// The jobs that app.json names. One whose name a person's job has is kept, and has to wait for that name.
+async fn read_jobs(context: &Context, recipe: &Recipe, site: &Site) -> Result<FileJobs, Failure> {
+    let tree = site.app();
+    let mut jobs = tokio::task::spawn_blocking(move || FileJobs::read(&tree)).await??;
+    if !jobs.jobs.is_empty() {
+        let app = recipe.app.id;
+        let known = context.store.read(move |view| view.jobs(app)).await?;
+        jobs.warn_of_names(&known);
+    }
+    Ok(jobs)
+}
+
+async fn tell_jobs(jobs: &FileJobs, log: &mut BuildLog) {
+    if jobs.jobs.is_empty() && jobs.warnings.is_empty() {
+        return;
+    }
+    log.header("Discovering jobs").await;
+    for job in &jobs.jobs {
+        let line = format!("{}: {} {}", job.name, job.schedule, job.time_zone);
+        log.detail(&line).await;
+    }
+    for warning in &jobs.warnings {
+        log.warning(warning).await;
+    }
+    log.line("").await;
 }
 
 /// The next build begins with what this one cached. Failing at it costs time, not the deploy.

@@ -26,6 +26,7 @@ mod edge;
 mod error;
 mod features;
 mod formation;
+mod jobs;
 mod keys;
 mod log_drains;
 pub mod logs;

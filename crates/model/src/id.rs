@@ -41,6 +41,8 @@ ids! {
     CouplingId,
     /// One dyno, that is one container from its start to its end; `web.1` has another one after each restart.
     DynoId,
+    /// A job of an app; stays when the job is renamed.
+    JobId,
     /// A pipeline; stays when the pipeline is renamed.
     PipelineId,
     /// One promotion, with all its targets.

@@ -5,6 +5,7 @@
 
 pub mod acm;
 pub mod config_var;
+pub mod cron;
 pub mod drain;
 pub mod dyno;
 pub mod dyno_setting;
@@ -12,6 +13,7 @@ pub mod edge;
 pub mod egress;
 pub mod formation;
 pub mod id;
+pub mod job;
 pub mod log_line;
 pub mod monitor;
 pub mod name;
@@ -25,16 +27,18 @@ pub mod scope;
 pub mod size;
 pub mod tcp;
 pub mod test_run;
+pub mod time_zone;
 pub mod traffic;
 
 pub use config_var::{ConfigVarName, ConfigVars};
+pub use cron::Cron;
 pub use drain::DrainUrl;
 pub use dyno::{DynoName, DynoState};
 pub use dyno_setting::{AppDynoSettings, DynoSettings};
 pub use egress::Egress;
 pub use id::{
-    AppId, BuildId, CouplingId, DynoId, InstanceId, PipelineId, PromotionId, ReleaseId, SlugId,
-    SourceId, TestNodeId, TestRunId, TokenId, UserId,
+    AppId, BuildId, CouplingId, DynoId, InstanceId, JobId, PipelineId, PromotionId, ReleaseId,
+    SlugId, SourceId, TestNodeId, TestRunId, TokenId, UserId,
 };
 pub use name::{AppName, ProcessType};
 pub use response_times::ResponseTimes;

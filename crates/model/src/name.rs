@@ -97,6 +97,11 @@ impl ProcessType {
         Self("run".to_owned())
     }
 
+    /// One-off dynos of scheduled jobs, as Heroku Scheduler calls them.
+    pub fn scheduler() -> Self {
+        Self("scheduler".to_owned())
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand};
 
 use crate::cmd::{
     absent, access, apps, authorizations, buildpacks, builds, certs, certs_auto, ci, completions,
-    config, context, domains, drains, edge, features, git, heroku, import, keys, login, logs, open,
-    pipelines, ps, releases, run, sessions, slugs, stack, tcp, top, users,
+    config, context, domains, drains, edge, features, git, heroku, import, jobs, keys, login, logs,
+    open, pipelines, ps, releases, run, sessions, slugs, stack, tcp, top, users,
 };
 use crate::ops::OpsCommand;
 
@@ -250,6 +250,25 @@ pub(crate) enum ApiCommand {
     /// Run a command inside a running dyno
     #[command(name = "run:inside")]
     RunInside(run::inside::Args),
+
+    /// List an app's jobs: commands that recur
+    #[command(name = "jobs")]
+    Jobs(context::AppJsonArgs),
+    /// Let a command recur
+    #[command(name = "jobs:add", after_help = jobs::NOTES)]
+    JobsAdd(jobs::AddArgs),
+    /// Change a job, pause it or resume it
+    #[command(name = "jobs:set")]
+    JobsSet(jobs::SetArgs),
+    /// Remove a job; a run that goes on is left to end
+    #[command(name = "jobs:remove")]
+    JobsRemove(jobs::JobArgs),
+    /// Run a job now
+    #[command(name = "jobs:run")]
+    JobsRun(jobs::JobArgs),
+    /// Show a job's last runs and their exit codes
+    #[command(name = "jobs:runs")]
+    JobsRuns(jobs::JobArgs),
 
     /// List an app's buildpacks
     #[command(name = "buildpacks")]

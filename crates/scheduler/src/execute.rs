@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use ropewalk_engine::{Container, ContainerId};
+use ropewalk_engine::{Container, ContainerId, Exit};
 use ropewalk_model::dyno::STOP_GRACE;
 use ropewalk_model::{AppId, DynoId, DynoState};
 use ropewalk_store::{Dyno, NewDyno, StoreError};
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::observe::Orphan;
 use crate::plan::{Action, Create, LOST, OUT_OF_MEMORY, Trigger};
 use crate::reconcile::Shared;
-use crate::{SchedulerError, launch, observe, output};
+use crate::{SchedulerError, jobs, launch, observe, output};
 
 /// Rows are written here and now; containers are started and stopped beside the loop.
 pub(crate) async fn all(
@@ -29,8 +29,9 @@ pub(crate) async fn all(
                 state,
                 reason,
                 crashes,
+                exit,
             } => {
-                mark(shared, dyno, state, reason, crashes).await?;
+                mark(shared, dyno, state, reason, crashes, exit).await?;
             }
             Action::Cycle { dyno } => cycle(shared, dyno).await?,
             Action::Stop { dyno } => {
@@ -217,13 +218,18 @@ async fn mark(
     state: DynoState,
     reason: Option<String>,
     crashes: u32,
+    exit: Option<Exit>,
 ) -> Result<(), SchedulerError> {
     let text = reason.clone();
     let before = shared
         .store
         .write(move |tx| {
-            let before = tx.dyno(id)?;
-            tx.set_dyno_state(id, state, text.as_deref(), crashes, observe::now())?;
+            let (before, now) = (tx.dyno(id)?, observe::now());
+            tx.set_dyno_state(id, state, text.as_deref(), crashes, now)?;
+            if let Some(exit) = exit {
+                let why = exit.out_of_memory.then_some("out of memory");
+                tx.end_job_run(id, Some(exit.code), why, now)?;
+            }
             Ok(before)
         })
         .await?;
@@ -302,7 +308,14 @@ async fn stop(
     container: Option<ContainerId>,
 ) -> Result<(), SchedulerError> {
     if let Some(container) = &container {
-        end_process(shared, id, container).await?;
+        let exit = end_process(shared, id, container).await?;
+        shared
+            .store
+            .write(move |tx| {
+                let reason = tx.dyno(id)?.and_then(|dyno| dyno.reason);
+                tx.end_job_run(id, Some(exit.code), reason.as_deref(), observe::now())
+            })
+            .await?;
     }
     clear(shared, id, container, true).await
 }
@@ -312,7 +325,7 @@ pub(crate) async fn end_process(
     shared: &Shared,
     id: DynoId,
     container: &ContainerId,
-) -> Result<(), SchedulerError> {
+) -> Result<Exit, SchedulerError> {
     let (dyno, grace) = shared
         .store
         .read(move |view| {
@@ -339,7 +352,7 @@ pub(crate) async fn end_process(
         say("Stopping remaining processes with SIGKILL");
     }
     say(&format!("Process exited with status {}", stopped.exit.code));
-    Ok(())
+    Ok(stopped.exit)
 }
 
 fn clear_later(shared: &Shared, id: DynoId, container: Option<ContainerId>, row: bool) {
@@ -371,7 +384,16 @@ async fn clear(
     }
     shared.mounts.remove_overlay(id).await?;
     if row {
-        shared.store.write(move |tx| tx.delete_dyno(id)).await?;
+        shared
+            .store
+            .write(move |tx| {
+                // Of a run of which nothing is known yet this is its end.
+                let reason = tx.dyno(id)?.and_then(|dyno| dyno.reason);
+                let reason = reason.as_deref().unwrap_or(jobs::GONE);
+                tx.end_job_run(id, None, Some(reason), observe::now())?;
+                tx.delete_dyno(id)
+            })
+            .await?;
     }
     Ok(())
 }

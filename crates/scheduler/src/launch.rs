@@ -10,11 +10,10 @@ use ropewalk_model::{AppId, ConfigVars, DynoId, DynoName, DynoSize};
 use ropewalk_slug::Digest;
 use ropewalk_store::{App, Dyno, Release, Slug, StoreError};
 
-use crate::SchedulerError;
 use crate::environment::{Facts, variables};
 use crate::output::{self, Start};
 use crate::reconcile::Shared;
-use crate::standby;
+use crate::{SchedulerError, jobs, standby};
 
 /// Labels by which a container is known as a dyno.
 pub(crate) const LABEL_KIND: &str = "ropewalk.kind";
@@ -74,7 +73,7 @@ pub(crate) async fn launch(shared: &Shared, id: DynoId) -> Result<(), SchedulerE
         output::follow(shared, id, &container, Start::Beginning);
         return Ok(());
     }
-    let container = match shared.engine.create(&spec).await {
+    let (container, is_new) = match shared.engine.create(&spec).await {
         Err(EngineError::Conflict { .. }) => {
             let found = shared
                 .engine
@@ -85,11 +84,21 @@ pub(crate) async fn launch(shared: &Shared, id: DynoId) -> Result<(), SchedulerE
                     output::follow(shared, id, &found.id, Start::Resume);
                     return Ok(());
                 }
-                _ => replace(shared, &spec).await?,
+                found => {
+                    let is_new = found.is_none_or(|found| found.status != Status::Created);
+                    (replace(shared, &spec).await?, is_new)
+                }
             }
         }
-        other => other?,
+        other => (other?, true),
     };
+    // Of a job's dyno that was started there is a container, or it has run: its command must not run twice.
+    if jobs::note_launch(shared, id).await? && is_new {
+        return Err(missing(
+            id,
+            "its container, which was started before,".to_owned(),
+        ));
+    }
     shared.engine.start(&container).await?;
     output::follow(shared, id, &container, Start::Beginning);
     Ok(())

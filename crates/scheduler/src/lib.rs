@@ -8,6 +8,7 @@ mod ages;
 mod environment;
 mod error;
 mod execute;
+mod jobs;
 mod launch;
 mod observe;
 mod outage;

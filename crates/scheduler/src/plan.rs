@@ -118,6 +118,8 @@ pub enum Action {
         state: DynoState,
         reason: Option<String>,
         crashes: u32,
+        /// Of a one-off that ended by itself.
+        exit: Option<Exit>,
     },
     /// It ran as long as it may: its successor takes its place as in a restart.
     Cycle { dyno: DynoId },

@@ -89,6 +89,8 @@ pub(crate) struct Inner {
     pub(crate) mounting: RwLock<()>,
     memory: Mutex<Memory>,
     signal: Notify,
+    /// Jobs, or what is known of their runs, changed.
+    pub(crate) jobs_changed: Notify,
     passes: watch::Sender<u64>,
     looks: Looks,
     status: Mutex<Status>,
@@ -229,6 +231,7 @@ impl Scheduler {
             mounting: RwLock::default(),
             memory: Mutex::default(),
             signal: Notify::new(),
+            jobs_changed: Notify::new(),
             passes: watch::Sender::new(0),
             looks: Looks::default(),
             status: Mutex::default(),

@@ -186,7 +186,7 @@ pub(crate) async fn end_attached_of_earlier_runs(shared: &Shared) -> Result<(), 
     Ok(())
 }
 
-fn insert(
+pub(crate) fn insert(
     tx: &ropewalk_store::Tx<'_>,
     id: DynoId,
     run: NewRun,

@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0015_tcp_routes.sql"),
     include_str!("../migrations/0016_slugs_of_images.sql"),
     include_str!("../migrations/0017_tcp_proxy_protocol.sql"),
+    include_str!("../migrations/0019_jobs.sql"),
     include_str!("../migrations/0020_dyno_settings.sql"),
 ];
 

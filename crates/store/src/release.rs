@@ -212,12 +212,13 @@ impl Tx<'_> {
     }
 
     fn make_current(&self, app: AppId, version: u32, now: Timestamp) -> Result<()> {
+        let slug = self.release(app, version)?.slug;
         self.conn.execute(
             "UPDATE apps SET current_version = ?2, candidate_version = NULL, updated_at = ?3, released_at = ?3
              WHERE id = ?1",
             params![app.to_string(), version, time(now)],
         )?;
-        Ok(())
+        self.follow_slug_jobs(app, slug, now)
     }
 
     fn finish(

@@ -217,6 +217,60 @@ fn one_off_dynos_take_much_input_are_stopped_and_go_with_their_app() {
 }
 
 #[test]
+fn a_job_runs_at_its_minute_and_once_more_when_it_is_asked_for() {
+    let rig = Rig::start();
+    let app = rig.create("jobs");
+    let cli = |args: &[&str]| {
+        let (before, behind) = match args.iter().position(|arg| *arg == "--") {
+            Some(at) => args.split_at(at),
+            None => (args, &[][..]),
+        };
+        rig.cli(&[before, &["--app", &app], behind].concat())
+    };
+    rig.push(&Repo::example("hello"), &app).good();
+    let command = "echo ran as $DYNO; exit 3";
+    let add = ["jobs:add", "* * * * *", "--name", "often", "--", command];
+    cli(&add).good();
+    let runs = || {
+        let shown = cli(&["jobs:runs", "often", "--json"]).good().stdout;
+        let runs: Vec<serde_json::Value> = serde_json::from_str(&shown).unwrap();
+        runs
+    };
+    // At the next minute, whenever that is.
+    rig.wait("its first run", Duration::from_secs(100), |_| {
+        runs().iter().any(|run| run["state"] == "failed")
+    });
+    cli(&["jobs:set", "often", "--pause"]).good();
+    let run = runs().pop().unwrap();
+    assert_eq!(
+        (&run["exit_code"], &run["trigger"]),
+        (&3.into(), &"schedule".into())
+    );
+    let slot = run["slot_at"].as_str().unwrap();
+    assert!(slot.ends_with(":00Z"), "{slot}");
+    let dyno = run["dyno"]["name"].as_str().unwrap();
+    rig.wait("what it said", Duration::from_secs(10), |_| {
+        cli(&["logs", "--dyno", dyno])
+            .stdout
+            .contains(&format!("ran as {dyno}"))
+    });
+
+    let before = runs().len();
+    cli(&["jobs:run", "often"]).good();
+    rig.wait("the run by hand", Duration::from_secs(45), |_| {
+        let runs = runs();
+        runs.len() == before + 1 && runs[0]["state"] == "failed"
+    });
+    assert_eq!(
+        (&runs()[0]["exit_code"], &runs()[0]["trigger"]),
+        (&3.into(), &"manual".into())
+    );
+    rig.wait("its dynos to go", Duration::from_secs(45), |rig| {
+        rig.containers("dyno").len() == 1
+    });
+}
+
+#[test]
 fn config_changes_restart_and_are_releases() {
     let rig = Rig::start();
     let app = rig.create("config");

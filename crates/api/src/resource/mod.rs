@@ -23,6 +23,7 @@ pub(crate) mod dyno_size;
 pub(crate) mod edge;
 pub(crate) mod formation;
 pub(crate) mod generation;
+pub(crate) mod job;
 pub(crate) mod key;
 pub(crate) mod later;
 pub(crate) mod log_drain;

@@ -265,6 +265,13 @@ async fn doors(rig: &Rig) -> Vec<Door> {
         ("GET", "/ropewalk/apps/{x}/tcp-routes"),
         ("POST", "/ropewalk/apps/{x}/tcp-routes"),
         ("DELETE", "/ropewalk/apps/{x}/tcp-routes/{x}"),
+        ("GET", "/ropewalk/apps/{x}/jobs"),
+        ("POST", "/ropewalk/apps/{x}/jobs"),
+        ("GET", "/ropewalk/apps/{x}/jobs/{x}"),
+        ("PATCH", "/ropewalk/apps/{x}/jobs/{x}"),
+        ("DELETE", "/ropewalk/apps/{x}/jobs/{x}"),
+        ("GET", "/ropewalk/apps/{x}/jobs/{x}/runs"),
+        ("POST", "/ropewalk/apps/{x}/jobs/{x}/runs"),
     ] {
         doors.push(Door {
             method: method.to_owned(),

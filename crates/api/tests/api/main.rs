@@ -11,6 +11,7 @@ mod certificates;
 mod conform;
 mod edge;
 mod hostile;
+mod jobs;
 mod keys;
 mod later;
 mod log_drain;

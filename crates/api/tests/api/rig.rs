@@ -24,11 +24,12 @@ use ropewalk_api_types::sni_endpoint::Revocation;
 use ropewalk_logs::{Logs, Outputs};
 use ropewalk_model::traffic::{Recent, Totals};
 use ropewalk_model::{
-    AppId, BuildId, DynoId, DynoName, Egress, PipelineId, ReleaseId, SlugId, SourceId, TestNodeId,
-    TestRunId, TokenId, Traffic, UserId,
+    AppId, BuildId, DynoId, DynoName, Egress, JobId, PipelineId, ReleaseId, SlugId, SourceId,
+    TestNodeId, TestRunId, TokenId, Traffic, UserId,
 };
 use ropewalk_store::{
-    Key, NewBuild, NewDyno, NewRelease, NewSlug, NewTestRun, NewToken, PasswordHash, Release, Store,
+    FileJob, JobRun, Key, NewBuild, NewDyno, NewRelease, NewSlug, NewTestRun, NewToken,
+    PasswordHash, Release, Store, StoreError,
 };
 use ropewalk_telemetry::Shutdown;
 use serde_json::Value;
@@ -121,6 +122,7 @@ impl Rig {
             store: store.clone(),
             changes: AtomicU32::new(0),
             drain_changes: AtomicU32::new(0),
+            job_changes: AtomicU32::new(0),
             acm_changes: AtomicU32::new(0),
             settles: AtomicU32::new(0),
             certificate_settles: AtomicU32::new(0),
@@ -333,6 +335,29 @@ impl Rig {
             .unwrap()
     }
 
+    /// A release that serves, whose app.json names the job `from-file`.
+    pub(crate) async fn deploy_jobs(&self, app: AppId) {
+        let release = self.deploy_pending(app, &[("web", "node web.js")]).await;
+        let job = FileJob {
+            name: "from-file".into(),
+            schedule: "0 4 * * *".into(),
+            time_zone: "UTC".into(),
+            command: "true".into(),
+            size: None,
+            time_limit: 60,
+            overlap: "skip".into(),
+            missed: "skip".into(),
+        };
+        self.ctx
+            .store
+            .write(move |tx| {
+                tx.set_slug_jobs(release.slug.unwrap(), &[job])?;
+                tx.promote_candidate(app, release.version, Timestamp::now())
+            })
+            .await
+            .unwrap();
+    }
+
     /// A dyno as the scheduler would start it.
     pub(crate) async fn dyno(&self, app: AppId, name: &str) {
         let name = DynoName::parse(name).unwrap();
@@ -388,6 +413,7 @@ pub(crate) struct FakePlatform {
     store: Store,
     pub(crate) changes: AtomicU32,
     pub(crate) drain_changes: AtomicU32,
+    pub(crate) job_changes: AtomicU32,
     pub(crate) acm_changes: AtomicU32,
     pub(crate) settles: AtomicU32,
     pub(crate) certificate_settles: AtomicU32,
@@ -575,6 +601,23 @@ impl Platform for FakePlatform {
 
     fn log_drains_changed(&self) {
         self.drain_changes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn jobs_changed(&self) {
+        self.job_changes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn run_job(&self, job: JobId) -> BoxFuture<'_, Result<JobRun, RunError>> {
+        Box::pin(async move {
+            let run = self
+                .store
+                .write(move |tx| match tx.job(job)?.settings.command.as_str() {
+                    "refuse me" => Err(StoreError::Refused("It runs already.".into())),
+                    _ => tx.add_job_run(job, Timestamp::now()),
+                })
+                .await;
+            run.map_err(|error| RunError::Refused(error.to_string()))
+        })
     }
 
     fn run_inside(&self, request: InsideRequest) -> BoxFuture<'_, Result<String, RunError>> {

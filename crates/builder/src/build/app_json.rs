@@ -1,4 +1,5 @@
 //! What app.json says of test runs: variables, buildpacks and scripts of its `environments.test`, over its general ones.
+//! What it says of jobs is read in `file_jobs`.
 //!
 //! It is read as people write it, with comments and commas too many; what is unknown is left alone.
 
@@ -7,6 +8,7 @@ use std::path::Path;
 
 use ropewalk_model::ConfigVarName;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::beneath;
@@ -73,19 +75,14 @@ impl TestPlan {
     /// Reads app.json at the root of a tree; none is a plan with nothing in it. `secret` gives a new secret text for
     /// each variable that wants one. Blocking.
     pub(crate) fn read(tree: &Path, secret: impl FnMut() -> String) -> Result<Self, Failure> {
-        let Some(bytes) = beneath::read(tree, "app.json", MAX)? else {
-            return Ok(Self::default());
-        };
-        if bytes.len() > MAX {
-            let text = format!("app.json is larger than {} KiB.", MAX >> 10);
-            return Err(Failure::App(text));
+        match text(tree)? {
+            Some(text) => Self::parse(&text, secret),
+            None => Ok(Self::default()),
         }
-        Self::parse(&String::from_utf8_lossy(&bytes), secret)
     }
 
     fn parse(text: &str, mut secret: impl FnMut() -> String) -> Result<Self, Failure> {
-        let json: AppJson = serde_json::from_str(&plain(text))
-            .map_err(|error| Failure::App(format!("app.json cannot be read: {error}.")))?;
+        let json: AppJson = parsed(text)?;
         let (general, test) = (json.general, json.environments.test);
         let mut plan = Self::default();
         let mut wanted = general.env;
@@ -147,6 +144,23 @@ impl TestPlan {
     fn note(&mut self, text: &str) {
         self.notes.push(text.to_owned());
     }
+}
+
+/// app.json at the root of a tree, within its limit. Blocking.
+pub(super) fn text(tree: &Path) -> Result<Option<String>, Failure> {
+    let Some(bytes) = beneath::read(tree, "app.json", MAX)? else {
+        return Ok(None);
+    };
+    if bytes.len() > MAX {
+        let text = format!("app.json is larger than {} KiB.", MAX >> 10);
+        return Err(Failure::App(text));
+    }
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+pub(super) fn parsed<T: DeserializeOwned>(text: &str) -> Result<T, Failure> {
+    serde_json::from_str(&plain(text))
+        .map_err(|error| Failure::App(format!("app.json cannot be read: {error}.")))
 }
 
 fn script(scripts: &BTreeMap<String, Value>, name: &str) -> Result<Option<String>, Failure> {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 use ropewalk_model::{AppId, BuildId, ReleaseId, SlugId};
-use ropewalk_store::{NewBuild, NewRelease, NewSlug};
+use ropewalk_store::{FileJob, NewBuild, NewRelease, NewSlug};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -25,6 +25,8 @@ use crate::error::chain;
 pub(crate) struct Built<'a> {
     pub(crate) results: &'a Results,
     pub(crate) types: &'a ProcessTypes,
+    /// Those of app.json.
+    pub(crate) jobs: &'a [FileJob],
     pub(crate) packed: Packed,
 }
 
@@ -75,6 +77,7 @@ pub(crate) async fn release(
     built: Built<'_>,
 ) -> Result<u32, Failure> {
     let slug = new_slug(order, recipe, &built);
+    let jobs = built.jobs.to_vec();
     let release = new_release(order, recipe, slug.id);
     let (inner, settled) = (Arc::clone(context), Arc::clone(&order.settled));
     let (app, what, who) = (recipe.app.id, order.description(), order.user.email.clone());
@@ -86,6 +89,7 @@ pub(crate) async fn release(
             .write(move |tx| {
                 let now = Timestamp::now();
                 tx.create_slug(&slug, now)?;
+                tx.set_slug_jobs(slug.id, &jobs)?;
                 let version = tx.create_release(release, now)?.version;
                 tx.succeed_build(build, slug.id, version, now)?;
                 Ok(version)

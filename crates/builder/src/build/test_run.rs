@@ -293,6 +293,7 @@ impl Test {
             let built = rows::Built {
                 results: &results,
                 types: &ProcessTypes::default(),
+                jobs: &[],
                 packed: packed.clone(),
             };
             rows::release_for_tests(&context, order, &recipe, site.id, built).await?;

@@ -35,6 +35,11 @@ fn colons_and_aliases_lead_to_the_same_command() {
         (&["config:set", "A=1=2\n3", "-r", "staging"], "ConfigSet"),
         (&["run", "-x", "bash", "-c", "exit 7"], "Run"),
         (
+            &["jobs:add", "0 4 * * *", "-n", "x", "--", "rake", "--all"],
+            "JobsAdd",
+        ),
+        (&["jobs:set", "x", "--pause"], "JobsSet"),
+        (
             &["domains:remove", "www.example.com", "--app", "demo"],
             "DomainsRemove",
         ),

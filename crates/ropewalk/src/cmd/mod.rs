@@ -23,6 +23,7 @@ pub(crate) mod features;
 pub(crate) mod git;
 pub(crate) mod heroku;
 pub(crate) mod import;
+pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod login;
 pub(crate) mod logs;
@@ -112,6 +113,12 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::attached(cx, args).await,
         Command::RunDetached(args) => run::detached(cx, args).await,
         Command::RunInside(args) => run::inside::run(cx, args).await,
+        Command::Jobs(args) => jobs::list(cx, args).await,
+        Command::JobsAdd(args) => jobs::add(cx, args).await,
+        Command::JobsSet(args) => jobs::set(cx, args).await,
+        Command::JobsRemove(args) => jobs::remove(cx, args).await,
+        Command::JobsRun(args) => jobs::run(cx, args).await,
+        Command::JobsRuns(args) => jobs::runs(cx, args).await,
         Command::Buildpacks(args) => buildpacks::list(cx, args).await,
         Command::BuildpacksSet(args) => buildpacks::set(cx, args).await,
         Command::BuildpacksAdd(args) => buildpacks::add(cx, args).await,

@@ -309,6 +309,14 @@ impl Server {
                 Ok::<_, std::convert::Infallible>(())
             }
         });
+        let scheduler = parts.scheduler.clone();
+        tasks.supervise("jobs", move |token| {
+            let scheduler = scheduler.clone();
+            async move {
+                scheduler.run_jobs(token).await;
+                Ok::<_, std::convert::Infallible>(())
+            }
+        });
         // What an earlier run left goes before anything new comes; that needs the engine.
         let (builder, hooks) = (parts.builder.clone(), listen("hook.sock")?);
         let (swept, mut engine_ready) = (watch::Sender::new(false), ready.clone());

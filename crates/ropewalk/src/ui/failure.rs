@@ -132,6 +132,7 @@ fn listed(resource: &str) -> Option<(&'static str, &'static str)> {
         "tcp_route" => ("which TCP routes the app has", "tcp"),
         "dyno" => ("which dynos run", "ps"),
         "formation" => ("which process types there are", "ps:scale"),
+        "job" => ("which jobs the app has", "jobs"),
         "key" => ("which keys you have", "keys"),
         "log_drain" => ("which log drains the app has", "drains"),
         "release" => ("which releases there are", "releases"),

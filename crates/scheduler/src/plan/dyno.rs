@@ -140,6 +140,7 @@ fn starting(
             state: DynoState::Up,
             reason: None,
             crashes: dyno.crashes,
+            exit: None,
         });
     }
     let settings = desired.settings.of(&dyno.name.process_type);
@@ -182,7 +183,13 @@ fn ended(one: &Seen, exit: Exit, policy: &Policy, now: Timestamp, plan: &mut Pla
         "release" if exit.code == 0 => plan.push(mark(dyno, DynoState::Down, "passed")),
         "release" if one.lost => plan.push(crash(dyno, LOST, policy, now)),
         _ if one.lost => plan.push(mark(dyno, DynoState::Down, LOST)),
-        _ if dyno.one_off => plan.push(mark(dyno, DynoState::Down, &exit_text(exit))),
+        _ if dyno.one_off => plan.push(Action::Mark {
+            dyno: dyno.id,
+            state: DynoState::Down,
+            reason: Some(exit_text(exit)),
+            crashes: dyno.crashes,
+            exit: Some(exit),
+        }),
         _ => plan.push(crash(dyno, &exit_text(exit), policy, now)),
     }
 }
@@ -224,6 +231,7 @@ fn mark(dyno: &Dyno, state: DynoState, reason: &str) -> Action {
         state,
         reason: Some(reason.to_owned()),
         crashes: dyno.crashes,
+        exit: None,
     }
 }
 
@@ -238,6 +246,7 @@ fn crash(dyno: &Dyno, reason: &str, policy: &Policy, now: Timestamp) -> Action {
         } else {
             dyno.crashes.saturating_add(1)
         },
+        exit: None,
     }
 }
 

@@ -100,6 +100,7 @@ impl Rollout<'_> {
             state: DynoState::Down,
             reason: Some(reason.to_owned()),
             crashes: one.dyno.crashes,
+            exit: None,
         });
     }
 

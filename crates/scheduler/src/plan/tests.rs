@@ -164,6 +164,7 @@ impl World {
                 state,
                 reason,
                 crashes,
+                ..
             } => {
                 if let Some(one) = self.find(dyno) {
                     one.dyno.state = state;

@@ -150,7 +150,20 @@ impl Rig {
         })
     }
 
+    /// All of it.
     pub fn serve(&self) -> Server {
+        let server = self.serve_jobs();
+        let (running, token) = (server.scheduler.clone(), server.stop.clone());
+        let jobs = server.task;
+        let task = tokio::spawn(async move {
+            running.run(token).await.unwrap();
+            jobs.await.unwrap();
+        });
+        Server { task, ..server }
+    }
+
+    /// A server whose jobs begin, and whose dynos are looked at by nobody.
+    pub fn serve_jobs(&self) -> Server {
         let logs = Logs::open(&self.folder.path().join("logs")).unwrap();
         let outputs = Outputs::open(&self.folder.path().join("logs")).unwrap();
         let platform = Platform {
@@ -177,7 +190,7 @@ impl Rig {
         });
         let stop = CancellationToken::new();
         let (running, token) = (scheduler.clone(), stop.clone());
-        let task = tokio::spawn(async move { running.run(token).await.unwrap() });
+        let task = tokio::spawn(async move { running.run_jobs(token).await });
         Server {
             scheduler,
             logs,
@@ -192,8 +205,8 @@ impl Rig {
         Mounts::open(&self.folder.path().join("mnt")).unwrap()
     }
 
-    /// An app whose process types run nothing in particular, deployed; its workers are scaled to `workers`.
-    pub async fn app(&self, name: &str, types: &[&str], workers: u32) -> AppId {
+    /// An app to which nothing was deployed.
+    pub async fn blank_app(&self, name: &str) -> AppId {
         let app = AppId(Uuid::new_v4());
         let new = NewApp {
             id: app,
@@ -206,6 +219,12 @@ impl Rig {
             .write(move |tx| tx.create_app(&new, Timestamp::now()))
             .await
             .unwrap();
+        app
+    }
+
+    /// An app whose process types run nothing in particular, deployed; its workers are scaled to `workers`.
+    pub async fn app(&self, name: &str, types: &[&str], workers: u32) -> AppId {
+        let app = self.blank_app(name).await;
         self.release(app, types).await;
         if types.contains(&"worker") {
             self.scale(app, workers).await;

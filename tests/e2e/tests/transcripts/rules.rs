@@ -44,6 +44,7 @@ const RULES: &[(&str, &str)] = &[
     (r"\(\d+ s measured\)", "(<n> s measured)"),
     // Whole cells of a table.
     (r"^\d+ ms$", "<n> ms"),
+    (r"^\d+s$", "<n>s"),
     (r"^\d+\.\d\d$", "<n>"),
     (r"\(\d+ %\)", "(<n> %)"),
     (r"Requests left: \d+", "Requests left: <number>"),
@@ -55,7 +56,7 @@ const RULES: &[(&str, &str)] = &[
     (r"\bropewalk/\d\S* \S+", "ropewalk/<version> <system>"),
     (r"\bropewalk \d\S*", "ropewalk <version>"),
     (r#""(version|arch|os)": "[^"]*""#, r#""$1": "<$1>""#),
-    (r"\brun\.\d+\b", "run.<n>"),
+    (r"\b(run|scheduler)\.\d+\b", "$1.<n>"),
 ];
 
 pub(crate) struct Rules {

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 
 /// One word is a line already (`run 'rake a && rake b'`). Of several, those with blanks or double quotes are put in
 /// double quotes, so that they stay one word; variables are left for the dyno's shell, as Heroku's users expect.
-pub(super) fn join(words: &[String]) -> String {
+pub(crate) fn join(words: &[String]) -> String {
     if let [line] = words {
         return line.clone();
     }

@@ -1,7 +1,7 @@
 //! `run`, `run:detached`: a command in a dyno of its own; `run:inside`: one in a dyno that runs.
 
 pub(crate) mod inside;
-mod line;
+pub(crate) mod line;
 mod session;
 mod terminal;
 

@@ -19,10 +19,10 @@ use ropewalk_log_drains::LogDrains;
 use ropewalk_logs::{Logs, OutputWriter, Outputs};
 use ropewalk_model::log_line::LogSource;
 use ropewalk_model::traffic::{Recent, Totals};
-use ropewalk_model::{AppId, DynoId, DynoState, Traffic};
+use ropewalk_model::{AppId, DynoId, DynoState, JobId, Traffic};
 use ropewalk_ocsp::Staples;
 use ropewalk_scheduler::{NewInside, NewRun, Routes, Scheduler, SchedulerError};
-use ropewalk_store::Store;
+use ropewalk_store::{JobRun, Store};
 use ropewalk_telemetry::{Tasks, rss_bytes};
 use uuid::Uuid;
 
@@ -74,6 +74,21 @@ impl Platform for Ports {
 
     fn log_drains_changed(&self) {
         self.log_drains.changed();
+    }
+
+    fn jobs_changed(&self) {
+        self.scheduler.jobs_changed();
+    }
+
+    fn run_job(&self, job: JobId) -> BoxFuture<'_, Result<JobRun, RunError>> {
+        async move {
+            match self.scheduler.run_job(job).await {
+                Ok(run) => Ok(run),
+                Err(SchedulerError::Refused(text)) => Err(RunError::Refused(text)),
+                Err(error) => Err(RunError::Failed(error.to_string())),
+            }
+        }
+        .boxed()
     }
 
     fn run(&self, request: RunRequest) -> BoxFuture<'_, Result<RunStarted, RunError>> {
