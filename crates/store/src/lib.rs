@@ -5,6 +5,7 @@
 
 mod acme;
 mod app;
+mod autoscale;
 mod build;
 mod collaborator;
 mod domain;
@@ -15,7 +16,6 @@ mod expected_slug;
 mod formation;
 mod log_drain;
 mod migrate;
-mod monitor;
 mod password;
 mod pipeline;
 mod platform_certificate;
@@ -36,6 +36,9 @@ mod worker;
 
 pub use acme::{AcmDomain, AcmeAccount, AcmeOrder};
 pub use app::{App, NewApp};
+pub use autoscale::{
+    AutoscaleEvent, AutoscaleRule, KEPT_EVENTS, NewAutoscaleEvent, NewAutoscaleRule, WebhookChange,
+};
 pub use build::{Build, BuildSource, BuildStatus, NewBuild};
 pub use collaborator::Collaborator;
 pub use domain::Domain;
@@ -45,7 +48,6 @@ pub use expected_slug::ExpectedSlug;
 pub use formation::{Formation, FormationChange};
 pub use log_drain::LogDrain;
 pub use migrate::schema;
-pub use monitor::{Monitor, MonitorSettings};
 pub use password::PasswordHash;
 pub use pipeline::{Coupling, Pipeline};
 pub use platform_certificate::PlatformCertificate;
