@@ -445,6 +445,6 @@ impl Tx<'_> {
 
     fn known_rule(&self, app: AppId, process_type: &ProcessType) -> Result<AutoscaleRule> {
         self.autoscale_rule(app, process_type)?
-            .ok_or(StoreError::NotFound("autoscale"))
+            .ok_or(StoreError::NotFound("autoscale_rule"))
     }
 }

@@ -60,7 +60,7 @@ pub(crate) async fn info(
         .store
         .read(move |view| view.autoscale_rule(id, &process_type))
         .await?
-        .ok_or(StoreError::NotFound("autoscale"))?;
+        .ok_or(StoreError::NotFound("autoscale_rule"))?;
     Ok(ok(&shown(&app, &row)))
 }
 
@@ -128,7 +128,7 @@ pub(crate) async fn delete(
         .write(move |tx| {
             let row = tx
                 .autoscale_rule(id, &process_type)?
-                .ok_or(StoreError::NotFound("autoscale"))?;
+                .ok_or(StoreError::NotFound("autoscale_rule"))?;
             tx.remove_autoscale_rule(id, &process_type)?;
             Ok(row)
         })
