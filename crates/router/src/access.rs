@@ -135,8 +135,8 @@ impl Visit {
         self.connect_ms = Some(ms);
     }
 
-    /// From here the dyno's time counts.
-    pub(crate) fn sending(&mut self) {
+    /// From here the dyno's time counts; gives when that is, [`clock::millis`].
+    pub(crate) fn sending(&mut self) -> u64 {
         let now = clock::millis();
         self.sent = Some(now);
         if !std::mem::replace(&mut self.handed_over, true) {
@@ -146,6 +146,7 @@ impl Visit {
                 tally.hand_over(now.saturating_sub(self.came));
             }
         }
+        now
     }
 
     pub(crate) fn add_bytes(&mut self, count: usize) {

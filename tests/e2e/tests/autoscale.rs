@@ -56,8 +56,12 @@ fn a_step_of_the_load_is_met_and_given_back_and_no_request_fails() {
     let decided = until(&rig, &app, "a decision", 20, |dynos| dynos > 1);
     // 200 a second of 50 ms each are ten at once: two dynos, and room for chance and for what waits.
     until(&rig, &app, "enough dynos", 60, |dynos| dynos >= 3);
+    rig.wait("all of them", Duration::from_secs(60), |rig| {
+        let dynos = rig.dynos(&app);
+        let up = dynos.iter().filter(|(_, state)| state == "up").count();
+        u64::try_from(up).unwrap() == quantity(rig, &app, "web")
+    });
     let most = quantity(&rig, &app, "web");
-    rig.wait_up(&app, usize::try_from(most).unwrap());
     let met = Instant::now();
     // It holds.
     std::thread::sleep(Duration::from_secs(20));

@@ -46,6 +46,9 @@ const ASKING: u64 = 10;
 const REMEMBERED: u64 = 3600;
 /// Where the clock of seconds begins, so that there is room for what was before.
 const BEGINNING: u64 = 86_400;
+/// Looks in a row at which CPU and memory of no dyno could be read, after which that is said: one that has just come up is
+/// not known everywhere yet.
+const BLIND: u32 = 5;
 /// Seconds without advice after which the same is news again.
 const SILENCE: u64 = 300;
 /// Most events of one notice.
@@ -193,6 +196,8 @@ struct Watched {
     memory: Memory,
     /// As it was at the last look.
     hold: Hold,
+    /// When its rule was last changed.
+    changed: Option<Timestamp>,
     /// What a dry run said last, and when it last would have said so.
     advised: Option<(u32, u64)>,
     /// When its own numbers were last asked for.
@@ -202,6 +207,8 @@ struct Watched {
     pending: HashSet<String>,
     /// Those that could not be had.
     failing: HashSet<String>,
+    /// Looks in a row at which nothing of any ready dyno could be read.
+    blind: u32,
 }
 
 /// A rule and how its process type is now.
@@ -323,13 +330,25 @@ impl Autoscaler {
         at: Duration,
         now: u64,
     ) {
+        let mut blind = Vec::new();
         for subject in subjects.iter().filter(|subject| subject.is_measured()) {
             let quota: BTreeMap<DynoId, u64> = subject.ready.iter().copied().collect();
             let own = usage.iter().filter(|(dyno, _)| quota.contains_key(dyno));
-            let own = own.map(|(dyno, usage)| (*dyno, *usage)).collect();
+            let own: BTreeMap<_, _> = own.map(|(dyno, usage)| (*dyno, *usage)).collect();
             if let Some(watched) = self.watched.get_mut(&subject.key()) {
                 watched.readings.note_usage(&own, &quota, at, now);
+                watched.blind = match own.is_empty() && !quota.is_empty() {
+                    true => watched.blind.saturating_add(1),
+                    false => 0,
+                };
+                if watched.blind == BLIND {
+                    blind.push(subject.key());
+                }
             }
+        }
+        for (app, process_type) in blind {
+            let text = format!("Autoscale cannot read CPU and memory of {process_type}");
+            self.say(app, &text);
         }
     }
 
@@ -346,6 +365,11 @@ impl Autoscaler {
         let key = subject.key();
         let watched = self.watched.entry(key.clone()).or_default();
         let before = std::mem::replace(&mut watched.hold, subject.hold);
+        let changed = watched.changed.replace(subject.rule.updated_at);
+        if changed.is_some_and(|changed| changed != subject.rule.updated_at) {
+            // What another rule said is no reason to be silent.
+            watched.advised = None;
+        }
         let Some(dynos) = subject.dynos().filter(|dynos| dynos.hold != Hold::Still) else {
             watched.memory.unsettled(now);
             return false;

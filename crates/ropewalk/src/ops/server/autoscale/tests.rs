@@ -500,6 +500,19 @@ async fn cpu_of_ready_dynos_counts() {
     assert_eq!(rig.quantity_of("worker").await, 2);
     let events = rig.events().await;
     assert_eq!(events[0].reason, "CPU at 100 %, goal 50 %");
+    let subjects = rig.autoscaler.look(rig.now).await;
+    for _ in 0..2 * BLIND {
+        let at = Duration::from_secs(rig.now);
+        let nothing = BTreeMap::new();
+        rig.autoscaler.note_usage(&subjects, &nothing, at, rig.now);
+    }
+    let blind = "Autoscale cannot read CPU and memory of worker";
+    let log = rig.log().await;
+    assert_eq!(
+        log.iter().filter(|text| *text == blind).count(),
+        1,
+        "{log:?}"
+    );
 }
 
 #[tokio::test]
