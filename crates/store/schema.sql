@@ -31,6 +31,44 @@ CREATE TABLE apps (
     released_at       TEXT
 , session_affinity INTEGER NOT NULL DEFAULT 0 CHECK (session_affinity IN (0, 1)), acm INTEGER NOT NULL DEFAULT 0 CHECK (acm IN (0, 1)), acm_asked_at TEXT, ephemeral INTEGER NOT NULL DEFAULT 0 CHECK (ephemeral IN (0, 1))) STRICT;
 
+CREATE TABLE autoscale_events (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    app_id        TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+    type          TEXT NOT NULL,
+    at            TEXT NOT NULL,
+    from_quantity INTEGER NOT NULL,
+    to_quantity   INTEGER NOT NULL,
+    -- Advice of a dry run is not.
+    applied       INTEGER NOT NULL CHECK (applied IN (0, 1)),
+    panic         INTEGER NOT NULL CHECK (panic IN (0, 1)),
+    reason        TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE autoscale_rules (
+    id            TEXT PRIMARY KEY,
+    app_id        TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+    type          TEXT NOT NULL,
+    is_active     INTEGER NOT NULL CHECK (is_active IN (0, 1)),
+    -- It only says what it would do.
+    dry_run       INTEGER NOT NULL CHECK (dry_run IN (0, 1)),
+    min_quantity  INTEGER NOT NULL,
+    max_quantity  INTEGER NOT NULL,
+    -- JSON lists and an object: goals with their sources, hours with other bounds, times and steps.
+    targets       TEXT NOT NULL,
+    schedules     TEXT NOT NULL,
+    pace          TEXT NOT NULL,
+    -- Address and secret, sealed. Who is told of each change.
+    webhook       BLOB,
+    -- Least minutes between two notices.
+    notice_period INTEGER NOT NULL,
+    -- The newest event that was told, and when that was tried.
+    told_event    INTEGER NOT NULL DEFAULT 0,
+    told_at       TEXT,
+    created_at    TEXT NOT NULL,
+    updated_at    TEXT NOT NULL,
+    UNIQUE (app_id, type)
+) STRICT;
+
 CREATE TABLE buildpacks (
     app_id  TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
     ordinal INTEGER NOT NULL,
@@ -198,26 +236,6 @@ CREATE TABLE log_drains (
     url        BLOB NOT NULL,
     created_at TEXT NOT NULL,
     updated_at TEXT NOT NULL
-) STRICT;
-
-CREATE TABLE monitors (
-    id                  TEXT PRIMARY KEY,
-    app_id              TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
-    type                TEXT NOT NULL,
-    name                TEXT NOT NULL CHECK (name IN ('LATENCY_SCALE')),
-    is_active           INTEGER NOT NULL CHECK (is_active IN (0, 1)),
-    op                  TEXT NOT NULL,
-    -- Minutes.
-    period              INTEGER NOT NULL,
-    -- Wanted p95 in milliseconds.
-    value               INTEGER NOT NULL,
-    min_quantity        INTEGER NOT NULL,
-    max_quantity        INTEGER NOT NULL,
-    -- Minutes.
-    notification_period INTEGER NOT NULL,
-    created_at          TEXT NOT NULL,
-    updated_at          TEXT NOT NULL,
-    UNIQUE (app_id, type, name)
 ) STRICT;
 
 CREATE TABLE pipeline_config_vars (
@@ -418,6 +436,8 @@ CREATE TABLE users (
 , two_factor BLOB, two_factor_at TEXT, two_factor_step INTEGER NOT NULL DEFAULT 0, last_login TEXT, deleted_at TEXT) STRICT;
 
 CREATE INDEX acme_orders_by_time ON acme_orders (began_at);
+
+CREATE INDEX autoscale_events_by_app ON autoscale_events (app_id, id);
 
 CREATE INDEX builds_by_app ON builds (app_id);
 

@@ -5,6 +5,10 @@
 //! ([`ToRouter::Changes`]), each with a higher generation than the last; the router answers each with [`ToServer::Ack`]
 //! once no *new* request can reach an upstream that the table no longer names, and reports what it saw. Certificates are
 //! numbered and answered likewise ([`ToServer::Certified`]).
+//!
+//! The two are upgraded apart: what either side does not know (a type of message, a key) it passes over, and what may be
+//! missing has a default. A new kind of something that stands inside a known message is none of that, so that an older
+//! side would lose the message.
 
 use std::collections::BTreeMap;
 
@@ -27,6 +31,9 @@ pub enum ToRouter {
     Certificates(Certificates),
     /// Sent every few seconds when nothing else is; a router that hears nothing for 30 s reconnects.
     Ping,
+    /// Of a newer server.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Everything the router needs to serve, whole. Kept on disk by the router as it came.
@@ -351,6 +358,9 @@ pub enum ToServer {
     Log { lines: Vec<LogLine> },
     /// Every second, apps with traffic only.
     Stats { apps: BTreeMap<String, AppStats> },
+    /// Of a newer router.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A port that could not be listened on.
@@ -380,6 +390,14 @@ pub struct AppStats {
     /// Those of them that wait for a dyno.
     #[serde(default)]
     pub waiting: u64,
+    /// How long requests that were handed to a dyno had waited before, counted as [`AppStats::times`] is. `None`
+    /// where that is not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<Vec<(u16, u64)>>,
+    /// Requests that were refused because too many waited for a dyno, or waited too long. `None` where they are not told
+    /// from others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_up: Option<u64>,
     /// What the router answered itself or logged as an error, by code (`H12`) or edge setting (`https-redirect`).
     #[serde(default)]
     pub codes: BTreeMap<String, u64>,
@@ -484,6 +502,22 @@ mod tests {
         let read: Certificate = serde_json::from_str(text).unwrap();
         assert_eq!(read.staple, None);
         assert_eq!(serde_json::to_string(&read).unwrap(), text);
+    }
+
+    #[test]
+    fn a_message_or_a_key_that_is_not_known_is_passed_over() {
+        let text = r#"{"type":"wake","app":"1"}"#;
+        assert_eq!(
+            serde_json::from_str::<ToServer>(text).unwrap(),
+            ToServer::Unknown
+        );
+        assert_eq!(
+            serde_json::from_str::<ToRouter>(text).unwrap(),
+            ToRouter::Unknown
+        );
+        let text = r#"{"type":"certified","generation":7,"more":[1]}"#;
+        let read: ToServer = serde_json::from_str(text).unwrap();
+        assert_eq!(read, ToServer::Certified { generation: 7 });
     }
 
     #[test]

@@ -326,6 +326,17 @@ fn of_dynos() -> Router<State> {
             "/apps/{app}/formation/{process_type}/monitors/{monitor}",
             get(monitor::info).patch(monitor::update),
         )
+        .route(
+            "/ropewalk/apps/{app}/formation/{process_type}/autoscale",
+            get(autoscale::info)
+                .put(autoscale::set)
+                .delete(autoscale::delete),
+        )
+        .route("/ropewalk/apps/{app}/autoscale", get(autoscale::list))
+        .route(
+            "/ropewalk/apps/{app}/autoscale-events",
+            get(autoscale::events),
+        )
         .route("/ropewalk/apps/{app}/metrics", get(metrics::info))
         .route("/ropewalk/apps/{app}/top", get(top::of_one))
         .route("/ropewalk/top", get(top::all))

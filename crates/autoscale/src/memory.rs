@@ -25,7 +25,8 @@ const BOOT: u64 = 10;
 /// Longest boot that is looked ahead for.
 const LONGEST_BOOT: u64 = 120;
 
-/// What is remembered of one process type. Empty after a restart of the server.
+/// What is remembered of one process type. After a restart of the server it has what it is told of changes
+/// ([`Memory::recall`]), and nothing of needs.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Memory {
     quantity: Option<u32>,
@@ -97,6 +98,16 @@ impl Memory {
         }
     }
 
+    /// Takes up what was done before it was forgotten, oldest first; `now` is when.
+    pub fn recall(&mut self, from: u32, to: u32, panic: bool, now: u64) {
+        if panic {
+            self.panicked = Some(now);
+        }
+        self.step(from, to, now);
+        // Those have booted, or nobody knows since when they do.
+        self.booting = None;
+    }
+
     /// Notes that a decision was carried out.
     pub fn done(&mut self, decision: &Decision, now: u64) {
         let (from, to) = (decision.from, decision.to);
@@ -107,6 +118,10 @@ impl Memory {
                 dynos: from,
             });
         }
+        self.step(from, to, now);
+    }
+
+    fn step(&mut self, from: u32, to: u32, now: u64) {
         if to > from {
             self.booting = Some(now);
             // Half of the way back is a return: what came before it may have been more than was needed.

@@ -14,6 +14,7 @@ mod acm;
 mod apps;
 pub mod archives;
 pub mod attach;
+mod autoscale;
 mod browser_login;
 mod builds;
 mod client;

@@ -3,7 +3,10 @@
 
 pub mod pace;
 pub mod schedule;
+pub mod settings;
+pub mod source;
 pub mod target;
+pub mod webhook;
 
 use jiff::Timestamp;
 use thiserror::Error;
@@ -13,7 +16,10 @@ use crate::monitor;
 
 pub use pace::Pace;
 pub use schedule::{Days, Schedule};
+pub use settings::Settings;
+pub use source::Source;
 pub use target::{Amount, MetricName, Target};
+pub use webhook::Webhook;
 
 /// Most targets of one rule, and most schedules.
 pub const MOST: usize = 16;
@@ -61,8 +67,37 @@ pub enum RuleError {
     Goal(String, f64, f64),
     #[error("{0:?} is no name of a metric: letters, digits, '_', ':', '.' and '-', at most 100.")]
     Metric(String),
+    #[error("{0:?} has no source: say at which path, or by which command, it is read.")]
+    NoSource(String),
+    #[error("{0:?} has two sources.")]
+    TwoSources(String),
+    #[error("There is a source for {0:?}, but no target: say how much of it one dyno is for.")]
+    Unasked(String),
+    #[error(
+        "A path begins with / and is ASCII without spaces, at most {} bytes.",
+        source::MAX_PATH
+    )]
+    Path,
+    #[error("A command has 1 to {} bytes.", source::MAX_COMMAND)]
+    Command,
+    #[error("{0} counts requests, and {1} has none: use cpu, memory or metric:NAME.")]
+    NoRequests(String, String),
+    #[error("{0} is run once for each release or command, and not scaled.")]
+    OneOff(String),
+    #[error(
+        "A webhook's address begins with https:// or http://, and is ASCII without a fragment, at most 2048 bytes."
+    )]
+    Webhook,
+    #[error("A webhook's secret has {} to {} letters, digits and punctuation.", webhook::SECRET.0, webhook::SECRET.1)]
+    Secret,
     #[error("A schedule needs at least one day.")]
     NoDay,
+    #[error("{0:?} are no days: use daily, weekdays, weekends or names, as in mon,wed or mon-fri.")]
+    Days(String),
+    #[error("{0:?} is no time of day: use 09:00, up to 24:00.")]
+    Clock(String),
+    #[error("There is no time zone called {0:?}: use UTC or a name such as Europe/Berlin.")]
+    Zone(String),
     #[error(
         "A schedule goes from a minute of the day to another, from 0 to 1440, not from {0} to {1}."
     )]

@@ -7,9 +7,9 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 
 use crate::cmd::{
-    absent, access, apps, authorizations, buildpacks, builds, certs, certs_auto, ci, completions,
-    config, context, domains, drains, edge, features, git, heroku, import, jobs, keys, login, logs,
-    open, pipelines, ps, releases, run, sessions, slugs, stack, tcp, top, users,
+    absent, access, apps, authorizations, autoscale, buildpacks, builds, certs, certs_auto, ci,
+    completions, config, context, domains, drains, edge, features, git, heroku, import, jobs, keys,
+    login, logs, open, pipelines, ps, releases, run, sessions, slugs, stack, tcp, top, users,
 };
 use crate::ops::OpsCommand;
 
@@ -220,6 +220,18 @@ pub(crate) enum ApiCommand {
     /// Leave the number of web dynos as it is
     #[command(name = "ps:autoscale:disable", alias = "dyno:autoscale:disable")]
     PsAutoscaleDisable(ps::autoscale::Args),
+    /// Show by what process types are scaled
+    #[command(name = "autoscale")]
+    Autoscale(context::AppJsonArgs),
+    /// Scale a process type by itself
+    #[command(name = "autoscale:set", after_help = autoscale::SETTINGS)]
+    AutoscaleSet(autoscale::SetArgs),
+    /// Leave the number of dynos of a process type as it is
+    #[command(name = "autoscale:unset")]
+    AutoscaleUnset(autoscale::UnsetArgs),
+    /// Show what was decided, and why
+    #[command(name = "autoscale:events")]
+    AutoscaleEvents(autoscale::EventsArgs),
 
     /// Show an app's log
     #[command(name = "logs")]

@@ -48,6 +48,10 @@ pub(crate) struct Visit {
     subject: Subject,
     place: Option<InFlight>,
     connect_ms: Option<u64>,
+    /// When it came, [`clock::millis`].
+    came: u64,
+    /// How long it waited until it went to a dyno for the first time is counted.
+    handed_over: bool,
     /// When the request was handed to a dyno, [`clock::millis`].
     sent: Option<u64>,
     bytes: u64,
@@ -79,6 +83,8 @@ impl Visit {
             subject,
             place: None,
             connect_ms: None,
+            came: clock::millis(),
+            handed_over: false,
             sent: None,
             bytes: 0,
             outcome: None,
@@ -129,9 +135,18 @@ impl Visit {
         self.connect_ms = Some(ms);
     }
 
-    /// From here the dyno's time counts.
-    pub(crate) fn sending(&mut self) {
-        self.sent = Some(clock::millis());
+    /// From here the dyno's time counts; gives when that is, [`clock::millis`].
+    pub(crate) fn sending(&mut self) -> u64 {
+        let now = clock::millis();
+        self.sent = Some(now);
+        if !std::mem::replace(&mut self.handed_over, true) {
+            // Of the app whose dynos answer: more of those would have had it sooner.
+            let canary = self.canary.as_ref().map(|canary| &canary.tally);
+            if let Some(tally) = canary.or(self.tally.as_ref()) {
+                tally.hand_over(now.saturating_sub(self.came));
+            }
+        }
+        now
     }
 
     pub(crate) fn add_bytes(&mut self, count: usize) {
@@ -275,6 +290,10 @@ impl Drop for Visit {
             _ => None,
         };
         let canary = self.canary.as_ref().map(|canary| &canary.tally);
+        let in_line = matches!(outcome.code, Some(Code::H11 | Code::H12 | Code::H20));
+        if in_line && !self.handed_over {
+            canary.unwrap_or(tally).give_up();
+        }
         // How fast a canary answers says nothing about the app's own dynos, by which those are scaled.
         let own = service.filter(|_| canary.is_none());
         let ended = [Some((tally, own)), canary.map(|tally| (tally, service))];

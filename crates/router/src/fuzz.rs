@@ -159,7 +159,7 @@ pub fn link_line(bytes: &[u8]) {
                 let _ = tables.look(host);
             }
         }
-        Ok(ToRouter::Certificates(_) | ToRouter::Ping) | Err(_) => {}
+        Ok(ToRouter::Certificates(_) | ToRouter::Ping | ToRouter::Unknown) | Err(_) => {}
     }
 }
 

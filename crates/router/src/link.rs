@@ -295,6 +295,10 @@ fn take(router: &Router, newest: Option<u64>, line: Vec<u8>) -> io::Result<Taken
             return Ok(Taken::Certificates(certificates.generation, Arc::new(line)));
         }
         Ok(ToRouter::Ping) => return Ok(Taken::Nothing),
+        Ok(ToRouter::Unknown) => {
+            tracing::debug!("A newer server sent a message of a type that is not known.");
+            return Ok(Taken::Nothing);
+        }
         Err(error) if error.is_data() => {
             // A newer server may say more than we know.
             tracing::warn!(%error, "Did not understand a message of the server.");

@@ -81,6 +81,10 @@ pub(crate) struct Tally {
     in_flight: AtomicU64,
     /// Requests waiting for a dyno that boots.
     pub(crate) held: AtomicU64,
+    /// Requests handed to a dyno within a millisecond, which are most.
+    prompt: AtomicU64,
+    /// How long the others had waited. Made on the first of them.
+    queue: OnceLock<Box<Times>>,
     ended: Ended,
     /// Made on the first answer of the router's own.
     own: OnceLock<Box<Own>>,
@@ -93,6 +97,8 @@ impl Tally {
             requests: AtomicU64::new(0),
             in_flight: AtomicU64::new(0),
             held: AtomicU64::new(0),
+            prompt: AtomicU64::new(0),
+            queue: OnceLock::new(),
             ended: Ended::default(),
             own: OnceLock::new(),
         }
@@ -114,6 +120,21 @@ impl Tally {
     /// One that was begun is another app's alone.
     pub(crate) fn leave(&self) {
         self.in_flight.fetch_sub(1, Relaxed);
+    }
+
+    /// One that was begun goes to a dyno, after so many milliseconds.
+    pub(crate) fn hand_over(&self, waited: u64) {
+        match waited {
+            0 => {
+                self.prompt.fetch_add(1, Relaxed);
+            }
+            ms => self.queue.get_or_init(Box::default).add(ms),
+        }
+    }
+
+    /// One that ended never came to a dyno, since too many waited or it had waited too long.
+    pub(crate) fn give_up(&self) {
+        self.own().given_up.fetch_add(1, Relaxed);
     }
 
     /// As [`Ended::add`].
@@ -151,11 +172,19 @@ impl Tally {
         let times = self.ended.take_times();
         let distribution: ResponseTimes = times.iter().copied().collect();
         let percentile = |percent| distribution.percentile(percent).unwrap_or(0);
+        let mut queue = self.queue.get().map_or_else(Vec::new, |queue| queue.take());
+        let prompt = self.prompt.swap(0, Relaxed);
+        if prompt > 0 {
+            queue.insert(0, (0, prompt));
+        }
+        let own = self.own.get();
         Some(AppStats {
             requests,
             classes,
             in_flight,
-            codes: self.own.get().map(|own| own.take()).unwrap_or_default(),
+            queue: Some(queue),
+            given_up: Some(own.map_or(0, |own| own.given_up.swap(0, Relaxed))),
+            codes: own.map(|own| own.take()).unwrap_or_default(),
             p50_ms: percentile(50),
             p95_ms: percentile(95),
             p99_ms: percentile(99),
@@ -172,6 +201,7 @@ struct Own {
     codes: [AtomicU64; Code::ALL.len()],
     /// By [`Gate`].
     gates: [AtomicU64; Gate::ALL.len()],
+    given_up: AtomicU64,
 }
 
 impl Own {
@@ -257,6 +287,8 @@ impl Times {
 
 #[cfg(test)]
 mod tests {
+    use ropewalk_model::response_times::lowest_of;
+
     use super::*;
 
     #[test]
@@ -274,6 +306,31 @@ mod tests {
         let counted: u64 = stats.times.iter().map(|(_, count)| count).sum();
         assert_eq!(counted, 100);
         assert_eq!(tally.take(), None);
+    }
+
+    #[test]
+    fn waits_before_a_dyno_are_counted_with_those_that_did_not_wait() {
+        let tally = Tally::new("a");
+        for waited in [0, 0, 0, 3, 100] {
+            tally.begin();
+            tally.hand_over(waited);
+            tally.end(2, Some(1));
+        }
+        tally.begin();
+        tally.end(0, None);
+        tally.give_up();
+        let stats = tally.take().expect("traffic");
+        let counted: Vec<(u64, u64)> = stats
+            .queue
+            .expect("measured")
+            .into_iter()
+            .map(|(bucket, count)| (lowest_of(usize::from(bucket)), count))
+            .collect();
+        assert_eq!(counted, [(0, 3), (3, 1), (96, 1)]);
+        assert_eq!(stats.given_up, Some(1));
+        tally.begin();
+        let next = tally.take().expect("one in flight");
+        assert_eq!((next.queue, next.given_up), (Some(Vec::new()), Some(0)));
     }
 
     #[test]

@@ -289,6 +289,31 @@ async fn what_failed_and_what_waits_reaches_the_server() {
         }
     }
     assert_eq!(failed(&link), [("H14".to_owned(), 1)]);
+
+    // A dyno comes up, and what waited is handed to it.
+    let dyno = Dyno::hello("Hello").await;
+    link.apply(table(3, app(&[dyno.addr]))).await;
+    assert_eq!(status(&read_all(&mut waits).await), 200);
+    let queued = |link: &Link| {
+        let stats = link.stats.iter().flat_map(|stats| stats.queue.clone());
+        stats.flatten().collect::<Vec<_>>()
+    };
+    while queued(&link).is_empty() {
+        if let ropewalk_api_types::router::ToServer::Stats { apps } = link.next().await {
+            link.stats.extend(apps.into_values());
+        }
+    }
+    assert!(
+        matches!(queued(&link)[..], [(1.., 1)]),
+        "{:?}",
+        queued(&link)
+    );
+    let given_up = link
+        .stats
+        .iter()
+        .filter_map(|stats| stats.given_up)
+        .sum::<u64>();
+    assert_eq!(given_up, 0, "there was nobody to wait for");
 }
 
 /// Requests, `/0` and on, each of which makes about the longest line there can be.

@@ -31,3 +31,4 @@ pub use reconcile::{Config, Parts, Scheduler, Status};
 pub use release::{Outcome, Progress};
 pub use routes::{Platform, Report, RouterView, Routes};
 pub use runs::{Attachment, NewInside, NewRun, Started};
+pub use usage::Usage;

@@ -404,7 +404,15 @@ impl Routes {
                 line = lines.next() => match line {
                     None => return Ok(()),
                     Some(line) => {
-                        let message = serde_json::from_str(&line?)?;
+                        let message = match serde_json::from_str(&line?) {
+                            Ok(message) => message,
+                            Err(error) if error.is_data() => {
+                                // A newer router may say more than we know.
+                                tracing::warn!(%error, "Did not understand a message of a router.");
+                                ToServer::Unknown
+                            }
+                            Err(error) => return Err(error.into()),
+                        };
                         if let ToServer::Hello { changes, .. } = message {
                             understands = changes;
                         }
@@ -468,6 +476,7 @@ impl Routes {
                 // Without readers there is nobody to tell.
                 let _ = self.inner.traffic.send(Arc::new(apps));
             }
+            ToServer::Unknown => {}
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod acme;
 mod app;
+mod autoscale;
 mod build;
 mod collaborator;
 mod domain;
@@ -18,7 +19,6 @@ mod job;
 mod job_run;
 mod log_drain;
 mod migrate;
-mod monitor;
 mod password;
 mod pipeline;
 mod platform_certificate;
@@ -39,6 +39,9 @@ mod worker;
 
 pub use acme::{AcmDomain, AcmeAccount, AcmeOrder};
 pub use app::{App, NewApp};
+pub use autoscale::{
+    AutoscaleEvent, AutoscaleRule, KEPT_EVENTS, NewAutoscaleEvent, NewAutoscaleRule, WebhookChange,
+};
 pub use build::{Build, BuildSource, BuildStatus, NewBuild};
 pub use collaborator::Collaborator;
 pub use domain::Domain;
@@ -50,7 +53,6 @@ pub use job::{FileJob, Job, JobSettings};
 pub use job_run::{JobRun, OpenRun};
 pub use log_drain::LogDrain;
 pub use migrate::schema;
-pub use monitor::{Monitor, MonitorSettings};
 pub use password::PasswordHash;
 pub use pipeline::{Coupling, Pipeline};
 pub use platform_certificate::PlatformCertificate;

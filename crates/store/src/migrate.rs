@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0015_tcp_routes.sql"),
     include_str!("../migrations/0016_slugs_of_images.sql"),
     include_str!("../migrations/0017_tcp_proxy_protocol.sql"),
+    include_str!("../migrations/0018_autoscale.sql"),
     include_str!("../migrations/0019_jobs.sql"),
     include_str!("../migrations/0020_dyno_settings.sql"),
 ];
@@ -58,6 +59,44 @@ pub fn schema() -> crate::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::Connection;
+
+    use super::MIGRATIONS;
+
+    #[test]
+    fn monitors_become_rules_with_one_target() {
+        let conn = Connection::open_in_memory().unwrap();
+        let at = MIGRATIONS
+            .iter()
+            .position(|sql| sql.contains("CREATE TABLE autoscale_rules"))
+            .unwrap();
+        for sql in &MIGRATIONS[..at] {
+            conn.execute_batch(sql).unwrap();
+        }
+        conn.execute_batch(
+            "PRAGMA foreign_keys = OFF;
+             INSERT INTO monitors (id, app_id, type, name, is_active, op, period, value, min_quantity, max_quantity,
+                 notification_period, created_at, updated_at)
+             VALUES ('m', 'a', 'web', 'LATENCY_SCALE', 1, 'GREATER_OR_EQUAL', 1, 750, 2, 9, 1440, 'then', 'now')",
+        )
+        .unwrap();
+        conn.execute_batch(MIGRATIONS[at]).unwrap();
+        let row = conn
+            .query_row(
+                "SELECT id || type || is_active || dry_run || min_quantity || max_quantity || targets
+                     || schedules || pace || notice_period || created_at || updated_at || (webhook IS NULL)
+                 FROM autoscale_rules",
+                [],
+                |row| row.get::<_, String>(0),
+            )
+            .unwrap();
+        assert_eq!(
+            row,
+            r#"mweb1029[{"kind":"p95","goal":750}][]{}1440thennow1"#
+        );
+        assert!(conn.prepare("SELECT * FROM monitors").is_err());
+    }
+
     #[test]
     fn schema_sql_is_what_the_migrations_give() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schema.sql");

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 pub use engine::Engine;
-pub use load::Load;
+pub use load::{Load, Pace};
 pub use machine::Machine;
 pub use repo::Repo;
 pub use tls::Tls;
@@ -521,7 +521,7 @@ pub(crate) fn ask(address: SocketAddr, host: &str, path: &str) -> Option<(u16, S
 }
 
 /// Whether a condition came true in time.
-pub(crate) fn wait(limit: Duration, mut is: impl FnMut() -> bool) -> bool {
+pub fn wait(limit: Duration, mut is: impl FnMut() -> bool) -> bool {
     let began = Instant::now();
     while !is() {
         if began.elapsed() > limit {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -117,6 +117,38 @@ impl Load {
     }
 }
 
+/// So many requests a second, however quickly they are answered, until it is stopped.
+pub struct Pace {
+    stop: Arc<AtomicBool>,
+    rate: Arc<AtomicU64>,
+    thread: JoinHandle<Seen>,
+}
+
+impl Pace {
+    pub fn start(rig: &Rig, app: &str, path: &str, rate: u64) -> Self {
+        let head = head(&format!("{app}.localhost"), path);
+        let client = Client::new(local(rig), head, Duration::ZERO);
+        let (stop, rate) = (client.stop.clone(), Arc::new(AtomicU64::new(rate)));
+        let pace = rate.clone();
+        Self {
+            stop,
+            rate,
+            thread: std::thread::spawn(move || client.at_pace(&pace)),
+        }
+    }
+
+    /// From now on.
+    pub fn set(&self, rate: u64) {
+        self.rate.store(rate, Ordering::Relaxed);
+    }
+
+    /// Stops it and waits for what is under way; what the clients saw in all.
+    pub fn stop(self) -> Seen {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+}
+
 fn local(rig: &Rig) -> SocketAddr {
     ([127, 0, 0, 1], rig.port).into()
 }
@@ -168,36 +200,74 @@ impl Client {
         })
     }
 
+    fn at_pace(self, rate: &AtomicU64) -> Seen {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let mut next = tokio::time::Instant::now();
+            let mut asked = tokio::task::JoinSet::new();
+            let mut all = Seen::default();
+            let free: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
+            while !self.stop.load(Ordering::Relaxed) {
+                tokio::time::sleep_until(next).await;
+                next +=
+                    Duration::from_secs(1) / u32::try_from(rate.load(Ordering::Relaxed)).unwrap();
+                let (client, free) = (self.clone(), free.clone());
+                asked.spawn(async move {
+                    let mut seen = Seen::default();
+                    let mut connection = free.lock().unwrap().pop();
+                    client.ask_once(&mut connection, &mut seen).await;
+                    free.lock().unwrap().extend(connection);
+                    seen
+                });
+                while let Some(seen) = asked.try_join_next() {
+                    all.add(seen.unwrap());
+                }
+            }
+            while let Some(seen) = asked.join_next().await {
+                all.add(seen.unwrap());
+            }
+            all
+        })
+    }
+
     async fn one(self, begun: Arc<AtomicU64>) -> Seen {
         let mut seen = Seen::default();
         let mut connection = None;
         while !self.stop.load(Ordering::Relaxed)
             && begun.fetch_add(1, Ordering::Relaxed) < self.limit
         {
-            match tokio::time::timeout(Duration::from_secs(60), self.ask(&mut connection)).await {
-                Ok(Ok((200, body))) => {
-                    seen.good += 1;
-                    *seen.bodies.entry(body).or_default() += 1;
-                }
-                Ok(Ok((status, body))) => {
-                    let code = body
-                        .lines()
-                        .find(|line| line.contains("code="))
-                        .unwrap_or_default();
-                    *seen
-                        .bad
-                        .entry(format!("status {status} {code}"))
-                        .or_default() += 1;
-                }
-                Ok(Err(error)) => *seen.bad.entry(error.to_string()).or_default() += 1,
-                Err(_) => *seen.bad.entry("no answer in 60 s".to_owned()).or_default() += 1,
-            }
+            self.ask_once(&mut connection, &mut seen).await;
             self.count.fetch_add(1, Ordering::Relaxed);
             if !self.pause.is_zero() {
                 tokio::time::sleep(self.pause).await;
             }
         }
         seen
+    }
+
+    /// One request, and what came of it.
+    async fn ask_once(&self, connection: &mut Option<TcpStream>, seen: &mut Seen) {
+        match tokio::time::timeout(Duration::from_secs(60), self.ask(connection)).await {
+            Ok(Ok((200, body))) => {
+                seen.good += 1;
+                *seen.bodies.entry(body).or_default() += 1;
+            }
+            Ok(Ok((status, body))) => {
+                let code = body
+                    .lines()
+                    .find(|line| line.contains("code="))
+                    .unwrap_or_default();
+                *seen
+                    .bad
+                    .entry(format!("status {status} {code}"))
+                    .or_default() += 1;
+            }
+            Ok(Err(error)) => *seen.bad.entry(error.to_string()).or_default() += 1,
+            Err(_) => *seen.bad.entry("no answer in 60 s".to_owned()).or_default() += 1,
+        }
     }
 
     /// One request. The connection stays for the next where both sides keep it.

@@ -56,7 +56,7 @@ fn change(repo: &Repo, answer: &str, extra: &[(&str, &str)]) {
 #[test]
 fn every_example_is_pushed_and_answers() {
     let rig = Rig::start();
-    for example in ["hello", "nodejs", "python", "static", "procfile"] {
+    for example in ["hello", "nodejs", "python", "static", "procfile", "slow"] {
         let app = rig.create(example);
         let ran = rig.push(&Repo::example(example), &app).good();
         assert!(

@@ -7,6 +7,7 @@ pub(crate) mod app_feature;
 pub(crate) mod app_filter;
 pub(crate) mod app_name;
 pub(crate) mod attach;
+pub(crate) mod autoscale;
 pub(crate) mod blob;
 pub(crate) mod browser_login;
 pub(crate) mod build;

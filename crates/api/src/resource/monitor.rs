@@ -1,22 +1,24 @@
 //! `/apps/:app/formation/:type/monitors`: between how many dynos web is scaled, and for which response time.
 //!
-//! Nothing is scaled here: the server's autoscaler reads what is written.
+//! A monitor is how clients of Heroku's API see the rule of a process type that has a target for the p95. What else the
+//! rule has stays as it is when they change it.
 
 use axum::extract::State as Shared;
 use jiff::Timestamp;
 use ropewalk_api_types::Monitor;
 use ropewalk_api_types::monitor::MonitorUpdate;
 use ropewalk_model::ProcessType;
-use ropewalk_model::formation::FormationError;
 use ropewalk_model::monitor::{
     ACTION_TYPE, DEFAULT_NOTIFICATION_PERIOD, DEFAULT_P95_MS, LATENCY_SCALE,
     MAX_NOTIFICATION_PERIOD, OP, PERIOD, Rule,
 };
+use ropewalk_model::scaling::{self, Settings};
 use ropewalk_store as store;
-use ropewalk_store::{MonitorSettings, StoreError};
+use ropewalk_store::{AutoscaleRule, NewAutoscaleRule, StoreError, View, WebhookChange};
 
 use crate::authorise::{Actor, Verb};
 use crate::resource::app;
+use crate::resource::autoscale::{parse, say};
 use crate::resource::path::Path;
 use crate::state::State;
 use crate::transport::body::{Json, created, ok};
@@ -39,10 +41,10 @@ pub(crate) async fn list(
     let rows = state
         .ctx
         .store
-        .read(move |view| view.monitors(id, &process_type))
+        .read(move |view| view.autoscale_rule(id, &process_type))
         .await?;
     wanted.page(
-        rows.iter().map(|row| wire(&app, row)).collect(),
+        rows.iter().filter_map(|row| wire(&app, row)).collect(),
         &ATTRIBUTES,
     )
 }
@@ -57,9 +59,9 @@ pub(crate) async fn info(
     let row = state
         .ctx
         .store
-        .read(move |view| view.find_monitor(id, &process_type, &monitor))
+        .read(move |view| find(view, id, &process_type, &monitor))
         .await?;
-    Ok(ok(&wire(&app, &row)))
+    shown(&app, &row, ok)
 }
 
 pub(crate) async fn create(
@@ -75,7 +77,7 @@ pub(crate) async fn create(
             "Only web is scaled by response time; scale {process_type} with ps:scale."
         )));
     }
-    let settings = settings(&asked, None)?;
+    let asked = Asked::read(&asked, None)?;
     let row = state
         .ctx
         .store
@@ -87,16 +89,18 @@ pub(crate) async fn create(
                 );
                 return Err(StoreError::Refused(text));
             }
-            if !tx.monitors(id, &process_type)?.is_empty() {
+            let before = tx.autoscale_rule(id, &process_type)?;
+            if before.as_ref().and_then(p95_ms).is_some() {
                 let text =
                     format!("There is a monitor of {process_type} already; change it with PATCH.");
                 return Err(StoreError::Refused(text));
             }
-            tx.create_monitor(id, &process_type, &settings, Timestamp::now())
+            let new = asked.over(before.as_ref())?;
+            tx.set_autoscale_rule(id, &process_type, &new, Timestamp::now())
         })
         .await?;
     say(&state, &actor, &row);
-    Ok(created(&wire(&app, &row)))
+    shown(&app, &row, created)
 }
 
 pub(crate) async fn update(
@@ -107,75 +111,123 @@ pub(crate) async fn update(
 ) -> ApiResult {
     let app = app::find(&state, &actor, &app, Verb::Write).await?;
     let (id, process_type) = (app.id, parse(&process_type)?);
+    let (key, of_type) = (monitor, process_type.clone());
     let before = state
         .ctx
         .store
-        .read(move |view| view.find_monitor(id, &process_type, &monitor))
+        .read(move |view| find(view, id, &of_type, &key))
         .await?;
-    let settings = settings(&asked, Some(&before))?;
+    let asked = Asked::read(&asked, Some(&before))?;
     let row = state
         .ctx
         .store
-        .write(move |tx| tx.update_monitor(&before, &settings, Timestamp::now()))
+        .write(move |tx| {
+            let before = tx.autoscale_rule(id, &process_type)?;
+            let new = asked.over(before.as_ref())?;
+            tx.set_autoscale_rule(id, &process_type, &new, Timestamp::now())
+        })
         .await?;
     say(&state, &actor, &row);
-    Ok(ok(&wire(&app, &row)))
+    shown(&app, &row, ok)
 }
 
-/// A name that cannot be one is a type that is not there.
-fn parse(process_type: &str) -> ApiResult<ProcessType> {
-    Ok(ProcessType::parse(process_type)
-        .map_err(|_| FormationError::UnknownType(process_type.to_owned()))?)
+/// By id or name.
+fn find(
+    view: &View<'_>,
+    app: ropewalk_model::AppId,
+    process_type: &ProcessType,
+    key: &str,
+) -> store::Result<AutoscaleRule> {
+    view.autoscale_rule(app, process_type)?
+        .filter(|rule| p95_ms(rule).is_some())
+        .filter(|rule| key == LATENCY_SCALE || rule.id.to_string() == key)
+        .ok_or(StoreError::NotFound("monitor"))
 }
 
-/// What is asked for over what there is, checked.
-fn settings(asked: &MonitorUpdate, before: Option<&store::Monitor>) -> ApiResult<MonitorSettings> {
-    only(asked.name.as_deref(), "name", LATENCY_SCALE)?;
-    only(asked.action_type.as_deref(), "action_type", ACTION_TYPE)?;
-    only(asked.op.as_deref(), "op", OP)?;
-    if asked
-        .period
-        .is_some_and(|period| period != i64::from(PERIOD))
-    {
-        return Err(ApiError::invalid(format!("`period` must be {PERIOD}.")));
+fn p95_ms(rule: &AutoscaleRule) -> Option<u32> {
+    rule.settings.p95_ms()
+}
+
+/// What a monitor is to be.
+struct Asked {
+    is_active: bool,
+    /// It was said that it is to scale.
+    enables: bool,
+    rule: Rule,
+    notification_period: u32,
+}
+
+impl Asked {
+    /// The rule that this makes of the one before.
+    fn over(&self, before: Option<&AutoscaleRule>) -> store::Result<NewAutoscaleRule> {
+        let settings = match before {
+            Some(before) => before.settings.with_monitor(self.rule),
+            None => Settings::try_from(scaling::Rule::from(self.rule)),
+        };
+        let settings = settings.map_err(|error| StoreError::Refused(error.to_string()))?;
+        Ok(NewAutoscaleRule {
+            is_active: self.is_active,
+            settings: match self.enables {
+                true => settings.with_dry_run(false),
+                false => settings,
+            },
+            webhook: WebhookChange::Keep,
+            notice_period: self.notification_period,
+        })
     }
-    if asked
-        .notification_channels
-        .as_ref()
-        .is_some_and(|channels| !channels.is_empty())
-    {
-        return Err(ApiError::invalid(
-            "Notifications are not available; `notification_channels` must be empty. The app's log tells of each \
-             step.",
-        ));
+}
+
+impl Asked {
+    /// What is asked for over what there is, checked.
+    fn read(asked: &MonitorUpdate, before: Option<&AutoscaleRule>) -> ApiResult<Self> {
+        only(asked.name.as_deref(), "name", LATENCY_SCALE)?;
+        only(asked.action_type.as_deref(), "action_type", ACTION_TYPE)?;
+        only(asked.op.as_deref(), "op", OP)?;
+        if asked
+            .period
+            .is_some_and(|period| period != i64::from(PERIOD))
+        {
+            return Err(ApiError::invalid(format!("`period` must be {PERIOD}.")));
+        }
+        if asked
+            .notification_channels
+            .as_ref()
+            .is_some_and(|channels| !channels.is_empty())
+        {
+            return Err(ApiError::invalid(
+                "Notifications are not available here; `notification_channels` must be empty. The app's log tells of each \
+             step, and so does a webhook: ropewalk autoscale:set.",
+            ));
+        }
+        let bounds = before.map(|rule| rule.settings.rule().bounds());
+        let bound = |asked: Option<i64>, known: Option<u32>, name: &str| {
+            asked
+                .or(known.map(i64::from))
+                .ok_or_else(|| ApiError::invalid(format!("`{name}` is missing.")))
+        };
+        let p95 = before.and_then(p95_ms).unwrap_or(DEFAULT_P95_MS);
+        let value = asked.value.unwrap_or(p95.into());
+        let min = bound(
+            asked.min_quantity,
+            bounds.map(|bounds| bounds.min()),
+            "min_quantity",
+        )?;
+        let max = bound(
+            asked.max_quantity,
+            bounds.map(|bounds| bounds.max()),
+            "max_quantity",
+        )?;
+        let rule =
+            Rule::new(value, min, max).map_err(|error| ApiError::invalid(error.to_string()))?;
+        Ok(Self {
+            is_active: asked
+                .is_active
+                .unwrap_or(before.is_none_or(|rule| rule.is_active)),
+            enables: asked.is_active == Some(true),
+            rule,
+            notification_period: notification_period(asked, before)?,
+        })
     }
-    let rule = before.map(|monitor| monitor.rule);
-    let bound = |asked: Option<i64>, known: Option<u32>, name: &str| {
-        asked
-            .or(known.map(i64::from))
-            .ok_or_else(|| ApiError::invalid(format!("`{name}` is missing.")))
-    };
-    let value = asked
-        .value
-        .unwrap_or_else(|| rule.map_or(DEFAULT_P95_MS, |rule| rule.p95_ms()).into());
-    let min = bound(
-        asked.min_quantity,
-        rule.map(|rule| rule.min()),
-        "min_quantity",
-    )?;
-    let max = bound(
-        asked.max_quantity,
-        rule.map(|rule| rule.max()),
-        "max_quantity",
-    )?;
-    let rule = Rule::new(value, min, max).map_err(|error| ApiError::invalid(error.to_string()))?;
-    Ok(MonitorSettings {
-        is_active: asked
-            .is_active
-            .unwrap_or(before.is_none_or(|monitor| monitor.is_active)),
-        rule,
-        notification_period: notification_period(asked, before)?,
-    })
 }
 
 fn only(asked: Option<&str>, key: &str, value: &str) -> ApiResult<()> {
@@ -187,11 +239,9 @@ fn only(asked: Option<&str>, key: &str, value: &str) -> ApiResult<()> {
     }
 }
 
-fn notification_period(asked: &MonitorUpdate, before: Option<&store::Monitor>) -> ApiResult<u32> {
+fn notification_period(asked: &MonitorUpdate, before: Option<&AutoscaleRule>) -> ApiResult<u32> {
     let Some(asked) = asked.notification_period else {
-        return Ok(before.map_or(DEFAULT_NOTIFICATION_PERIOD, |monitor| {
-            monitor.notification_period
-        }));
+        return Ok(before.map_or(DEFAULT_NOTIFICATION_PERIOD, |rule| rule.notice_period));
     };
     u32::try_from(asked)
         .ok()
@@ -203,36 +253,33 @@ fn notification_period(asked: &MonitorUpdate, before: Option<&store::Monitor>) -
         })
 }
 
-fn say(state: &State, actor: &Actor, row: &store::Monitor) {
-    let text = match row.is_active {
-        true => format!(
-            "Autoscale {} between {} and {} dynos for a p95 of {} ms",
-            row.process_type,
-            row.rule.min(),
-            row.rule.max(),
-            row.rule.p95_ms()
-        ),
-        false => format!("Autoscale {} no longer", row.process_type),
-    };
-    state.ctx.say_who(row.app, &actor.user, &text);
+fn shown(
+    app: &store::App,
+    row: &AutoscaleRule,
+    answer: fn(&Monitor) -> axum::response::Response,
+) -> ApiResult {
+    let monitor = wire(app, row).ok_or(StoreError::NotFound("monitor"))?;
+    Ok(answer(&monitor))
 }
 
-fn wire(app: &store::App, row: &store::Monitor) -> Monitor {
-    Monitor {
+/// `None` for a rule without a target for the p95.
+fn wire(app: &store::App, row: &AutoscaleRule) -> Option<Monitor> {
+    let bounds = row.settings.rule().bounds();
+    Some(Monitor {
         id: row.id,
         app: app::named(app),
         process_type: row.process_type.to_string(),
-        name: row.name.clone(),
+        name: LATENCY_SCALE.to_owned(),
         action_type: ACTION_TYPE.to_owned(),
         is_active: row.is_active,
-        op: row.op.clone(),
-        period: row.period,
-        value: row.rule.p95_ms(),
-        min_quantity: row.rule.min(),
-        max_quantity: row.rule.max(),
+        op: OP.to_owned(),
+        period: PERIOD,
+        value: p95_ms(row)?,
+        min_quantity: bounds.min(),
+        max_quantity: bounds.max(),
         notification_channels: Vec::new(),
-        notification_period: row.notification_period,
+        notification_period: row.notice_period,
         created_at: row.created_at,
         updated_at: row.updated_at,
-    }
+    })
 }

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use ropewalk_api::Rate;
-use ropewalk_model::{AppId, ProcessType, TokenId, UserId};
+use ropewalk_model::{AppId, TokenId, UserId};
 use ropewalk_store::{NewToken, View};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -219,7 +219,7 @@ fn dump_app(
     }
     let _ = writeln!(text, "{:?}", view.builds(id, u32::MAX >> 1)?);
     let _ = writeln!(text, "{:?}", view.formation(id)?);
-    let _ = writeln!(text, "{:?}", view.monitors(id, &ProcessType::web())?);
+    let _ = writeln!(text, "{:?}", view.autoscale_rules(id)?);
     let _ = writeln!(text, "{:?}", view.dynos(id)?);
     let _ = writeln!(text, "{:?}", view.domains(id)?);
     let _ = writeln!(text, "{:?}", view.buildpacks(id)?);
@@ -262,6 +262,11 @@ async fn doors(rig: &Rig) -> Vec<Door> {
         ("GET", "/ropewalk/apps/{x}/metrics"),
         ("GET", "/ropewalk/apps/{x}/edge"),
         ("PATCH", "/ropewalk/apps/{x}/edge"),
+        ("GET", "/ropewalk/apps/{x}/formation/{x}/autoscale"),
+        ("PUT", "/ropewalk/apps/{x}/formation/{x}/autoscale"),
+        ("DELETE", "/ropewalk/apps/{x}/formation/{x}/autoscale"),
+        ("GET", "/ropewalk/apps/{x}/autoscale"),
+        ("GET", "/ropewalk/apps/{x}/autoscale-events"),
         ("GET", "/ropewalk/apps/{x}/tcp-routes"),
         ("POST", "/ropewalk/apps/{x}/tcp-routes"),
         ("DELETE", "/ropewalk/apps/{x}/tcp-routes/{x}"),

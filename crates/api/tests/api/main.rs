@@ -5,6 +5,7 @@
 mod accounts;
 mod attach;
 mod auth;
+mod autoscale;
 mod browser_login;
 mod builds;
 mod certificates;

@@ -69,6 +69,15 @@ async fn config_vars_tokens_passwords_and_addresses_are_never_logged() {
         rig.call("PATCH", "/ropewalk/apps/demo/edge", auth).await;
     }
     rig.deploy(app, &[("web", "x")]).await;
+    for url in [
+        format!("https://hooks.example.com/{secret}"),
+        secret.to_owned(),
+    ] {
+        let rule = json!({"max": 2, "targets": [{"kind": "cpu", "goal": 50}],
+            "webhook": {"url": url, "secret": format!("{secret}-{secret}")}});
+        let path = "/ropewalk/apps/demo/formation/web/autoscale";
+        rig.call("PUT", path, rule).await;
+    }
     rig.call(
         "POST",
         "/apps/demo/dynos",

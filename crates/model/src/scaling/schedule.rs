@@ -40,6 +40,40 @@ impl Days {
         Self(0b001_1111)
     }
 
+    /// `daily`, `weekdays`, `weekends`, or names with commas and from-to: `mon,wed`, `fri-mon`.
+    pub fn parse(text: &str) -> Result<Self, RuleError> {
+        let wrong = || RuleError::Days(text.chars().take(100).collect());
+        let number = |name: &str| {
+            let found = NAMES
+                .iter()
+                .position(|known| known.eq_ignore_ascii_case(name));
+            found.ok_or_else(wrong)
+        };
+        let mut all = 0;
+        for part in text.split(',') {
+            all |= match part.trim() {
+                "daily" => 0b111_1111,
+                "weekdays" => Self::weekdays().0,
+                "weekends" => 0b110_0000,
+                part => {
+                    let (first, last) = part.split_once('-').unwrap_or((part, part));
+                    let (first, last) = (number(first)?, number(last)?);
+                    let length = (last + 7 - first) % 7;
+                    (0..=length).fold(0, |days, day| days | 1 << ((first + day) % 7))
+                }
+            };
+        }
+        Ok(Self(all))
+    }
+
+    /// In lower case, as [`Days::parse`] reads them one by one.
+    pub fn names(self) -> Vec<String> {
+        let on = |index: &usize| self.0 & (1 << index) != 0;
+        let days = (0..NAMES.len()).filter(on);
+        days.map(|index| NAMES[index].to_ascii_lowercase())
+            .collect()
+    }
+
     pub fn has(self, day: Weekday) -> bool {
         self.0 & bit(day) != 0
     }
@@ -47,6 +81,32 @@ impl Days {
 
 fn bit(day: Weekday) -> u8 {
     1 << day.to_monday_zero_offset()
+}
+
+/// Minutes after midnight of `09:00`, up to `24:00`.
+pub fn minute_of(clock: &str) -> Result<u16, RuleError> {
+    let wrong = || RuleError::Clock(clock.chars().take(20).collect());
+    let (hour, minute) = clock.split_once(':').ok_or_else(wrong)?;
+    let number = |text: &str, most: u16| {
+        let plain = (1..=2).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        let number: Option<u16> = plain.then(|| text.parse().ok()).flatten();
+        number.filter(|number| *number <= most).ok_or_else(wrong)
+    };
+    if minute.len() != 2 {
+        return Err(wrong());
+    }
+    let minute: u16 = number(hour, 24)? * 60 + number(minute, 59)?;
+    (minute <= DAY).then_some(minute).ok_or_else(wrong)
+}
+
+/// `09:00`
+pub fn clock(minute: u16) -> String {
+    format!("{:02}:{:02}", minute / 60, minute % 60)
+}
+
+/// By its name in the database of zones.
+pub fn zone(name: &str) -> Result<TimeZone, RuleError> {
+    TimeZone::get(name).map_err(|_| RuleError::Zone(name.chars().take(100).collect()))
 }
 
 impl Schedule {
@@ -112,7 +172,6 @@ impl fmt::Display for Schedule {
                 write!(out, "{name} ")?;
             }
         }
-        let clock = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
         write!(out, "{} to {}", clock(self.from), clock(self.to))?;
         match self.zone.iana_name() {
             Some(name) => write!(out, " {name}"),
@@ -166,6 +225,53 @@ mod tests {
         let whole = schedule(friday, 0, 0);
         assert!(whole.holds_at(at("2026-11-27T12:00:00Z")));
         assert!(!whole.holds_at(at("2026-11-28T12:00:00Z")));
+    }
+
+    #[test]
+    fn days_hours_and_zones_are_read_as_people_write_them() {
+        for (text, names) in [
+            ("daily", "mon tue wed thu fri sat sun"),
+            ("weekdays", "mon tue wed thu fri"),
+            ("weekends,Wed", "wed sat sun"),
+            ("fri-mon", "mon fri sat sun"),
+            ("tue,thu-thu", "tue thu"),
+        ] {
+            let days = Days::parse(text).unwrap();
+            assert_eq!(days.names().join(" "), names, "{text}");
+            assert_eq!(Days::parse(&days.names().join(",")), Ok(days));
+        }
+        for text in ["", "monday", "mon-", "mon,,tue", "mon-tue-wed", "weekday"] {
+            assert!(
+                matches!(Days::parse(text), Err(RuleError::Days(_))),
+                "{text}"
+            );
+        }
+        for (text, minute) in [
+            ("00:00", 0),
+            ("9:05", 545),
+            ("18:00", 1080),
+            ("24:00", 1440),
+        ] {
+            assert_eq!(minute_of(text), Ok(minute));
+        }
+        assert_eq!(clock(545), "09:05");
+        for text in [
+            "", "9", "24:01", "25:00", "12:60", "+1:00", "12:5", "1:2:3", "-1:00",
+        ] {
+            assert!(
+                matches!(minute_of(text), Err(RuleError::Clock(_))),
+                "{text}"
+            );
+        }
+        assert_eq!(
+            zone("Europe/Berlin").unwrap().iana_name(),
+            Some("Europe/Berlin")
+        );
+        assert_eq!(zone("UTC").unwrap().iana_name(), Some("UTC"));
+        assert_eq!(
+            zone("Nowhere/None"),
+            Err(RuleError::Zone("Nowhere/None".into()))
+        );
     }
 
     #[test]

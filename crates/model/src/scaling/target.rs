@@ -98,6 +98,17 @@ impl Target {
         }
     }
 
+    /// Whether it is judged by requests, which only web has.
+    pub fn is_of_requests(&self) -> bool {
+        match self {
+            Self::P95 { .. }
+            | Self::QueueTime { .. }
+            | Self::Concurrency { .. }
+            | Self::Rate { .. } => true,
+            Self::Cpu { .. } | Self::Memory { .. } | Self::Own { .. } => false,
+        }
+    }
+
     /// Whether both are held to the same.
     pub fn is_like(&self, other: &Target) -> bool {
         self.kind() == other.kind()

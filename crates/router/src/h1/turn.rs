@@ -181,9 +181,8 @@ impl<S: Client> Seat<'_, S> {
                 // It left the table while we connected. Nothing was sent: look again.
                 continue;
             }
-            asked.visit.sending();
             // The dyno's time begins now, however long a place was waited for.
-            asked.up.last = clock::millis();
+            asked.up.last = asked.visit.sending();
             if asked.size > 0 {
                 self.forget(asked.size);
                 asked.size = 0;

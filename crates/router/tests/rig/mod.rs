@@ -501,7 +501,7 @@ impl Link {
                 ToServer::Log { lines } => self.lines.extend(lines),
                 ToServer::Stats { apps } => self.stats.extend(apps.into_values()),
                 ToServer::Certified { .. } => {}
-                ToServer::Hello { .. } => panic!("a second hello"),
+                other @ (ToServer::Hello { .. } | ToServer::Unknown) => panic!("{other:?}"),
             }
         }
     }

@@ -87,6 +87,45 @@ async fn certificates_are_certified_once_every_router_has_them() {
     certified.await.unwrap();
 }
 
+#[tokio::test]
+async fn what_a_newer_router_says_does_not_end_the_link() {
+    use tokio::io::AsyncWriteExt;
+    let dir = tempfile::tempdir().unwrap();
+    let routes = routes(dir.path());
+    let (server, mut router) = UnixStream::pair().unwrap();
+    let serving = routes.clone();
+    let task = tokio::spawn(async move {
+        serving.serve_one(server, CancellationToken::new()).await;
+    });
+    for line in [
+        r#"{"type":"hello","pid":7,"version":"9.9","changes":true,"wakes":true}"#,
+        r#"{"type":"wake","app":"x"}"#,
+        r#"{"type":"ack","generation":"many"}"#,
+        r#"{"type":"stats","apps":{"x":{"requests":1}}}"#,
+        r#"{"type":"certified","generation":3}"#,
+    ] {
+        router
+            .write_all(format!("{line}\n").as_bytes())
+            .await
+            .unwrap();
+    }
+    let heard = routes.all(|router| router.pid == 7 && router.certified == 3);
+    let mut changes = routes.changes();
+    while routes.routers().is_empty() {
+        changes.changed().await.unwrap();
+    }
+    tokio::time::timeout(Duration::from_secs(20), heard)
+        .await
+        .expect("the last line was heard");
+    assert!(!task.is_finished());
+    // What is no JSON at all ends it.
+    router.write_all(b"{\n").await.unwrap();
+    tokio::time::timeout(Duration::from_secs(20), task)
+        .await
+        .expect("the link ended")
+        .unwrap();
+}
+
 fn challenge(host: &str) -> ropewalk_api_types::router::Challenge {
     ropewalk_api_types::router::Challenge {
         host: host.to_owned(),

@@ -352,7 +352,7 @@ impl Router {
             match serde_json::from_str(&line).unwrap() {
                 ToRouter::Table(table) => self.table = table,
                 ToRouter::Changes(changes) => assert!(self.table.change(changes), "{line}"),
-                ToRouter::Certificates(_) | ToRouter::Ping => continue,
+                ToRouter::Certificates(_) | ToRouter::Ping | ToRouter::Unknown => continue,
             }
             return self.table.clone();
         }

@@ -17,6 +17,7 @@ const RULES: &[(&str, &str)] = &[
     (r"RWK-[\w*-]+", "RWK-<token>"),
     (r"\b[A-Z2-7]{32}\b", "<key>"),
     (r"\b[a-z2-7]{4}(-[a-z2-7]{4}){3}\b", "<code>"),
+    (r"\b[0-9a-f]{48}\b", "<secret>"),
     (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "<id>"),
     // Moments: as the API and logs spell them, as lists do, as certificates do.
     (

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use ropewalk_client::types::formation::{FormationUpdate, Quantity};
 
+use crate::cmd::autoscale::note_on_scaling;
 use crate::cmd::context::{AppArgs, Context, JsonArgs};
 use crate::cmd::ps::{no_process_types, now_running};
 use crate::ui::{Failure, json};
@@ -83,6 +84,16 @@ async fn change(
     action.done_with(&format!("now running {}", now_running(formation.iter())))?;
     if json.json {
         json::print(&cx.out, &formation)?;
+    }
+    // The number is set, whatever becomes of this.
+    let rules = client.autoscale_rules(app).await.unwrap_or_default();
+    for part in &formation {
+        let rule = rules
+            .iter()
+            .find(|rule| rule.process_type == part.process_type);
+        if let Some(note) = rule.and_then(|rule| note_on_scaling(rule, part.quantity)) {
+            cx.out.remark(&note)?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

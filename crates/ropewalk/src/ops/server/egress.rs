@@ -23,23 +23,54 @@ const CONNECT: Duration = Duration::from_secs(10);
 const HEAD: Duration = Duration::from_secs(60);
 /// Hosts that keep archives elsewhere need two.
 const REDIRECTS: usize = 5;
+/// For all of a notice.
+const NOTICE: Duration = Duration::from_secs(10);
 
 /// Fetches from public addresses, and from those that the operator listed.
 #[derive(Debug)]
 pub(super) struct Egress {
     http: Client,
+    /// Goes where it is told, and no further.
+    straight: Client,
     permitted: Arc<Permitted>,
 }
 
 impl Egress {
     pub(super) fn new(permitted: Permitted) -> Result<Self> {
         let permitted = Arc::new(permitted);
-        let http = match builder(&permitted).build() {
-            Ok(http) => http,
-            // A host without any CA certificates can still fetch over plain HTTP.
-            Err(_) => builder(&permitted).tls_certs_only([]).build()?,
-        };
-        Ok(Self { http, permitted })
+        let build =
+            |with: fn(ClientBuilder) -> ClientBuilder| match with(builder(&permitted)).build() {
+                Ok(http) => Ok(http),
+                // A host without any CA certificates can still fetch over plain HTTP.
+                Err(_) => with(builder(&permitted)).tls_certs_only([]).build(),
+            };
+        let http = build(|builder| builder)?;
+        let straight = build(|builder| builder.redirect(Policy::none()).timeout(NOTICE))?;
+        Ok(Self {
+            http,
+            straight,
+            permitted,
+        })
+    }
+
+    /// Sends JSON with one header more, and gives the answer's status. A redirect is an answer.
+    pub(super) async fn post(
+        &self,
+        url: &str,
+        header: (&'static str, &str),
+        body: Vec<u8>,
+    ) -> Result<u16, EgressError> {
+        let url = Url::parse(url)
+            .map_err(|_| EgressError::Refused("its address is no address of the web".to_owned()))?;
+        check(&url, &self.permitted)
+            .map_err(|refused| EgressError::Refused(refused.to_string()))?;
+        let (name, value) = header;
+        let request = self.straight.post(url).header(name, value);
+        let request = request.header(reqwest::header::CONTENT_TYPE, "application/json");
+        match request.body(body).send().await {
+            Ok(response) => Ok(response.status().as_u16()),
+            Err(error) => Err(explain(&error)),
+        }
     }
 
     async fn fetch(&self, url: &str) -> Result<Fetched, EgressError> {
@@ -240,6 +271,18 @@ mod tests {
         assert_eq!(fetched.length, Some(2));
         let body: Vec<bytes::Bytes> = fetched.body.try_collect().await.unwrap();
         assert_eq!(body.concat(), b"hi");
+    }
+
+    #[tokio::test]
+    async fn notices_go_where_that_is_allowed_and_no_further() {
+        let answer = "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        let port = serve(answer.to_owned()).await;
+        let url = format!("http://127.0.0.1:{port}/hook");
+        let closed = Egress::new(Permitted::default()).unwrap();
+        let refused = closed.post(&url, ("x-a", "b"), Vec::new()).await;
+        assert_eq!(refused, Err(EgressError::Refused(PRIVATE.to_string())));
+        let open = permitting("127.0.0.0/8");
+        assert_eq!(open.post(&url, ("x-a", "b"), b"{}".to_vec()).await, Ok(302));
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use ropewalk_api_types::router::AppStats;
 use ropewalk_autoscale::{HISTORY, Sample};
+use ropewalk_model::ResponseTimes;
 use ropewalk_model::response_times::lowest_of;
 
 /// Samples of the last [`HISTORY`] seconds, oldest first, one a second at most.
@@ -60,9 +61,22 @@ fn sample(stats: &AppStats, second: u64) -> Sample {
         busy_ms: busy_ms(stats),
         in_flight: stats.in_flight,
         waiting: stats.waiting,
-        // Too many waited for a dyno, or for too long. An H12 of a dyno that was too slow is late anyway.
-        given_up: code("H11").saturating_add(code("H12")),
-        queue_ms: None,
+        // A router that does not tell them apart: an H12 of a dyno that was too slow is late anyway.
+        given_up: stats
+            .given_up
+            .unwrap_or_else(|| code("H11").saturating_add(code("H12"))),
+        queue_ms: queue_ms(stats),
+    }
+}
+
+/// How long requests waited for a dyno, where that is measured and nobody waits still: who does has waited longer than is
+/// counted yet.
+fn queue_ms(stats: &AppStats) -> Option<u64> {
+    let waits: ResponseTimes = stats.queue.as_ref()?.iter().copied().collect();
+    match (waits.percentile(95), stats.waiting) {
+        (Some(ms), _) => Some(ms),
+        (None, 0) => Some(0),
+        (None, _) => None,
     }
 }
 
@@ -126,6 +140,26 @@ mod tests {
         assert_eq!((sample.waiting, sample.given_up), (6, 3));
         // 4 ms and 8 ms.
         assert_eq!(sample.busy_ms, 48);
+    }
+
+    #[test]
+    fn waits_are_those_that_the_router_measured() {
+        let of = |queue, waiting| {
+            let stats = AppStats {
+                queue,
+                waiting,
+                given_up: Some(1),
+                codes: [("H12".to_owned(), 9)].into(),
+                ..AppStats::default()
+            };
+            let sample = sample(&stats, 1);
+            (sample.queue_ms, sample.given_up)
+        };
+        assert_eq!(of(Some(vec![(0, 90), (8, 10)]), 0), (Some(8), 1));
+        assert_eq!(of(Some(vec![(0, 96), (8, 4)]), 0), (Some(0), 1));
+        assert_eq!(of(Some(Vec::new()), 0), (Some(0), 1));
+        assert_eq!(of(Some(Vec::new()), 5), (None, 1), "nobody was let through");
+        assert_eq!(of(None, 0), (None, 1));
     }
 
     #[test]
