@@ -214,7 +214,7 @@ pub struct AppRoute {
     /// What is asked of a request before it goes to an upstream. `None`: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edge: Option<Box<EdgePolicy>>,
-    /// Seconds for which a request waits for a dyno that boots. `None`: the router's own limit.
+    /// Seconds for which a request waits for a dyno that boots, where that is longer than the router's own limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<u32>,
     /// What to answer while `upstreams` is empty.

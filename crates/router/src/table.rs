@@ -576,10 +576,10 @@ impl App {
         !self.maintenance && !self.is_paused() && !self.upstreams.is_empty()
     }
 
-    /// For how long a request waits for a dyno that boots, where the router itself has `limit`.
+    /// For how long a request waits for a dyno that boots: the router's own `limit`, or longer where dynos may boot longer.
     pub(crate) fn hold(&self, limit: Duration) -> Duration {
-        self.hold
-            .map_or(limit, |seconds| Duration::from_secs(seconds.into()))
+        let own = self.hold.map(|seconds| Duration::from_secs(seconds.into()));
+        own.map_or(limit, |own| own.max(limit))
     }
 
     /// Whether requests wait until the app says otherwise.

@@ -1,3 +1,5 @@
+//! Cron expressions against plain enumeration, in zones whose clocks change.
+
 use std::collections::HashSet;
 
 use proptest::collection::vec;
