@@ -20,15 +20,6 @@ pub struct Dyno {
     pub process_type: String,
     /// `starting`, `up`, `idle`, `crashed` or `down`.
     pub state: String,
-    /// Why it is in its state, in words: `exit 137, out of memory`. Not in Heroku's API.
-    #[serde(default)]
-    pub reason: Option<String>,
-    /// Crashes in a row. Not in Heroku's API.
-    #[serde(default)]
-    pub crashes: u32,
-    /// When one that crashed is started again. Not in Heroku's API.
-    #[serde(default, with = "crate::time::option")]
-    pub restarts_at: Option<Timestamp>,
     /// `Standard-1X`
     pub size: String,
     pub command: String,
@@ -41,6 +32,22 @@ pub struct Dyno {
     /// Since when it is in its state.
     #[serde(with = "crate::time")]
     pub updated_at: Timestamp,
+}
+
+/// `/ropewalk/apps/:app/dynos`: a dyno, and what Heroku's form of it has no keys for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DynoStatus {
+    #[serde(flatten)]
+    pub dyno: Dyno,
+    /// Why it is in its state, in words: `exit 137, out of memory`.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Crashes in a row.
+    #[serde(default)]
+    pub crashes: u32,
+    /// When one that crashed is started again.
+    #[serde(default, with = "crate::time::option")]
+    pub restarts_at: Option<Timestamp>,
 }
 
 /// `POST /apps/:app/dynos`

@@ -170,6 +170,7 @@ fn of_apps() -> Router<State> {
             "/ropewalk/apps/{app}/edge",
             get(edge::info).patch(edge::update),
         )
+        .route("/ropewalk/apps/{app}/dynos", get(dyno::list_statuses))
         .route(
             "/ropewalk/apps/{app}/dyno-settings",
             get(dyno_setting::info).patch(dyno_setting::update),

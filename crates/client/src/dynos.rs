@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderValue, Method, header};
 use ropewalk_api_types::Dyno;
-use ropewalk_api_types::dyno::DynoCreate;
+use ropewalk_api_types::dyno::{DynoCreate, DynoStatus};
 
 use crate::client::Client;
 use crate::error::Result;
@@ -13,6 +13,11 @@ const ACCEPT: &str = "application/vnd.heroku+json; version=3.ropewalk";
 impl Client {
     pub async fn dynos(&self, app: &str) -> Result<Vec<Dyno>> {
         self.list(&["apps", app, "dynos"]).await
+    }
+
+    /// With why they are in their states.
+    pub async fn dyno_statuses(&self, app: &str) -> Result<Vec<DynoStatus>> {
+        self.list(&["ropewalk", "apps", app, "dynos"]).await
     }
 
     /// A one-off dyno, to be attached to over a WebSocket if at all.

@@ -171,9 +171,9 @@ async fn every_process_is_told_to_end_and_told_once() {
     let spec = rig.spec(
         "many",
         &format!(
-            "setsid bash -c '{child}' away & bash -c '{child}' near & set -m; bash -c '{child}' job & \
-             trap 'told=$((told + 1)); echo first told $told' TERM; \
-             while [ \"$(jobs -r)\" ]; do wait; done; exit 4"
+            "trap 'told=$((told + 1)); echo first told $told' TERM; \
+             setsid sh -c '{child}' away & setsid sh -c '{child}' apart & sh -c '{child}' near & \
+             wait; wait; wait; exit 4"
         ),
     );
     let id = rig.run(&spec).await;
@@ -187,7 +187,7 @@ async fn every_process_is_told_to_end_and_told_once() {
     assert_eq!((stopped.killed, stopped.exit.code), (false, 4));
     let logs = rig.engine.logs(&id, None, false).await.expect("logs");
     let (stdout, _) = collect(logs).await;
-    for line in ["away told", "near told", "job told", "first told 1"] {
+    for line in ["away told", "apart told", "near told", "first told 1"] {
         assert_eq!(stdout.matches(line).count(), 1, "{line}: {stdout}");
     }
     assert!(!stdout.contains("first told 2"), "{stdout}");

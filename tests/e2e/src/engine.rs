@@ -75,7 +75,7 @@ impl Engine {
         daemon.wait().unwrap();
     }
 
-    /// What a power cut leaves: neither daemon nor containers.
+    /// What a power cut leaves: neither daemon nor containers, and nothing in /run.
     pub fn cut_off(&self) {
         self.kill();
         let gone = wait(END, || {
@@ -86,6 +86,10 @@ impl Engine {
             left.is_empty()
         });
         assert!(gone, "processes that do not end");
+        for point in self.mounts() {
+            let _ = Command::new("umount").args(["--lazy", &point]).status();
+        }
+        std::fs::remove_dir_all(&self.exec).unwrap();
     }
 
     /// Starts the daemon again after [`Engine::kill`], and waits until it answers.

@@ -153,7 +153,7 @@ fn what_a_power_cut_ended_starts_again_and_has_not_crashed() {
             rig.wait_up(&app, 2);
             assert_eq!(rig.get(&app, "/"), (200, "first".to_owned()));
         }
-        let (_, dynos) = rig.api("GET", &format!("/apps/{app}/dynos"), "");
+        let (_, dynos) = rig.api("GET", &format!("/ropewalk/apps/{app}/dynos"), "");
         assert_eq!(dynos.matches(r#""crashes":0"#).count(), 2, "{dynos}");
         let log = rig.cli(&["logs", "--num", "1500", "--app", &app]).stdout;
         let ended = "Process ended: the host or its engine was restarted";

@@ -193,7 +193,7 @@ fn a_dyno_that_crashes_comes_back_and_ps_says_why() {
         wait_log(&rig, &app, "Process exited with status 3");
         if round == 0 {
             rig.wait("the first restart", PATIENCE, |rig| {
-                let (_, dynos) = rig.api("GET", &format!("/apps/{app}/dynos"), "");
+                let (_, dynos) = rig.api("GET", &format!("/ropewalk/apps/{app}/dynos"), "");
                 dynos.contains(r#""crashes":1"#) && rig.get(&app, "/") == (200, "web.1".to_owned())
             });
         }
@@ -203,7 +203,7 @@ fn a_dyno_that_crashes_comes_back_and_ps_says_why() {
     // One that ran for a minute has crashed for the first time, and is there again at once.
     wait_log(&rig, &app, "Process exited with status 5");
     rig.wait("the worker", PATIENCE, |rig| {
-        let (_, dynos) = rig.api("GET", &format!("/apps/{app}/dynos"), "");
+        let (_, dynos) = rig.api("GET", &format!("/ropewalk/apps/{app}/dynos"), "");
         let found: serde_json::Value = serde_json::from_str(&dynos).unwrap();
         found
             .as_array()

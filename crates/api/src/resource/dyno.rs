@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use axum::extract::State as Shared;
 use jiff::{SignedDuration, Timestamp};
-use ropewalk_api_types::dyno::DynoCreate;
+use ropewalk_api_types::dyno::{DynoCreate, DynoStatus};
 use ropewalk_api_types::{Dyno, ReleaseRef};
 use ropewalk_model::dyno::jittered_delay;
 use ropewalk_model::{DynoState, ProcessType};
@@ -28,6 +28,8 @@ const ATTRIBUTES: [Attribute<Dyno>; 3] = [
     ("name", |dyno| Key::Text(dyno.name.clone())),
     ("updated_at", |dyno| Key::Time(dyno.updated_at)),
 ];
+const STATUS_ATTRIBUTES: [Attribute<DynoStatus>; 1] =
+    [("id", |status| Key::Text(status.dyno.id.to_string()))];
 /// Variables that one request may give a one-off dyno, names and values, in bytes.
 const MAX_ENV: usize = 64 << 10;
 /// Longest that a one-off dyno may be asked to be ended after, in seconds: a day.
@@ -54,6 +56,35 @@ pub(crate) async fn list(
         })
         .await?;
     wanted.page::<Dyno>(dynos, &ATTRIBUTES)
+}
+
+/// `/ropewalk/apps/:app/dynos`: the same with why and what next, for which Heroku's form has no keys.
+pub(crate) async fn list_statuses(
+    Shared(state): Shared<State>,
+    actor: Actor,
+    Path(app): Path<String>,
+    wanted: Wanted,
+) -> ApiResult {
+    let app = app::find(&state, &actor, &app, Verb::Read).await?;
+    let statuses = state
+        .ctx
+        .store
+        .read(move |view| {
+            let rows = view.dynos(app.id)?;
+            let mut releases = HashMap::new();
+            rows.iter()
+                .map(|row| {
+                    Ok(DynoStatus {
+                        dyno: wire(view, &app, row, &mut releases)?,
+                        reason: row.reason.clone(),
+                        crashes: row.crashes,
+                        restarts_at: restarts_at(row),
+                    })
+                })
+                .collect()
+        })
+        .await?;
+    wanted.page::<DynoStatus>(statuses, &STATUS_ATTRIBUTES)
 }
 
 pub(crate) async fn info(
@@ -479,9 +510,6 @@ fn wire(
         name: row.name.to_string(),
         process_type: row.name.process_type.to_string(),
         state: row.state.as_str().to_owned(),
-        reason: row.reason.clone(),
-        crashes: row.crashes,
-        restarts_at: restarts_at(row),
         size: row.size.name.to_owned(),
         command: row.command.clone(),
         attach_url: None,

@@ -147,7 +147,7 @@ async fn preboot_is_on_and_stays_on() {
         .iter()
         .map(|feature| feature["name"].clone())
         .collect();
-    assert_eq!(names, ["http-session-affinity", "preboot"]);
+    assert_eq!(names, ["http-session-affinity", "preboot", "daily-cycling"]);
     let on = rig.call("PATCH", path, json!({"enabled": true})).await;
     assert_eq!(on.expect(200)["enabled"], true);
     let message = rig

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use jiff::Timestamp;
-use ropewalk_client::types::Dyno;
+use ropewalk_client::types::dyno::DynoStatus;
 
 use crate::cmd::context::{AppArgs, Context, JsonArgs};
 use crate::ui::{Failure, Paint, json, time};
@@ -22,17 +22,17 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
     let app = cx.app(&args.app).await?;
-    let mut dynos = cx.client()?.dynos(&app).await?;
+    let mut dynos = cx.client()?.dyno_statuses(&app).await?;
     if let Some(missing) = args
         .types
         .iter()
-        .find(|wanted| !dynos.iter().any(|dyno| dyno.process_type == **wanted))
+        .find(|wanted| !dynos.iter().any(|dyno| dyno.dyno.process_type == **wanted))
     {
         return Err(Failure::new(format!("No {missing} dynos on {app}."))
             .hint("Run ropewalk ps:scale to see how many there should be of which process type.")
             .into());
     }
-    dynos.retain(|dyno| args.types.is_empty() || args.types.contains(&dyno.process_type));
+    dynos.retain(|dyno| args.types.is_empty() || args.types.contains(&dyno.dyno.process_type));
     dynos.sort_by_key(order);
     if args.json.json {
         json::print(&cx.out, &dynos)?;
@@ -46,20 +46,26 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// By process type, then by number: `web.2` before `web.10`.
-fn order(dyno: &Dyno) -> (String, u64, String) {
+fn order(dyno: &DynoStatus) -> (String, u64, String) {
     let number = dyno
+        .dyno
         .name
         .rsplit_once('.')
         .and_then(|(_, number)| number.parse().ok())
         .unwrap_or(u64::MAX);
-    (dyno.process_type.clone(), number, dyno.name.clone())
+    (
+        dyno.dyno.process_type.clone(),
+        number,
+        dyno.dyno.name.clone(),
+    )
 }
 
 /// One-off dynos each have a command of their own; the others share one by process type.
-fn show(cx: &Context, dynos: &[Dyno]) -> std::io::Result<()> {
+fn show(cx: &Context, dynos: &[DynoStatus]) -> std::io::Result<()> {
     let paint = cx.out.paint();
-    let (one_off, standing): (Vec<&Dyno>, Vec<&Dyno>) =
-        dynos.iter().partition(|dyno| dyno.process_type == "run");
+    let (one_off, standing): (Vec<&DynoStatus>, Vec<&DynoStatus>) = dynos
+        .iter()
+        .partition(|dyno| dyno.dyno.process_type == "run");
     if !one_off.is_empty() {
         cx.out.heading(&format!(
             "{}: one-off processes ({})",
@@ -69,18 +75,18 @@ fn show(cx: &Context, dynos: &[Dyno]) -> std::io::Result<()> {
         for dyno in &one_off {
             cx.out.line(&format!(
                 "{} ({}): {}: {}",
-                paint.dyno(&dyno.name),
-                dyno.size,
+                paint.dyno(&dyno.dyno.name),
+                dyno.dyno.size,
                 state(dyno, paint),
-                dyno.command
+                dyno.dyno.command
             ))?;
         }
         cx.out.line("")?;
     }
-    let mut groups: BTreeMap<(&str, &str, &str), Vec<&Dyno>> = BTreeMap::new();
+    let mut groups: BTreeMap<(&str, &str, &str), Vec<&DynoStatus>> = BTreeMap::new();
     for &dyno in &standing {
         groups
-            .entry((&dyno.process_type, &dyno.size, &dyno.command))
+            .entry((&dyno.dyno.process_type, &dyno.dyno.size, &dyno.dyno.command))
             .or_default()
             .push(dyno);
     }
@@ -93,7 +99,7 @@ fn show(cx: &Context, dynos: &[Dyno]) -> std::io::Result<()> {
         for dyno in dynos {
             cx.out.line(&format!(
                 "{}: {}",
-                paint.dyno(&dyno.name),
+                paint.dyno(&dyno.dyno.name),
                 state(dyno, paint)
             ))?;
         }
@@ -102,13 +108,13 @@ fn show(cx: &Context, dynos: &[Dyno]) -> std::io::Result<()> {
     Ok(())
 }
 
-fn state(dyno: &Dyno, paint: Paint) -> String {
-    let state = match dyno.state.as_str() {
-        "up" => paint.good(&dyno.state),
-        "crashed" => paint.bad(&dyno.state),
-        _ => paint.warning(&dyno.state),
+fn state(dyno: &DynoStatus, paint: Paint) -> String {
+    let state = match dyno.dyno.state.as_str() {
+        "up" => paint.good(&dyno.dyno.state),
+        "crashed" => paint.bad(&dyno.dyno.state),
+        _ => paint.warning(&dyno.dyno.state),
     };
-    let since = format!("{state} {}", time::ago(dyno.updated_at));
+    let since = format!("{state} {}", time::ago(dyno.dyno.updated_at));
     match why(dyno, Timestamp::now()) {
         Some(why) => format!("{since}: {why}"),
         None => since,
@@ -116,8 +122,8 @@ fn state(dyno: &Dyno, paint: Paint) -> String {
 }
 
 /// Of one that does not run as it should: `exit 137, out of memory; starts again in 20s`.
-fn why(dyno: &Dyno, now: Timestamp) -> Option<String> {
-    let reason = dyno.reason.as_deref().filter(|_| dyno.state != "up");
+fn why(dyno: &DynoStatus, now: Timestamp) -> Option<String> {
+    let reason = dyno.reason.as_deref().filter(|_| dyno.dyno.state != "up");
     let again = dyno
         .restarts_at
         .map(|at| match at.as_second() - now.as_second() {
