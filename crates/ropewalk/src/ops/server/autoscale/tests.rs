@@ -558,3 +558,73 @@ async fn a_webhook_is_told_of_everything_but_not_all_the_time() {
         .read(move |view| view.autoscale_rules(app));
     assert_eq!(rules.await.unwrap()[0].told_event, notices[0].events[0].id);
 }
+
+/// All of it together, by the real clock: what a router says over its socket becomes a wanted quantity.
+#[tokio::test]
+async fn the_loop_hears_routers_and_scales_within_seconds() {
+    use ropewalk_api_types::router::ToServer;
+    use tokio::io::AsyncWriteExt;
+    let rig = Rig::new().await;
+    rig.set("web", rule(&[("concurrency", 5.0)])).await;
+    rig.scale(1).await;
+    let folder = rig._dir.path();
+    let (store, logs) = (rig.autoscaler.store.clone(), rig.autoscaler.logs.clone());
+    let routes = Routes::new(
+        ropewalk_scheduler::Platform {
+            domain: "localhost".to_owned(),
+            socket: folder.join("platform.sock"),
+            rendezvous: folder.join("rendezvous.sock"),
+            tcp_ports: None,
+        },
+        logs.clone(),
+    );
+    let instance = ropewalk_model::InstanceId::parse("0123abcd").unwrap();
+    let scheduler = Scheduler::new(ropewalk_scheduler::Parts {
+        config: ropewalk_scheduler::Config {
+            instance: instance.clone(),
+            slugs: folder.join("slugs"),
+            network: "rw".to_owned(),
+            policy: ropewalk_scheduler::Policy::default(),
+            standby: Duration::ZERO,
+        },
+        store: store.clone(),
+        engine: Arc::new(ropewalk_engine::fake::FakeEngine::new(instance)),
+        mounts: ropewalk_slug::Mounts::open(&folder.join("mnt")).unwrap(),
+        logs: logs.clone(),
+        outputs: ropewalk_logs::Outputs::open(&folder.join("logs")).unwrap(),
+        routes: routes.clone(),
+    });
+    let stop = CancellationToken::new();
+    let socket = folder.join("router.sock");
+    let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+    let (serving, token) = (routes.clone(), stop.clone());
+    let link = tokio::spawn(async move { serving.serve(listener, token).await });
+    let parts = Parts {
+        store,
+        logs,
+        routes,
+        egress: Arc::new(Egress::new(ropewalk_model::Egress::default()).unwrap()),
+        asker: Asker::new(scheduler.clone(), "localhost".to_owned()).unwrap(),
+        scheduler,
+    };
+    let keeping = tokio::spawn(keep(parts, stop.clone()));
+
+    let mut router = tokio::net::UnixStream::connect(&socket).await.unwrap();
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    let scaled = async {
+        while rig.quantity().await == 1 {
+            second.tick().await;
+            let apps = BTreeMap::from([(rig.app.to_string(), rate(200))]);
+            let mut line = serde_json::to_vec(&ToServer::Stats { apps }).unwrap();
+            line.push(b'\n');
+            router.write_all(&line).await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), scaled)
+        .await
+        .expect("it was scaled");
+    assert!((3..=5).contains(&rig.quantity().await));
+    stop.cancel();
+    keeping.await.unwrap().unwrap();
+    link.await.unwrap().unwrap();
+}
