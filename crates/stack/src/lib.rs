@@ -12,6 +12,7 @@ mod cache;
 mod chroot;
 mod error;
 mod files;
+mod keyring;
 mod layer;
 mod mirror;
 mod normalise;

@@ -9,7 +9,7 @@ use crate::build::Progress;
 use crate::chroot::{Side, Step, Workshop, outside};
 use crate::mirror::{self, Mirrors};
 use crate::spec::{Packages, Spec};
-use crate::{Error, Result};
+use crate::{Error, Result, keyring};
 
 const BOOTSTRAP: Step = Step {
     name: "debootstrap",
@@ -26,8 +26,6 @@ const INSTALL: Step = Step {
     limit: Duration::from_secs(2400),
 };
 
-/// Where debootstrap finds the keys of Debian's archive on hosts that are not Debian.
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// Every how many packages the progress says how many there are.
 const PACE: usize = 100;
@@ -40,7 +38,8 @@ pub(crate) async fn bootstrap(
     mirrors: &Mirrors,
     line: &mut (dyn FnMut(&str) + Send),
 ) -> Result<()> {
-    let arguments = bootstrap_arguments(spec, architecture, shop, mirrors);
+    let keys = keyring::write(spec.description.archive_key.as_deref(), &shop.conf)?;
+    let arguments = bootstrap_arguments(spec, architecture, shop, mirrors, keys.as_deref());
     outside(BOOTSTRAP, &arguments, line).await
 }
 
@@ -49,6 +48,7 @@ fn bootstrap_arguments(
     architecture: &str,
     shop: &Workshop,
     mirrors: &Mirrors,
+    keys: Option<&Path>,
 ) -> Vec<OsString> {
     let components = spec.description.components.join(",");
     let mut arguments: Vec<OsString> = vec![
@@ -58,8 +58,8 @@ fn bootstrap_arguments(
         format!("--components={components}").into(),
         option("--cache-dir=", &shop.debs),
     ];
-    if Path::new(KEYRING).exists() {
-        arguments.push(option("--keyring=", Path::new(KEYRING)));
+    if let Some(keys) = keys {
+        arguments.push(option("--keyring=", keys));
     }
     arguments.push(spec.description.suite.clone().into());
     arguments.push(shop.root.clone().into());

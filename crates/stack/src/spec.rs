@@ -10,7 +10,7 @@ use ropewalk_slug::{Digest, HashWriter};
 use rustix::fs::FileType;
 use serde::Deserialize;
 
-use crate::{Error, Result};
+use crate::{Error, Result, keyring};
 
 /// Goes up when the same description is turned into another image by newer code, so that no old one is reused.
 const FORMAT: u32 = 1;
@@ -35,6 +35,9 @@ pub struct Description {
     pub suite: String,
     /// Parts of Debian's archive to take packages from.
     pub components: Vec<String>,
+    /// A public key that signs the release, an OpenPGP packet in base64, for hosts that do not know it.
+    #[serde(default)]
+    pub archive_key: Option<String>,
     pub run: Packages,
     /// On top of the run image's.
     pub build: Packages,
@@ -97,6 +100,9 @@ fn check(description: &Description) -> std::result::Result<(), String> {
         if !word(text) {
             return Err(format!("{text:?} is no name of a package, suite or user"));
         }
+    }
+    if let Some(key) = &description.archive_key {
+        keyring::read(key)?;
     }
     for user in &description.users {
         for path in [&user.home, &user.shell] {
