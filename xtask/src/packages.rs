@@ -108,7 +108,30 @@ fn ensure_with(extra: &[(&'static str, &'static str)]) -> Result<()> {
     if !Path::new("/usr/share/keyrings/debian-archive-keyring.gpg").exists() {
         missing.push("debian-archive-keyring");
     }
-    install(&missing)
+    install(&missing)?;
+    // Asked with the programs that are there now.
+    match finds_names_below_localhost() {
+        true => Ok(()),
+        false => install(&["libnss-myhostname"]),
+    }
+}
+
+/// Apps are below `.localhost`. Programs with a recent libcurl find such names by themselves; others ask the system, which
+/// without systemd-resolved knows them by this package alone (Ubuntu 22.04 without systemd).
+fn finds_names_below_localhost() -> bool {
+    use std::net::ToSocketAddrs;
+    /// What curl ends with when there is no such name.
+    const NO_SUCH_NAME: i32 = 6;
+    let name = "git.localhost";
+    let by_system = || (name, 80).to_socket_addrs().is_ok();
+    let by_curl = || {
+        let asked = Command::new("curl")
+            .args(["--silent", "--max-time", "5", "--noproxy", "*"])
+            .arg(format!("http://{name}:9/"))
+            .output();
+        asked.is_ok_and(|asked| asked.status.code() != Some(NO_SUCH_NAME))
+    };
+    by_system() || by_curl()
 }
 
 fn install(missing: &[&str]) -> Result<()> {
