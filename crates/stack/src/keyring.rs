@@ -28,7 +28,8 @@ pub(crate) fn read(key: &str) -> std::result::Result<Vec<u8>, String> {
     }
 }
 
-/// Writes both kinds of keys where `debootstrap` may read them. `None` when there are none, or the host's are all.
+/// A file with both kinds of keys for `debootstrap` to read: the host's own, where the stack brings none. `None` when there
+/// are no keys at all. `key` was checked when the stack was read.
 pub(crate) fn write(key: Option<&str>, folder: &Path) -> Result<Option<PathBuf>> {
     let host = fs::read(OF_HOST).ok();
     let Some(own) = key.and_then(|key| read(key).ok()) else {
