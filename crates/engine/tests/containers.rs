@@ -168,7 +168,7 @@ async fn every_process_is_told_to_end_and_told_once() {
         return eprintln!("SKIPPED: a container's processes are seen by root alone");
     }
     let child = r#"trap "echo $0 told; told=1" TERM; echo $0 ready; while [ -z "$told" ]; do sleep 0.1; done; sleep 1"#;
-    let spec = rig.spec(
+    let mut spec = rig.spec(
         "many",
         &format!(
             "trap 'told=$((told + 1)); echo first told $told' TERM; \
@@ -176,6 +176,7 @@ async fn every_process_is_told_to_end_and_told_once() {
              wait; wait; wait; exit 4"
         ),
     );
+    spec.env = vec![("TINI_KILL_PROCESS_GROUP".into(), "1".into())];
     let id = rig.run(&spec).await;
     let mut logs = rig.engine.logs(&id, None, true).await.expect("logs");
     let mut ready = 0;
