@@ -85,9 +85,15 @@ impl Test {
             }
             command.env("ROPEWALK_TEST_BINARY", place.binary());
             command.env("ROPEWALK_TEST_CACHE", &place.cache);
+            // They wait for windows, back-offs and deadlines more than they compute.
+            command.env("RUST_TEST_THREADS", (cores() + 1).to_string());
             loud(&mut command)
         })
     }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from)
 }
 
 fn part(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use e2e::{Engine, Load, Repo, Rig};
+use e2e::{Engine, Load, Repo, Rig, wait};
 
 /// Says what it is told to on `/say/…` and nothing else: a dyno that logs while nobody reads its log is held up once
 /// the pipe is full.
@@ -56,9 +56,14 @@ fn settled(rig: &Rig, (app, web): (&str, usize), other: &str) {
     rig.wait("one container a dyno", Duration::from_secs(60), |rig| {
         rig.containers("dyno").len() == web + 1
     });
-    rig.wait("one overlay a dyno", Duration::from_secs(90), |rig| {
-        rig.entries("mnt/dyno").len() == web + 1
-    });
+    let overlays = || rig.entries("mnt/dyno");
+    let alone = wait(Duration::from_secs(90), || overlays().len() == web + 1);
+    let (dynos, containers) = (rig.dynos(app), rig.containers("dyno"));
+    assert!(
+        alone,
+        "one overlay a dyno: {:?} for {dynos:?} in {containers:?}",
+        overlays()
+    );
 }
 
 fn is_logged(rig: &Rig, app: &str, word: &str) {
