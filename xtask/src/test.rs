@@ -78,7 +78,7 @@ impl Test {
             let mut command =
                 Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
             command
-                .args(["test", "--locked", "--package", "e2e"])
+                .args(["test", "--locked", "--package", "e2e", "--no-fail-fast"])
                 .current_dir(&place.root);
             if let Some(filter) = &self.filter {
                 command.args(["--", filter]);
