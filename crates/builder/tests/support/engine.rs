@@ -300,7 +300,11 @@ impl Engine for PlayedEngine {
                 let command = words(&mut told).await.unwrap();
                 let spec = {
                     let mut all = all_held.lock().unwrap();
-                    let spec = &mut all.get_mut(&name).unwrap().spec;
+                    // It may be gone: its build was cancelled.
+                    let Some(held) = all.get_mut(&name) else {
+                        return;
+                    };
+                    let spec = &mut held.spec;
                     spec.env = variables
                         .iter()
                         .map(|variable| variable.split_once('=').unwrap())

@@ -8,22 +8,24 @@ use crate::fake::{Fake, dyno, failed, formation, ok, release};
 fn dynos_are_listed_by_type_and_number() {
     let mut one_off = dyno("run.1234", "up", 3);
     one_off["command"] = "bash".into();
+    let mut crashed = dyno("web.10", "crashed", 3);
+    crashed["reason"] = "exit 137, out of memory".into();
     let dynos = json!([
-        dyno("web.10", "crashed", 3),
+        crashed,
         one_off,
         dyno("web.2", "up", 3),
         dyno("clock.1", "starting", 3)
     ]);
-    let fake = Fake::new().on("GET /apps/demo/dynos", 200, dynos);
+    let fake = Fake::new().on("GET /ropewalk/apps/demo/dynos", 200, dynos);
     let expected = "=== run: one-off processes (1)\n\n\
         run.1234 (Standard-1X): up 2024/01/01 12:00:00 +0000: bash\n\n\
         === clock (Standard-1X): node index.js (1)\n\n\
         clock.1: starting 2024/01/01 12:00:00 +0000\n\n\
         === web (Standard-1X): node index.js (2)\n\n\
         web.2: up 2024/01/01 12:00:00 +0000\n\
-        web.10: crashed 2024/01/01 12:00:00 +0000\n\n";
+        web.10: crashed 2024/01/01 12:00:00 +0000: exit 137, out of memory\n\n";
     assert_eq!(fake.run(&["ps", "-a", "demo"]), ok(expected, ""));
-    let fake = Fake::new().on("GET /apps/demo/dynos", 200, json!([]));
+    let fake = Fake::new().on("GET /ropewalk/apps/demo/dynos", 200, json!([]));
     assert_eq!(
         fake.run(&["ps", "-a", "demo"]),
         ok("No dynos on \u{2b22} demo\n", "")
