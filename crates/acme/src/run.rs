@@ -13,7 +13,7 @@ use ropewalk_model::AppId;
 use ropewalk_model::acm::{AcmStatus, Outcome};
 use ropewalk_model::log_line::LogSource;
 use ropewalk_store::{AcmDomain, AcmeOrder, NewSniEndpoint, PlatformCertificate, Store};
-use ropewalk_telemetry::Shutdown;
+use ropewalk_telemetry::{Round, Shutdown};
 use tokio::sync::Notify;
 use tokio::task::{Id, JoinSet};
 use tokio::time::sleep;
@@ -139,9 +139,12 @@ impl Acme {
         let mut memory = Memory::default();
         let mut forgot = None;
         while !shutdown.is_cancelled() {
-            if let Err(error) = self.look(&mut memory).await {
+            let round = Round::begin(PERIOD);
+            let looked = self.look(&mut memory).await;
+            if let Err(error) = &looked {
                 tracing::warn!(%error, "Automatic certificates could not be looked after.");
             }
+            round.end(looked);
             let now = tokio::time::Instant::now();
             if forgot.is_none_or(|at| now.duration_since(at) >= FORGET) {
                 self.forget().await;

@@ -43,6 +43,7 @@ pub mod slug;
 pub mod sni_endpoint;
 pub mod source;
 pub mod stack;
+pub mod task;
 pub mod tcp_route;
 pub mod test_run;
 pub mod time;

@@ -55,6 +55,9 @@ pub trait Platform: Builds + Send + Sync {
     /// How the platform is.
     fn status(&self) -> BoxFuture<'_, Status>;
 
+    /// What the server does all the time, and how it goes. Never waits.
+    fn tasks(&self) -> Vec<ropewalk_telemetry::TaskStatus>;
+
     /// What was measured of an app's requests. Never waits.
     fn traffic(&self, app: AppId) -> Traffic;
 

@@ -101,6 +101,7 @@ fn of_accounts() -> Router<State> {
         .route("/account/delinquency", get(delinquency::info))
         .route("/filters/apps", post(app_filter::list))
         .route("/ropewalk/status", get(status::info))
+        .route("/ropewalk/tasks", get(task::list))
         .route("/ropewalk/prometheus", get(scrape::info))
         .route("/ropewalk/ssh", get(ssh::info))
 }

@@ -10,6 +10,7 @@ use axum::Router;
 use ropewalk_engine::Engine;
 use ropewalk_model::{AppId, BuildId, PipelineId};
 use ropewalk_store::Store;
+use ropewalk_telemetry::Round;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, RwLock, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -202,18 +203,22 @@ impl Builder {
                 () = self.0.shutdown.cancelled() => return,
                 _ = hours.tick() => {}
             }
-            if let Err(error) = self.sweep_apps().await {
+            let round = Round::begin(SWEEP_EVERY);
+            let apps = self.sweep_apps().await;
+            if let Err(error) = &apps {
                 tracing::warn!(
-                    error = chain(&error),
+                    error = chain(error),
                     "Files of destroyed apps could not be removed; they will be in an hour."
                 );
             }
-            if let Err(error) = self.sweep_sources().await {
+            let sources = self.sweep_sources().await;
+            if let Err(error) = &sources {
                 tracing::warn!(
-                    error = chain(&error),
+                    error = chain(error),
                     "Old source archives could not be removed; they will be in an hour."
                 );
             }
+            round.end(apps.and(sources));
         }
     }
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use ropewalk_logs::Logs;
 use ropewalk_model::Egress;
 use ropewalk_store::{LogDrain, Store};
-use ropewalk_telemetry::Shutdown;
+use ropewalk_telemetry::{Round, Shutdown};
 use rustls::RootCertStore;
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
@@ -89,10 +89,13 @@ impl LogDrains {
             seen: HashSet::new(),
         };
         while !shutdown.is_cancelled() {
-            match self.0.store.read(|view| view.all_log_drains()).await {
-                Ok(wanted) => running.reconcile(wanted),
-                Err(error) => tracing::warn!(%error, "The log drains could not be read."),
+            let round = Round::begin(self.0.shared.timing.look);
+            let wanted = self.0.store.read(|view| view.all_log_drains()).await;
+            let outcome = wanted.map(|wanted| running.reconcile(wanted));
+            if let Err(error) = &outcome {
+                tracing::warn!(%error, "The log drains could not be read.");
             }
+            round.end(outcome);
             tokio::select! {
                 () = self.0.changed.notified() => {}
                 () = sleep(self.0.shared.timing.look) => {}

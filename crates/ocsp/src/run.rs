@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use ropewalk_logs::Logs;
 use ropewalk_model::log_line::LogSource;
 use ropewalk_model::{AppId, Egress};
-use ropewalk_telemetry::Shutdown;
+use ropewalk_telemetry::{Round, Shutdown};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -157,8 +157,10 @@ impl Staples {
             .for_each(|known| known.is_asked = false);
         while !shutdown.is_cancelled() {
             let now = Timestamp::now();
+            let round = Round::begin(PERIOD);
             let wait = self.begin(&mut tasks, now);
             self.0.tell(now);
+            round.end(Ok::<_, std::convert::Infallible>(()));
             tokio::select! {
                 () = self.0.served.notified() => {}
                 Some(ended) = tasks.join_next() => if let Err(error) = ended {

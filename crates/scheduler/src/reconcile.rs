@@ -18,6 +18,7 @@ use ropewalk_logs::{Logs, Outputs};
 use ropewalk_model::{DynoId, InstanceId};
 use ropewalk_slug::Mounts;
 use ropewalk_store::Store;
+use ropewalk_telemetry::Round;
 use tokio::sync::{Notify, RwLock, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -307,9 +308,12 @@ impl Scheduler {
     /// what dynos wrote may take minutes.
     pub async fn run_sweeps(&self, shutdown: CancellationToken) {
         while !shutdown.is_cancelled() {
-            if let Err(error) = sweep::run(&self.shared).await {
+            let round = Round::begin(SWEEP);
+            let swept = sweep::run(&self.shared).await;
+            if let Err(error) = &swept {
                 tracing::warn!(%error, "What nothing refers to could not all be removed.");
             }
+            round.end(swept);
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 () = tokio::time::sleep(SWEEP) => {}
@@ -320,6 +324,7 @@ impl Scheduler {
     /// One pass; returns what to wait for until the next if nothing happens.
     async fn pass(&self) -> Next {
         let began = std::time::Instant::now();
+        let round = Round::begin(PERIOD);
         let outcome = one_pass(&self.shared).await;
         let mut status = lock(&self.shared.status);
         status.passes += 1;
@@ -343,6 +348,7 @@ impl Scheduler {
         {
             tracing::warn!(error = %text, "A look at the dynos failed.");
         }
+        round.end(error.clone().map_or(Ok(()), Err));
         status.last_error = error;
         let passes = status.passes;
         drop(status);

@@ -4,11 +4,13 @@
 //! told of where ends are told; here it is processes of one that goes on.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use ropewalk_engine::ContainerId;
 use ropewalk_engine::cgroup::{Cgroup, MemoryUse};
 use ropewalk_model::{AppId, DynoId, DynoName};
+use ropewalk_telemetry::Round;
 use tokio_util::sync::CancellationToken;
 
 use crate::output;
@@ -60,9 +62,14 @@ pub(crate) async fn run(shared: &Shared, shutdown: CancellationToken) {
             () = shutdown.cancelled() => return,
             _ = tick.tick() => {}
         }
+        let round = Round::begin(PERIOD);
         let running = shared.memory().running.clone();
-        let Ok(seen) = tokio::task::spawn_blocking(move || look(running)).await else {
-            continue;
+        let seen = match tokio::task::spawn_blocking(move || look(running)).await {
+            Ok(seen) => seen,
+            Err(error) => {
+                round.end(Err::<(), _>(error));
+                continue;
+            }
         };
         let mut next = HashMap::with_capacity(seen.len());
         for (one, memory) in seen {
@@ -74,6 +81,7 @@ pub(crate) async fn run(shared: &Shared, shutdown: CancellationToken) {
             }
         }
         known = next;
+        round.end(Ok::<_, Infallible>(()));
     }
 }
 

@@ -6,9 +6,11 @@
 mod log;
 mod metrics;
 mod process;
+mod rounds;
 mod tasks;
 
 pub use log::{Format, InitError, VARIABLE, init};
 pub use metrics::{CONTENT_TYPE, Distribution, Labels, MetricError, Reading};
 pub use process::{Usage, resident, rss_bytes, together, usage};
+pub use rounds::{Round, RoundStatus};
 pub use tasks::{Shutdown, TaskState, TaskStatus, Tasks};

@@ -13,6 +13,8 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::rounds::{CURRENT, RoundStatus, Rounds};
+
 /// Completes when the process is asked to end.
 pub type Shutdown = CancellationToken;
 
@@ -30,7 +32,13 @@ pub struct Tasks(Arc<Inner>);
 struct Inner {
     tracker: TaskTracker,
     shutdown: Shutdown,
-    status: Mutex<BTreeMap<&'static str, TaskStatus>>,
+    table: Mutex<BTreeMap<&'static str, Entry>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    status: TaskStatus,
+    rounds: Option<Rounds>,
 }
 
 /// What became of the tasks of one name.
@@ -45,6 +53,8 @@ pub struct TaskStatus {
     pub last_error: Option<String>,
     /// Unix time of that error, in seconds.
     pub last_error_at: Option<u64>,
+    /// Of one that comes round again and again.
+    pub rounds: Option<RoundStatus>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -80,7 +90,8 @@ impl Tasks {
             loop {
                 let began = Instant::now();
                 tasks.started(name);
-                let outcome = tokio::spawn(make(tasks.shutdown())).await;
+                let work = CURRENT.scope((tasks.clone(), name), make(tasks.shutdown()));
+                let outcome = tokio::spawn(work).await;
                 let failure = match outcome {
                     Ok(Ok(())) => None,
                     Ok(Err(error)) => Some(error.to_string()),
@@ -113,6 +124,7 @@ impl Tasks {
         let tasks = self.clone();
         self.0.tracker.spawn(async move {
             tasks.started(name);
+            let work = CURRENT.scope((tasks.clone(), name), work);
             let failure = tokio::spawn(work).await.err().map(panic_text);
             if let Some(failure) = &failure {
                 tracing::error!(task = name, error = %failure, "Task failed.");
@@ -128,7 +140,12 @@ impl Tasks {
 
     /// By name.
     pub fn status(&self) -> Vec<TaskStatus> {
-        self.table().values().cloned().collect()
+        let now = Instant::now();
+        let status = |entry: &Entry| TaskStatus {
+            rounds: entry.rounds.as_ref().map(|rounds| rounds.status(now)),
+            ..entry.status.clone()
+        };
+        self.table().values().map(status).collect()
     }
 
     /// Tells all tasks to end and waits for them, at most `grace`. `false` when some still run.
@@ -140,20 +157,32 @@ impl Tasks {
             .is_ok()
     }
 
-    fn table(&self) -> MutexGuard<'_, BTreeMap<&'static str, TaskStatus>> {
-        self.0.status.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Of a task that was started.
+    pub(crate) fn note(&self, name: &'static str, note: impl FnOnce(&mut Rounds)) {
+        if let Some(entry) = self.table().get_mut(name) {
+            note(entry.rounds.get_or_insert_default());
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, BTreeMap<&'static str, Entry>> {
+        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn started(&self, name: &'static str) {
         let mut table = self.table();
-        let status = table.entry(name).or_insert_with(|| TaskStatus {
-            name,
-            state: TaskState::Running,
-            running: 0,
-            restarts: 0,
-            last_error: None,
-            last_error_at: None,
+        let entry = table.entry(name).or_insert_with(|| Entry {
+            status: TaskStatus {
+                name,
+                state: TaskState::Running,
+                running: 0,
+                restarts: 0,
+                last_error: None,
+                last_error_at: None,
+                rounds: None,
+            },
+            rounds: None,
         });
+        let status = &mut entry.status;
         if status.state == TaskState::BackingOff {
             status.restarts += 1;
         }
@@ -163,7 +192,7 @@ impl Tasks {
 
     fn ended(&self, name: &'static str, failure: Option<String>, again: bool) {
         let mut table = self.table();
-        let Some(status) = table.get_mut(name) else {
+        let Some(Entry { status, .. }) = table.get_mut(name) else {
             return;
         };
         status.running = status.running.saturating_sub(1);

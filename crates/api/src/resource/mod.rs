@@ -51,6 +51,7 @@ pub(crate) mod source;
 pub(crate) mod ssh;
 pub(crate) mod stack;
 pub(crate) mod status;
+pub(crate) mod task;
 pub(crate) mod tcp_route;
 pub(crate) mod test_run;
 pub(crate) mod top;

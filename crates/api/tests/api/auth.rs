@@ -160,6 +160,7 @@ async fn nobody_and_other_people_get_nowhere() {
         "/dyno-sizes",
         "/oauth/authorizations",
         "/ropewalk/status",
+        "/ropewalk/tasks",
     ] {
         let request = Request::builder().uri(path).body(Body::empty()).unwrap();
         rig.send(request).await.refused(401, "unauthorized");
@@ -208,6 +209,13 @@ async fn owners_and_administrators_get_through_every_door() {
         .expect(200);
     assert_eq!(status["server"]["pid"], 1);
     assert_eq!(status["router"], json!(null));
+    let tasks = rig
+        .call_as(ADMIN, "GET", "/ropewalk/tasks", None)
+        .await
+        .expect(200);
+    assert_eq!(tasks[0]["name"], "scheduler");
+    assert_eq!(tasks[0]["rounds"]["last_at"], "2026-01-01T00:00:00Z");
+    assert_eq!(tasks[0]["rounds"]["late"], false);
 }
 
 #[tokio::test]

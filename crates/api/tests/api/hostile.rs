@@ -259,6 +259,7 @@ async fn doors(rig: &Rig) -> Vec<Door> {
         ("GET", "/ropewalk/outputs/{x}"),
         ("GET", "/ropewalk/attach/{x}"),
         ("GET", "/ropewalk/status"),
+        ("GET", "/ropewalk/tasks"),
         ("GET", "/ropewalk/apps/{x}/metrics"),
         ("GET", "/ropewalk/apps/{x}/edge"),
         ("PATCH", "/ropewalk/apps/{x}/edge"),

@@ -31,7 +31,7 @@ use ropewalk_store::{
     FileJob, JobRun, Key, NewBuild, NewDyno, NewRelease, NewSlug, NewTestRun, NewToken,
     PasswordHash, Release, Store, StoreError,
 };
-use ropewalk_telemetry::Shutdown;
+use ropewalk_telemetry::{RoundStatus, Shutdown, TaskState, TaskStatus};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tower::ServiceExt;
@@ -699,6 +699,26 @@ impl Platform for FakePlatform {
             });
             Ok(Attachment { input, output })
         })
+    }
+
+    fn tasks(&self) -> Vec<TaskStatus> {
+        let rounds = RoundStatus {
+            count: 3,
+            within_ms: 10_000,
+            last_at: Some(1_767_225_600),
+            last_took_ms: 12,
+            last_error: None,
+            late: false,
+        };
+        vec![TaskStatus {
+            name: "scheduler",
+            state: TaskState::Running,
+            running: 1,
+            restarts: 0,
+            last_error: None,
+            last_error_at: None,
+            rounds: Some(rounds),
+        }]
     }
 
     fn status(&self) -> BoxFuture<'_, Status> {

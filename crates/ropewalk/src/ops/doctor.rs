@@ -2,12 +2,14 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
 use jiff::Timestamp;
 use ropewalk_acme::Said;
 use ropewalk_api_types::router::Certificates;
+use ropewalk_api_types::task::Task;
 use ropewalk_engine::{DockerEngine, Engine};
 use ropewalk_ocsp::{State, Status};
 use serde::Serialize;
@@ -19,6 +21,8 @@ use crate::ui::Printer;
 
 /// What server and router together should stay below, in bytes.
 const MEMORY_GOAL: u64 = 50 << 20;
+/// For the server's answer.
+const ANSWER: Duration = Duration::from_secs(5);
 /// Builds do not start below this, in bytes.
 const DISK_FLOOR: u64 = 5 << 30;
 
@@ -50,6 +54,7 @@ impl Doctor {
         findings.push(stacks(&data));
         findings.extend(certificates(&data));
         findings.extend(processes(&data));
+        findings.extend(tasks(&data).await);
         findings.push(heroku_host(std::env::var("HEROKU_HOST").ok().as_deref()));
         let good = findings.iter().all(|finding| finding.good);
         let printer = Printer::for_process();
@@ -313,8 +318,93 @@ fn processes(data: &Data) -> Vec<Finding> {
     findings
 }
 
+/// Whether what the server does all the time is done; nothing where no server runs, which is told otherwise.
+async fn tasks(data: &Data) -> Option<Finding> {
+    let hint =
+        "see the server's log (journalctl -u ropewalk-server); restart it if nothing there helps";
+    match ask_tasks(data).await {
+        Ok(tasks) => Some(in_time(&tasks, hint)),
+        Err(Asked::NoServer) => None,
+        Err(Asked::Failed(text)) => Some(finding("tasks", false, text, hint)),
+    }
+}
+
+enum Asked {
+    NoServer,
+    Failed(String),
+}
+
+async fn ask_tasks(data: &Data) -> Result<Vec<Task>, Asked> {
+    let socket = data.socket("platform.sock");
+    if tokio::net::UnixStream::connect(&socket).await.is_err() {
+        return Err(Asked::NoServer);
+    }
+    let failed = |error: &dyn std::fmt::Display| Asked::Failed(error.to_string());
+    let token = std::fs::read_to_string(data.path("admin-token"))
+        .map_err(|error| Asked::Failed(format!("the administrator's token: {error}")))?;
+    let client = reqwest::Client::builder()
+        .unix_socket(socket)
+        .timeout(ANSWER)
+        .build()
+        .map_err(|error| failed(&error))?;
+    let asked = client
+        .get("http://platform/ropewalk/tasks")
+        .header("Accept", "application/vnd.heroku+json; version=3")
+        .bearer_auth(token.trim())
+        .send()
+        .await
+        .and_then(reqwest::Response::error_for_status)
+        .map_err(|error| failed(&error))?;
+    asked.json().await.map_err(|error| failed(&error))
+}
+
+fn in_time(tasks: &[Task], hint: &'static str) -> Finding {
+    let rounds = || {
+        tasks
+            .iter()
+            .filter_map(|task| Some((task, task.rounds.as_ref()?)))
+    };
+    let late = rounds()
+        .find(|(_, rounds)| rounds.late)
+        .map(|(task, rounds)| {
+            let last = match rounds.last_at {
+                Some(at) => format!("its last round ended at {}", at.strftime("%H:%M:%S UTC")),
+                None => "no round of it has ended".to_owned(),
+            };
+            format!("{} is late: {last}", task.name)
+        });
+    let failing = || {
+        let (task, rounds) = rounds().find(|(_, rounds)| rounds.last_error.is_some())?;
+        let error = rounds.last_error.as_ref()?;
+        Some(format!("{} failed: {error}", task.name))
+    };
+    let stopped = || {
+        let task = tasks.iter().find(|task| task.state == "backing_off")?;
+        let error = task.last_error.as_deref().unwrap_or("no reason known");
+        Some(format!(
+            "{} failed and is started again: {error}",
+            task.name
+        ))
+    };
+    let trouble = late.or_else(failing).or_else(stopped);
+    let good = trouble.is_none();
+    let detail = trouble.unwrap_or_else(|| {
+        let slowest = rounds().max_by_key(|(_, rounds)| rounds.last_took_ms);
+        let slowest = slowest.map_or_else(String::new, |(task, rounds)| {
+            format!(
+                "; the longest last round is {}'s, {} ms",
+                task.name, rounds.last_took_ms
+            )
+        });
+        format!("{} come round in time{slowest}", rounds().count())
+    });
+    finding("tasks", good, detail, hint)
+}
+
 #[cfg(test)]
 mod tests {
+    use ropewalk_api_types::task::Rounds;
+
     use super::*;
 
     #[test]
@@ -362,6 +452,47 @@ mod tests {
         assert!(!finding.good, "{finding:?}");
         let begins = "www.example.com: the certificate was revoked by its authority on 2026-01-01";
         assert!(finding.detail.starts_with(begins), "{finding:?}");
+    }
+
+    #[test]
+    fn a_task_that_is_late_or_fails_is_found() {
+        let task = |name: &str, took: u64, late: bool, error: Option<&str>| Task {
+            name: name.to_owned(),
+            state: "running".to_owned(),
+            running: 1,
+            restarts: 0,
+            last_error: None,
+            last_error_at: None,
+            rounds: Some(Rounds {
+                count: 9,
+                within_ms: 10_000,
+                last_at: "2026-01-01T12:00:00Z".parse().ok(),
+                last_took_ms: took,
+                last_error: error.map(str::to_owned),
+                late,
+            }),
+        };
+        let quick = || task("scheduler", 7, false, None);
+        let found = in_time(&[quick(), task("sweeper", 80, false, None)], "");
+        assert!(found.good, "{found:?}");
+        assert_eq!(
+            found.detail,
+            "2 come round in time; the longest last round is sweeper's, 80 ms"
+        );
+        let found = in_time(&[quick(), task("sweeper", 80, true, None)], "");
+        assert!(!found.good, "{found:?}");
+        assert_eq!(
+            found.detail,
+            "sweeper is late: its last round ended at 12:00:00 UTC"
+        );
+        let found = in_time(&[quick(), task("jobs", 1, false, Some("disk full"))], "");
+        assert_eq!(
+            (found.good, &*found.detail),
+            (false, "jobs failed: disk full")
+        );
+        let mut again = quick();
+        (again.state, again.rounds) = ("backing_off".to_owned(), None);
+        assert!(!in_time(&[again], "").good);
     }
 
     #[test]

@@ -330,7 +330,13 @@ impl Server {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
             swept.send_replace(true);
-            tokio::join!(builder.serve_hooks(hooks), builder.sweep_now_and_then());
+            builder.serve_hooks(hooks).await;
+        });
+        let (builder, mut swept) = (parts.builder.clone(), git_ready.clone());
+        tasks.spawn("build sweeper", async move {
+            if swept.wait_for(|swept| *swept).await.is_ok() {
+                builder.sweep_now_and_then().await;
+            }
         });
 
         let staples = Staples::new(ropewalk_ocsp::Parts {

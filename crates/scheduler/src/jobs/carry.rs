@@ -9,6 +9,7 @@ use ropewalk_model::{DynoId, JobId, ProcessType};
 use ropewalk_store::{
     Dyno, Job, JobRun, OpenRun, Result as StoreResult, Retire, StoreError, Tx, View,
 };
+use ropewalk_telemetry::Round;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -29,7 +30,10 @@ impl Scheduler {
         while !shutdown.is_cancelled() {
             passes.mark_unchanged();
             let now = observe::now();
-            let (wait, waits) = match pass(&self.shared, now).await {
+            let round = Round::begin(PERIOD);
+            let looked = pass(&self.shared, now).await;
+            round.end(looked.as_ref());
+            let (wait, waits) = match looked {
                 Ok(due) => {
                     let until = due.wake_at.map(|at| at.duration_since(observe::now()));
                     let until = until.map(|until| Duration::try_from(until).unwrap_or_default());

@@ -26,6 +26,7 @@ use ropewalk_scheduler::{Report, Routes, Scheduler, Usage};
 use ropewalk_store::{
     AutoscaleEvent, AutoscaleRule, Formation, FormationChange, NewAutoscaleEvent, Store, View,
 };
+use ropewalk_telemetry::Round;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -147,6 +148,7 @@ pub(super) async fn keep(parts: Parts, shutdown: CancellationToken) -> Result<()
                     continue;
                 }
                 next = now + PERIOD;
+                let round = Round::begin(Duration::from_secs(PERIOD));
                 let subjects = autoscaler.look(now).await;
                 let dynos = measured(&subjects);
                 if !dynos.is_empty() {
@@ -170,6 +172,7 @@ pub(super) async fn keep(parts: Parts, shutdown: CancellationToken) -> Result<()
                         let _ = sender.send(News::Told(told)).await;
                     });
                 }
+                round.end(Ok::<_, Infallible>(()));
             }
         }
     }

@@ -12,7 +12,8 @@ use ropewalk_api_types::router::{Certificate, Challenge, Own, Staple};
 use ropewalk_api_types::sni_endpoint::{Revocation, RevocationStatus};
 use ropewalk_ocsp::{Served, Staples, State, Status};
 use ropewalk_scheduler::Routes;
-use ropewalk_store::{ServedCertificate, Store};
+use ropewalk_store::{ServedCertificate, Store, StoreError};
+use ropewalk_telemetry::Round;
 use tokio::sync::{Mutex, Notify};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -57,7 +58,8 @@ impl Keeper {
     /// Looks on every signal and now and then, until `shutdown`.
     pub(super) async fn keep(&self, shutdown: CancellationToken) -> Result<(), Infallible> {
         loop {
-            self.look().await;
+            let round = Round::begin(PERIOD);
+            round.end(self.look().await);
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
                 () = self.signal.notified() => {}
@@ -76,7 +78,7 @@ impl Keeper {
     /// for where no router is.
     pub(super) async fn settled(&self) {
         let settled = async {
-            self.look().await;
+            let _ = self.look().await;
             self.routes.certified().await;
         };
         let _ = timeout(SETTLED_WITHIN, settled).await;
@@ -85,8 +87,7 @@ impl Keeper {
     /// Hands routers what they answer to authorities, in the place of what they had; `false` when the ledger cannot be
     /// read, for without certificates a router would forget its own.
     pub(super) async fn publish_challenges(&self, challenges: Vec<Challenge>) -> bool {
-        self.look().await;
-        self.routes.publish_challenges(challenges)
+        self.look().await.is_ok() && self.routes.publish_challenges(challenges)
     }
 
     /// Waits until there is a router and every one answers by what is the newest.
@@ -94,35 +95,37 @@ impl Keeper {
         self.routes.answering().await;
     }
 
-    async fn look(&self) {
+    /// Says by itself why it failed.
+    async fn look(&self) -> Result<(), StoreError> {
         let _turn = self.turn.lock().await;
-        match self.store.read(|view| view.served_certificates()).await {
-            Ok(rows) => {
-                let own = self.own_chain().await;
-                let mut all: Vec<Served> = rows.iter().map(served).collect();
-                all.extend(
-                    self.own
-                        .as_ref()
-                        .zip(own.as_ref())
-                        .map(|(files, chain)| Served {
-                            chain: chain.clone(),
-                            hosts: files.hosts.clone(),
-                            app: None,
-                        }),
-                );
-                self.staples.serve(all).await;
-                let now = Timestamp::now();
-                let endpoints = rows
-                    .into_iter()
-                    .map(|row| certificate(row, &self.staples, now));
-                let own = own.and_then(|chain| {
-                    let staple = self.staples.staple(&chain, now).map(wire)?;
-                    Some(Own { chain, staple })
-                });
-                self.routes.publish_certificates(endpoints.collect(), own);
-            }
-            Err(error) => tracing::warn!(%error, "The certificates could not be read."),
-        }
+        let rows = self
+            .store
+            .read(|view| view.served_certificates())
+            .await
+            .inspect_err(|error| tracing::warn!(%error, "The certificates could not be read."))?;
+        let own = self.own_chain().await;
+        let mut all: Vec<Served> = rows.iter().map(served).collect();
+        all.extend(
+            self.own
+                .as_ref()
+                .zip(own.as_ref())
+                .map(|(files, chain)| Served {
+                    chain: chain.clone(),
+                    hosts: files.hosts.clone(),
+                    app: None,
+                }),
+        );
+        self.staples.serve(all).await;
+        let now = Timestamp::now();
+        let endpoints = rows
+            .into_iter()
+            .map(|row| certificate(row, &self.staples, now));
+        let own = own.and_then(|chain| {
+            let staple = self.staples.staple(&chain, now).map(wire)?;
+            Some(Own { chain, staple })
+        });
+        self.routes.publish_certificates(endpoints.collect(), own);
+        Ok(())
     }
 
     /// The file may be changed at any time; the router follows it by itself.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ropewalk_engine::Engine;
 use ropewalk_scheduler::Scheduler;
-use ropewalk_telemetry::Tasks;
+use ropewalk_telemetry::{Round, Tasks};
 use tokio::sync::watch;
 
 /// Between two questions to the engine.
@@ -84,8 +84,14 @@ fn ask(
         let (engine, answers) = (engine.clone(), answers.clone());
         async move {
             loop {
+                let round = Round::begin(period + patience);
                 let answer = tokio::time::timeout(patience, engine.info()).await;
                 answers.send_replace(matches!(answer, Ok(Ok(_))));
+                round.end(match answer {
+                    Ok(Ok(_)) => Ok(()),
+                    Ok(Err(error)) => Err(error.to_string()),
+                    Err(_) => Err(format!("no answer within {} s", patience.as_secs())),
+                });
                 tokio::select! {
                     () = token.cancelled() => return Ok::<(), Infallible>(()),
                     () = tokio::time::sleep(period) => {}

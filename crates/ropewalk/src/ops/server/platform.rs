@@ -23,7 +23,7 @@ use ropewalk_model::{AppId, DynoId, DynoState, JobId, Traffic};
 use ropewalk_ocsp::Staples;
 use ropewalk_scheduler::{NewInside, NewRun, Routes, Scheduler, SchedulerError};
 use ropewalk_store::{JobRun, Store};
-use ropewalk_telemetry::{Tasks, rss_bytes};
+use ropewalk_telemetry::{TaskStatus, Tasks, rss_bytes};
 use uuid::Uuid;
 
 use super::certificates::Keeper;
@@ -149,6 +149,10 @@ impl Platform for Ports {
 
     fn status(&self) -> BoxFuture<'_, Status> {
         self.look().boxed()
+    }
+
+    fn tasks(&self) -> Vec<TaskStatus> {
+        self.tasks.status()
     }
 
     fn traffic(&self, app: AppId) -> Traffic {
