@@ -366,4 +366,5 @@ fn doctor_finds_nothing_wrong_and_prints_the_memory() {
     let ran = rig.cli(&["doctor", "--data", &data]);
     assert!(ran.stdout.contains("MiB resident together"), "{ran:?}");
     assert!(!ran.stdout.contains("BAD  engine"), "{ran:?}");
+    assert!(ran.stdout.contains("come round in time"), "{ran:?}");
 }

@@ -49,7 +49,11 @@ fn an_archive_is_built_and_an_app_is_copied() {
         private.all()
     );
     assert_eq!(rig.get(&app, "/").0, 200);
-    assert!(rig.entries("builds").is_empty() || rig.containers("build").is_empty());
+    rig.wait(
+        "nothing of the build is left",
+        Duration::from_secs(30),
+        |rig| rig.entries("builds").is_empty() && rig.containers("build").is_empty(),
+    );
 
     rig.cli(&["config:set", "GREETING=copied", "--app", &app])
         .good();

@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use super::DataArg;
 use super::data::{Data, ROUTER_CERTIFICATES, STAPLES};
+use super::server::LOCAL_NAME;
 use crate::cmd::context::JsonArgs;
 use crate::ui::Printer;
 
@@ -348,7 +349,7 @@ async fn ask_tasks(data: &Data) -> Result<Vec<Task>, Asked> {
         .build()
         .map_err(|error| failed(&error))?;
     let asked = client
-        .get("http://platform/ropewalk/tasks")
+        .get(format!("http://{LOCAL_NAME}/ropewalk/tasks"))
         .header("Accept", "application/vnd.heroku+json; version=3")
         .bearer_auth(token.trim())
         .send()

@@ -17,6 +17,8 @@ mod travel;
 
 pub(crate) use host::feed_watchdog;
 
+pub(crate) use host::LOCAL_NAME;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;

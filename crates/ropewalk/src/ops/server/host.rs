@@ -27,6 +27,10 @@ const MAX_HEAD: usize = 64 << 10;
 /// For requests in flight at shutdown.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// The API's name for programs of this host that ask at the socket, whatever the platform's domain is. Nobody can have
+/// it (RFC 2606), so no router passes a request for it on.
+pub(crate) const LOCAL_NAME: &str = "ropewalk.invalid";
+
 /// What answers for each host.
 #[derive(Clone)]
 pub(super) struct Hosts {
@@ -61,6 +65,7 @@ impl Hosts {
             }
             Some("git") => self.git,
             Some("registry") => self.registry,
+            None if name == LOCAL_NAME => self.api,
             None if name == self.domain && request.uri().path().starts_with("/v2/") => {
                 self.registry
             }
