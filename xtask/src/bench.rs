@@ -8,11 +8,13 @@ mod apps;
 mod by_hand;
 mod clean_up;
 mod crowd;
+mod density;
 mod deploy;
 mod docker;
 mod dyno;
 mod evenness;
 mod figures;
+mod ground;
 mod group;
 mod growth;
 mod large;
@@ -38,6 +40,8 @@ enum Name {
     Api(api::Api),
     /// From `git push` to serving, by phase, beside `docker build` and `docker run`
     Deploy(deploy::Deploy),
+    /// Idle dynos by the hundred: what one costs in memory, and how long starting and looking after them takes
+    Density(density::Density),
     /// CPU time, throughput, latency and memory of the router, beside nginx, HAProxy and Caddy
     Router(router::Router),
     /// How evenly the router spreads requests of equal cost over ten dynos
@@ -61,6 +65,7 @@ impl Bench {
         match &self.name {
             Name::Api(api) => api.run(),
             Name::Deploy(deploy) => deploy.run(),
+            Name::Density(density) => density.run(),
             Name::Router(router) => router.run(),
             Name::Evenness(evenness) => evenness.run(),
             Name::Crowd(crowd) => crowd.run(),

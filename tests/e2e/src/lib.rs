@@ -10,6 +10,7 @@ pub mod engine;
 pub mod load;
 pub mod machine;
 pub mod repo;
+pub mod sockets;
 pub mod terminal;
 pub mod tls;
 
@@ -25,9 +26,10 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 pub use engine::Engine;
-pub use load::{Load, Pace};
+pub use load::{Kind, Load, Pace};
 pub use machine::Machine;
 pub use repo::Repo;
+pub use sockets::Sockets;
 pub use tls::Tls;
 
 /// The program under test: what `cargo xtask test` built.

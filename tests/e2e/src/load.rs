@@ -5,12 +5,15 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::{Rig, wait};
+
+/// How long a connection without a request is kept: less than the router does, as clients should.
+const KEPT: Duration = Duration::from_secs(20);
 
 /// What the clients saw.
 #[derive(Debug, Default, Clone)]
@@ -117,6 +120,27 @@ impl Load {
     }
 }
 
+/// Requests that take longer than others.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    /// `GET /slow?ms=…`
+    Slow { ms: u32 },
+    /// `POST /upload` with so many bytes.
+    Upload { bytes: usize },
+}
+
+impl Kind {
+    fn request(self, host: &str) -> String {
+        match self {
+            Self::Slow { ms } => head(host, &format!("/slow?ms={ms}")),
+            Self::Upload { bytes } => format!(
+                "POST /upload HTTP/1.1\r\nHost: {host}\r\nContent-Length: {bytes}\r\n\r\n{}",
+                "u".repeat(bytes)
+            ),
+        }
+    }
+}
+
 /// So many requests a second, however quickly they are answered, until it is stopped.
 pub struct Pace {
     stop: Arc<AtomicBool>,
@@ -126,8 +150,33 @@ pub struct Pace {
 
 impl Pace {
     pub fn start(rig: &Rig, app: &str, path: &str, rate: u64) -> Self {
-        let head = head(&format!("{app}.localhost"), path);
-        let client = Client::new(local(rig), head, Duration::ZERO);
+        Self::begin(
+            Client::new(
+                local(rig),
+                head(&format!("{app}.localhost"), path),
+                Duration::ZERO,
+            ),
+            rate,
+        )
+    }
+
+    /// Of every hundred requests so many are of each kind; the rest are for `/`.
+    pub fn mixed(rig: &Rig, app: &str, kinds: &[(Kind, usize)], rate: u64) -> Self {
+        let host = format!("{app}.localhost");
+        let mut client = Client::new(local(rig), head(&host, "/"), Duration::ZERO);
+        let plain = client.requests[0].clone();
+        let mut requests = vec![plain; 100];
+        let mut places = (0..100).step_by(7).cycle();
+        for (kind, share) in kinds {
+            for _ in 0..*share {
+                requests[places.next().unwrap()] = kind.request(&host).into();
+            }
+        }
+        client.requests = requests.into();
+        Self::begin(client, rate)
+    }
+
+    fn begin(client: Client, rate: u64) -> Self {
         let (stop, rate) = (client.stop.clone(), Arc::new(AtomicU64::new(rate)));
         let pace = rate.clone();
         Self {
@@ -160,7 +209,9 @@ fn head(host: &str, path: &str) -> String {
 #[derive(Clone)]
 struct Client {
     address: SocketAddr,
-    head: String,
+    /// In turn.
+    requests: Arc<[Arc<str>]>,
+    turn: Arc<AtomicU64>,
     /// Whether a connection is used for more than one request.
     keep: bool,
     stop: Arc<AtomicBool>,
@@ -173,7 +224,8 @@ impl Client {
     fn new(address: SocketAddr, head: String, pause: Duration) -> Self {
         Self {
             address,
-            head,
+            requests: [head.into()].into(),
+            turn: Arc::default(),
             keep: true,
             stop: Arc::default(),
             count: Arc::default(),
@@ -209,7 +261,7 @@ impl Client {
             let mut next = tokio::time::Instant::now();
             let mut asked = tokio::task::JoinSet::new();
             let mut all = Seen::default();
-            let free: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
+            let free: Arc<Mutex<Vec<(TcpStream, Instant)>>> = Arc::default();
             while !self.stop.load(Ordering::Relaxed) {
                 tokio::time::sleep_until(next).await;
                 next +=
@@ -217,9 +269,13 @@ impl Client {
                 let (client, free) = (self.clone(), free.clone());
                 asked.spawn(async move {
                     let mut seen = Seen::default();
-                    let mut connection = free.lock().unwrap().pop();
+                    let last = free.lock().unwrap().pop();
+                    let mut connection = last
+                        .filter(|(_, since)| since.elapsed() < KEPT)
+                        .map(|(stream, _)| stream);
                     client.ask_once(&mut connection, &mut seen).await;
-                    free.lock().unwrap().extend(connection);
+                    let kept = connection.map(|stream| (stream, Instant::now()));
+                    free.lock().unwrap().extend(kept);
                     seen
                 });
                 while let Some(seen) = asked.try_join_next() {
@@ -276,7 +332,9 @@ impl Client {
             Some(stream) => stream,
             None => TcpStream::connect(self.address).await?,
         };
-        stream.write_all(self.head.as_bytes()).await?;
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) as usize;
+        let request = &self.requests[turn % self.requests.len()];
+        stream.write_all(request.as_bytes()).await?;
         let (mut buffer, mut chunk) = (Vec::new(), [0u8; 16 << 10]);
         loop {
             if let Some((status, body, keep)) = parse(&buffer) {

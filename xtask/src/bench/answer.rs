@@ -65,13 +65,24 @@ impl Door {
         self.get("/")
     }
 
+    /// The body's beginning only.
     pub(super) fn get(&self, path: &str) -> Result<(u16, String)> {
+        let (status, body) = self.read_with(path, "")?;
+        Ok((status, body.trim_end().chars().take(200).collect()))
+    }
+
+    /// With a token, and the whole body.
+    pub(super) fn read(&self, path: &str, token: &str) -> Result<(u16, String)> {
+        self.read_with(path, &format!("Authorization: Bearer {token}\r\n"))
+    }
+
+    fn read_with(&self, path: &str, headers: &str) -> Result<(u16, String)> {
         let mut stream = TcpStream::connect_timeout(&self.address, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         write!(
             stream,
-            "GET {path} HTTP/1.0\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            "GET {path} HTTP/1.0\r\nHost: {}\r\n{headers}Connection: close\r\n\r\n",
             self.host
         )?;
         let mut answer = Vec::new();
@@ -83,7 +94,7 @@ impl Door {
             .and_then(|word| word.parse().ok())
             .context("that is no HTTP answer")?;
         let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-        Ok((status, body.trim_end().chars().take(200).collect()))
+        Ok((status, body.to_owned()))
     }
 }
 

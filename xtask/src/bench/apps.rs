@@ -164,14 +164,25 @@ impl App {
     }
 
     fn git(&self, args: &[&str]) -> Result<()> {
-        let mut command = Command::new("git");
-        command
-            .current_dir(&self.folder)
-            .env("HOME", &self.folder)
-            .env("GIT_CONFIG_NOSYSTEM", "1")
-            .args(["-c", "user.name=Bench", "-c", "user.email=bench@localhost"])
-            .args(["-c", "gc.auto=0", "-c", "core.looseCompression=1"])
-            .args(args);
-        run(&mut command, GIT_LIMIT).map(drop)
+        git(&self.folder, args)
     }
+}
+
+/// Makes a folder a repository with all of it in its one commit.
+pub(super) fn commit_all(folder: &Path) -> Result<()> {
+    git(folder, &["init", "--quiet", "--initial-branch=main"])?;
+    git(folder, &["add", "--all"])?;
+    git(folder, &["commit", "--quiet", "--message", "Begin"])
+}
+
+fn git(folder: &Path, args: &[&str]) -> Result<()> {
+    let mut command = Command::new("git");
+    command
+        .current_dir(folder)
+        .env("HOME", folder)
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .args(["-c", "user.name=Bench", "-c", "user.email=bench@localhost"])
+        .args(["-c", "gc.auto=0", "-c", "core.looseCompression=1"])
+        .args(args);
+    run(&mut command, GIT_LIMIT).map(drop)
 }

@@ -10,15 +10,13 @@ use clap::Args;
 
 use super::apps::{App, Kind};
 use super::by_hand::ByHand;
-use super::clean_up::Watch;
 use super::docker::Docker;
 use super::figures::{Case, Pair, rows};
+use super::ground::{Ground, on_ground};
 use super::platform::Platform;
 use super::run::run;
 use super::table;
-use crate::place::Place;
 use crate::step::step;
-use crate::{engine, packages, up};
 
 /// Between two turns, as between two pushes of somebody in a hurry; longest wait for the machine to have nothing to do
 /// then, and between two looks at it.
@@ -41,61 +39,29 @@ pub struct Deploy {
 
 impl Deploy {
     pub fn run(&self) -> Result<()> {
-        let place = Place::find()?;
-        let chosen = std::env::var_os("ROPEWALK_TEST_BINARY").map(PathBuf::from);
-        if !rustix::process::geteuid().is_root() {
-            // So that what is built belongs to whoever asked.
-            if chosen.is_none() {
-                up::build(&place)?;
+        on_ground(&self.dir, |ground| {
+            warn_about(&ground.data, "the bench's data directory");
+            warn_about(&docker_root(), "Docker's images");
+            let mut pairs = Vec::new();
+            let before = load();
+            let measured = self.measure(ground, &mut pairs);
+            let after = load();
+            if !pairs.is_empty() {
+                println!("\n{}; load {before} before, {after} after.", machine());
+                table::print(&rows(&pairs), self.runs);
             }
-            return up::as_root_without_build();
-        }
-        packages::ensure(false)?;
-        packages::ensure_for_bench()?;
-        let binary = match chosen {
-            Some(binary) => binary
-                .canonicalize()
-                .with_context(|| format!("{} is not there", binary.display()))?,
-            None => {
-                up::build(&place)?;
-                place.binary()
-            }
-        };
-        if !engine::answers() {
-            std::fs::create_dir_all(&place.data)?;
-            engine::ensure(&place)?;
-        }
-        let id = hex::encode(rand::random::<[u8; 4]>());
-        let dir = self
-            .dir
-            .canonicalize()
-            .with_context(|| format!("{} is not there", self.dir.display()))?;
-        warn_about(&dir, "the bench's data directory");
-        warn_about(&docker_root(), "Docker's images");
-        let data = dir.join(format!("ropewalk-bench-{id}"));
-        std::fs::create_dir(&data)?;
-        let watch = Watch::over(&data, &id, &binary)?;
-        let mut pairs = Vec::new();
-        let before = load();
-        let measured = self.measure(&place, &binary, &data, &id, &mut pairs);
-        let after = load();
-        let cleaned = watch.end();
-        if !pairs.is_empty() {
-            println!("\n{}; load {before} before, {after} after.", machine());
-            table::print(&rows(&pairs), self.runs);
-        }
-        measured.and(cleaned)
+            measured
+        })
     }
 
     /// What is measured before an error stays in `pairs`.
-    fn measure(
-        &self,
-        place: &Place,
-        binary: &Path,
-        data: &Path,
-        id: &str,
-        pairs: &mut Vec<Pair>,
-    ) -> Result<()> {
+    fn measure(&self, ground: &Ground, pairs: &mut Vec<Pair>) -> Result<()> {
+        let Ground {
+            place,
+            binary,
+            data,
+            id,
+        } = ground;
         let platform = step("Starting a Ropewalk for the bench", |_| {
             Platform::start(binary, data, &place.cache)
         })?;
@@ -268,7 +234,7 @@ fn docker_root() -> PathBuf {
 }
 
 /// What the figures were measured on.
-fn machine() -> String {
+pub(super) fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let mut docker = Command::new("docker");
     docker.args(["version", "--format", "{{.Server.Version}}"]);

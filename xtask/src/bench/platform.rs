@@ -30,6 +30,8 @@ pub(super) struct Platform {
     token: String,
     /// Image in which builds run, by the engine's id.
     pub(super) build_image: String,
+    /// Image in which dynos run, by the engine's id.
+    pub(super) run_image: String,
     supervise: Child,
 }
 
@@ -53,7 +55,7 @@ impl Platform {
             .arg("--cache")
             .arg(cache);
         run(&mut stack, STACK_LIMIT).context("the stack could not be built")?;
-        let build_image = build_image(data)?;
+        let (build_image, run_image) = (image(data, "build")?, image(data, "run")?);
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         std::fs::create_dir_all(data.join("run"))?;
         let log = File::options()
@@ -78,6 +80,7 @@ impl Platform {
             address,
             token: String::new(),
             build_image,
+            run_image,
             supervise,
         };
         platform.wait_until_ready()?;
@@ -141,6 +144,28 @@ impl Platform {
             returned: returned.unwrap_or_default().as_secs_f64(),
             phases: self.phases(app)?,
         })
+    }
+
+    /// Pushes what is committed in `folder`, of an app that need not serve.
+    pub(super) fn push(&self, folder: &Path, app: &str) -> Result<()> {
+        let url = format!("{}/{app}.git", self.url("git"));
+        let mut push = self.command(folder, "git");
+        run(push.args(["push", &url, "main"]), PUSH_LIMIT).map(drop)
+    }
+
+    pub(super) fn scale(&self, app: &str, formation: &[String]) -> Result<()> {
+        let mut args = vec!["ps:scale", "--app", app];
+        args.extend(formation.iter().map(String::as_str));
+        self.cli(&args).map(drop)
+    }
+
+    /// What it says of itself.
+    pub(super) fn status(&self) -> Result<Value> {
+        let (status, body) = self.door("api").read("/ropewalk/status", &self.token)?;
+        if status != 200 {
+            bail!("the platform's status is answered with {status}: {body}");
+        }
+        serde_json::from_str(&body).context("the platform's status is no JSON")
     }
 
     /// Seconds by phase of the app's last build. The public API does not tell them: this reads the ledger.
@@ -211,12 +236,12 @@ impl Platform {
     }
 }
 
-/// What `stacks:build` wrote says which image builds run in.
-fn build_image(data: &Path) -> Result<String> {
+/// What `stacks:build` wrote says which image builds and dynos run in.
+fn image(data: &Path, what: &str) -> Result<String> {
     let text = std::fs::read(data.join("stacks/debian-13.json"))?;
     let stack: Value = serde_json::from_slice(&text)?;
-    stack["build"]["config_digest"]
+    stack[what]["config_digest"]
         .as_str()
         .map(str::to_owned)
-        .context("the stack names its build image")
+        .with_context(|| format!("the stack does not name its {what} image"))
 }

@@ -1,7 +1,5 @@
 //! Dynos follow the load and the app's own numbers, on a real engine.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)] // support code of tests
-
 use std::time::{Duration, Instant};
 
 use e2e::{Pace, Repo, Rig, wait};
