@@ -15,9 +15,7 @@ mod rendezvous;
 mod ssh;
 mod travel;
 
-pub(crate) use host::feed_watchdog;
-
-pub(crate) use host::LOCAL_NAME;
+pub(crate) use host::{LOCAL_NAME, feed_watchdog};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
