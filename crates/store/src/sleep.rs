@@ -1,6 +1,6 @@
 //! Which apps sleep, and when apps were last asked for something.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use ropewalk_model::{AppId, SleepTier};
@@ -44,6 +44,15 @@ impl View<'_> {
         Ok(sleeps.into_iter().map(|one| (one.app, one)).collect())
     }
 
+    /// Apps whose web dynos may go to zero by a rule.
+    pub fn apps_to_zero(&self) -> Result<HashSet<AppId>> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT app_id FROM autoscale_rules WHERE type = 'web' AND is_active = 1 AND min_quantity = 0",
+        )?;
+        let apps = all(&mut statement, [], |row| parse(row, "app_id"))?;
+        Ok(apps.into_iter().collect())
+    }
+
     /// When apps were last asked for something; those that never were are not among them.
     pub fn apps_last_used(&self) -> Result<HashMap<AppId, Timestamp>> {
         let mut statement = self.conn.prepare_cached("SELECT * FROM app_traffic")?;
@@ -55,7 +64,7 @@ impl View<'_> {
 }
 
 impl Tx<'_> {
-    /// An app falls asleep, or sleeps deeper or lighter than before. Tells whether that changed anything.
+    /// An app falls asleep, or sleeps deeper than before. Tells whether that changed anything.
     pub fn put_to_sleep(
         &self,
         app: AppId,
@@ -67,7 +76,7 @@ impl Tx<'_> {
         self.app(app)?;
         let changed = self.conn.execute(
             "INSERT INTO app_sleeps (app_id, tier, since, reason) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT DO UPDATE SET tier = excluded.tier WHERE tier IS NOT excluded.tier",
+             ON CONFLICT DO UPDATE SET tier = excluded.tier WHERE tier = 'frozen' AND excluded.tier = 'stopped'",
             params![app.to_string(), tier.as_str(), time(now), reason],
         )?;
         Ok(changed > 0)
