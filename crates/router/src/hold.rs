@@ -48,7 +48,8 @@ impl Hold {
 
     /// For how long it has waited for an app to wake, in ms, if it has.
     pub(crate) fn cold_start(&self) -> Option<u64> {
-        self.asleep.map(|since| clock::millis().saturating_sub(since))
+        self.asleep
+            .map(|since| clock::millis().saturating_sub(since))
     }
 
     /// Returns when the table should be looked at again: at once the first time (a table may have

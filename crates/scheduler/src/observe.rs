@@ -276,8 +276,8 @@ fn read_rows(view: &View<'_>) -> StoreResult<Rows> {
         let app_settings = settings.remove(&app.id).unwrap_or_default();
         let rules = Rules::of(&app_settings, &formation, to_zero.contains(&app.id));
         let sleep = sleeps.remove(&app.id);
-        let wants_web = (formation.iter())
-            .any(|wanted| wanted.process_type.is_web() && wanted.quantity > 0);
+        let wants_web =
+            (formation.iter()).any(|wanted| wanted.process_type.is_web() && wanted.quantity > 0);
         let mut desired = Desired {
             app: app.id,
             current: spec(view, &current)?,

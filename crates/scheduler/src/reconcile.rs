@@ -424,10 +424,7 @@ pub(crate) async fn one_pass(shared: &Shared) -> Result<Done, SchedulerError> {
             Some((one.dyno.id, container.pid?))
         }));
         done.actions += plan.actions.len();
-        let again = plan
-            .actions
-            .iter()
-            .any(|action| !is_long(action));
+        let again = plan.actions.iter().any(|action| !is_long(action));
         if let Err(error) = execute::all(shared, plan.actions, &world.containers).await {
             done.error = Some(format!("app {}: {error}", app.app.name));
             done.next.sooner(Duration::from_secs(1));
@@ -442,7 +439,10 @@ pub(crate) async fn one_pass(shared: &Shared) -> Result<Done, SchedulerError> {
 fn is_long(action: &Action) -> bool {
     matches!(
         action,
-        Action::Stop { .. } | Action::Interrupt { .. } | Action::Freeze { .. } | Action::Thaw { .. }
+        Action::Stop { .. }
+            | Action::Interrupt { .. }
+            | Action::Freeze { .. }
+            | Action::Thaw { .. }
     )
 }
 

@@ -52,8 +52,8 @@ impl Rules {
     /// `to_zero`: its dynos may go to zero by a rule.
     pub fn of(settings: &AppDynoSettings, formation: &[Wanted], to_zero: bool) -> Self {
         let web = ProcessType::web();
-        let Some(wanted) = (formation.iter())
-            .find(|wanted| wanted.process_type == web && wanted.quantity > 0)
+        let Some(wanted) =
+            (formation.iter()).find(|wanted| wanted.process_type == web && wanted.quantity > 0)
         else {
             // Nothing would wake it.
             return Self::default();
@@ -145,10 +145,7 @@ mod tests {
         );
         settings.part(None).set(Name::SleepAfter, "off").unwrap();
         settings.part(None).set(Name::StopAfter, "off").unwrap();
-        assert_eq!(
-            Rules::of(&settings, &web("eco", 1), true),
-            Rules::default()
-        );
+        assert_eq!(Rules::of(&settings, &web("eco", 1), true), Rules::default());
     }
 
     #[test]

@@ -73,7 +73,7 @@ impl Scheduler {
     ///
     /// # Errors
     /// A refusal that says why: a release is under way, or nothing could wake it.
-    pub async fn put_to_sleep(&self, app: AppId, tier: SleepTier) -> Result<bool, SchedulerError> {
+    pub async fn put_to_sleep(&self, app: AppId, tier: SleepTier) -> Result<bool, StoreError> {
         let shared = &self.shared;
         let changed = {
             let _turn = shared.sleepers.turn(app).lock().await;
@@ -83,7 +83,9 @@ impl Scheduler {
                 .write(move |tx| {
                     let refuse = |text: &str| Err(StoreError::Refused(text.to_owned()));
                     if tx.app(app)?.candidate_version.is_some() {
-                        return refuse("A release is under way: wait until it has passed or failed.");
+                        return refuse(
+                            "A release is under way: wait until it has passed or failed.",
+                        );
                     }
                     let is_web = |row: &Formation| row.process_type.is_web() && row.quantity > 0;
                     if !tx.quantities(app)?.iter().any(is_web) {
@@ -101,7 +103,7 @@ impl Scheduler {
     ///
     /// # Errors
     /// When the ledger cannot be written.
-    pub async fn wake(&self, app: AppId) -> Result<bool, SchedulerError> {
+    pub async fn wake(&self, app: AppId) -> Result<bool, StoreError> {
         let woken = wake(&self.shared, app, "woken").await?;
         self.settled().await;
         Ok(woken)
@@ -146,7 +148,10 @@ pub(crate) async fn look(shared: &Shared, world: &World) -> Option<Timestamp> {
         let done = match verdict {
             Verdict::Stay => note_use(shared, app, used).await,
             Verdict::Sleep(tier) => fall_asleep(shared, app, tier, &life).await,
-            Verdict::Wake => (wake(shared, app.app.id, "a release is under way").await).map(drop),
+            Verdict::Wake => {
+                let woken = wake(shared, app.app.id, "a release is under way").await;
+                woken.map(drop).map_err(SchedulerError::from)
+            }
         };
         if let Err(error) = done {
             tracing::warn!(app = %app.app.name, %error, "An app's sleep could not be changed yet.");
@@ -163,9 +168,8 @@ fn life(
     now: Timestamp,
 ) -> Life {
     let dynos = || app.seen.iter().map(|one| &one.dyno);
-    let standing = |dyno: &&Dyno| {
-        !dyno.one_off && matches!(dyno.state, DynoState::Up | DynoState::Starting)
-    };
+    let standing =
+        |dyno: &&Dyno| !dyno.one_off && matches!(dyno.state, DynoState::Up | DynoState::Starting);
     let changes = dynos().filter(standing).map(|dyno| dyno.updated_at);
     let last_used = [Some(app.released_at), app.last_used, used]
         .into_iter()
@@ -196,10 +200,7 @@ async fn note_use(
     let noted = app.last_used.unwrap_or(Timestamp::MIN);
     if used.duration_since(noted) >= NOTED_EVERY {
         let id = app.app.id;
-        shared
-            .store
-            .write(move |tx| tx.note_use(id, used))
-            .await?;
+        shared.store.write(move |tx| tx.note_use(id, used)).await?;
     }
     Ok(())
 }
@@ -247,7 +248,7 @@ pub(crate) async fn wake(
     shared: &Shared,
     app: AppId,
     why: &'static str,
-) -> Result<bool, SchedulerError> {
+) -> Result<bool, StoreError> {
     let _turn = shared.sleepers.turn(app).lock().await;
     let (sleep, dynos) = shared
         .store
@@ -401,7 +402,10 @@ async fn thaw(shared: &Shared, id: DynoId, container: &Container) -> Result<(), 
     let _turn = shared.sleepers.turn(app).lock().await;
     let tier = shared.store.read(move |view| view.app_sleep(app)).await?;
     if tier.is_some_and(|sleep| sleep.tier == SleepTier::Frozen) && dyno.state == DynoState::Idle {
-        let settings = shared.store.read(move |view| view.dyno_settings(app)).await?;
+        let settings = shared
+            .store
+            .read(move |view| view.dyno_settings(app))
+            .await?;
         let process_type = &dyno.name.process_type;
         if process_type.is_web() || settings.of(process_type).sleep == Some(true) {
             return Ok(());
@@ -412,7 +416,9 @@ async fn thaw(shared: &Shared, id: DynoId, container: &Container) -> Result<(), 
     shared
         .store
         .write(move |tx| {
-            let idle = tx.dyno(id)?.is_some_and(|dyno| dyno.state == DynoState::Idle);
+            let idle = tx
+                .dyno(id)?
+                .is_some_and(|dyno| dyno.state == DynoState::Idle);
             match idle {
                 true => tx.set_dyno_state(id, DynoState::Up, None, dyno.crashes, observe::now()),
                 false => Ok(()),

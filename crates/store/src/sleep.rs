@@ -44,6 +44,16 @@ impl View<'_> {
         Ok(sleeps.into_iter().map(|one| (one.app, one)).collect())
     }
 
+    /// When an app was last asked for something, as far as that was noted.
+    pub fn app_last_used(&self, app: AppId) -> Result<Option<Timestamp>> {
+        let mut statement = self
+            .conn
+            .prepare_cached("SELECT last_used_at FROM app_traffic WHERE app_id = ?1")?;
+        first(&mut statement, [app.to_string()], |row| {
+            parse(row, "last_used_at")
+        })
+    }
+
     /// Apps whose web dynos may go to zero by a rule.
     pub fn apps_to_zero(&self) -> Result<HashSet<AppId>> {
         let mut statement = self.conn.prepare_cached(

@@ -66,8 +66,13 @@ impl Door {
     }
 
     pub(super) fn get(&self, path: &str) -> Result<(u16, String)> {
+        self.get_within(path, PATIENCE)
+    }
+
+    /// With patience for so long a silence.
+    pub(super) fn get_within(&self, path: &str, patience: Duration) -> Result<(u16, String)> {
         let mut stream = TcpStream::connect_timeout(&self.address, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(patience))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         write!(
             stream,

@@ -30,6 +30,8 @@ pub(super) struct Platform {
     token: String,
     /// Image in which builds run, by the engine's id.
     pub(super) build_image: String,
+    /// And in which dynos run.
+    pub(super) run_image: String,
     supervise: Child,
 }
 
@@ -53,7 +55,7 @@ impl Platform {
             .arg("--cache")
             .arg(cache);
         run(&mut stack, STACK_LIMIT).context("the stack could not be built")?;
-        let build_image = build_image(data)?;
+        let (build_image, run_image) = (image(data, "build")?, image(data, "run")?);
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         std::fs::create_dir_all(data.join("run"))?;
         let log = File::options()
@@ -78,6 +80,7 @@ impl Platform {
             address,
             token: String::new(),
             build_image,
+            run_image,
             supervise,
         };
         platform.wait_until_ready()?;
@@ -106,6 +109,35 @@ impl Platform {
     pub(super) fn destroy(&self, app: &str) -> Result<()> {
         self.cli(&["apps:destroy", "--app", app, "--confirm", app])
             .map(drop)
+    }
+
+    /// Pushes what is committed in `folder`.
+    pub(super) fn push(&self, folder: &Path, app: &str) -> Result<()> {
+        let url = format!("{}/{app}.git", self.url("git"));
+        let mut push = self.command(folder, "git");
+        run(push.args(["push", &url, "main"]), PUSH_LIMIT).map(drop)
+    }
+
+    /// Puts an app to sleep, and waits until it does.
+    pub(super) fn sleep(&self, app: &str, tier: &str) -> Result<()> {
+        let mut args = vec!["ps:sleep", "--app", app];
+        if tier == "stopped" {
+            args.push("--stopped");
+        }
+        self.cli(&args)?;
+        let began = Instant::now();
+        let word = format!("({tier})");
+        loop {
+            let dynos = self.cli(&["ps", "--app", app])?;
+            // What is stopping is not gone yet.
+            if dynos.contains(&word) && !dynos.contains("down") {
+                return Ok(());
+            }
+            if began.elapsed() > COMMAND_LIMIT {
+                bail!("{app} does not fall asleep:\n{}", self.log());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Pushes what is committed in `folder`, and measures.
@@ -169,7 +201,7 @@ impl Platform {
         format!("http://{label}.localhost:{}", self.address.port())
     }
 
-    fn door(&self, label: &str) -> Door {
+    pub(super) fn door(&self, label: &str) -> Door {
         Door {
             address: self.address,
             host: format!("{label}.localhost"),
@@ -211,12 +243,12 @@ impl Platform {
     }
 }
 
-/// What `stacks:build` wrote says which image builds run in.
-fn build_image(data: &Path) -> Result<String> {
+/// What `stacks:build` wrote says which image builds run in, and which dynos do.
+fn image(data: &Path, what: &str) -> Result<String> {
     let text = std::fs::read(data.join("stacks/debian-13.json"))?;
     let stack: Value = serde_json::from_slice(&text)?;
-    stack["build"]["config_digest"]
+    stack[what]["config_digest"]
         .as_str()
         .map(str::to_owned)
-        .context("the stack names its build image")
+        .with_context(|| format!("the stack names its {what} image"))
 }

@@ -67,7 +67,9 @@ async fn act(
             false => Err(ErrorKind::NotFound.into()),
         }
     });
-    let done = done.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+    let done = done
+        .await
+        .unwrap_or_else(|error| Err(io::Error::other(error)));
     done.map_err(|error| failed(verb, container, error))
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use ropewalk_engine::Exit;
-use ropewalk_model::{DynoState, SleepTier};
 use ropewalk_model::dyno::PORT;
+use ropewalk_model::{DynoState, SleepTier};
 use ropewalk_store::{Dyno, Retire};
 
 use super::{Action, Desired, Plan, Policy, Seat, Seen, after, serves};

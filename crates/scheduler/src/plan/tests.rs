@@ -817,7 +817,13 @@ fn dynos_of_a_sleeping_app_are_frozen_once_nothing_is_under_way_and_thawed_when_
     world.desired.sleep = Some(SleepTier::Stopped);
     for name in ["web", "worker"] {
         let of = |wanted: &&mut Wanted| wanted.process_type.as_str() == name;
-        world.desired.formation.iter_mut().find(of).unwrap().quantity = 0;
+        world
+            .desired
+            .formation
+            .iter_mut()
+            .find(of)
+            .unwrap()
+            .quantity = 0;
     }
     world.settle();
     assert_eq!(world.names(), ["clock.1 v2 up"]);
