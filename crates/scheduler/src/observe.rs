@@ -237,6 +237,9 @@ fn see(
 
 /// What is watched of a dyno that runs.
 fn running(dyno: &Dyno, container: &Container) -> Option<Running> {
+    if dyno.state == DynoState::Idle {
+        return None;
+    }
     Some(Running {
         dyno: dyno.id,
         app: dyno.app,

@@ -349,7 +349,9 @@ impl Routes {
 
     /// Tells routers at once, without a look, that a frozen app goes on where it was.
     pub(crate) fn show_awake(&self, app: AppId) {
-        let Some(route) = self.sleep().awake.remove(&app) else {
+        // Held to the end, as by whoever publishes: each table is made of the one before.
+        let mut sleep = self.sleep();
+        let Some(route) = sleep.awake.remove(&app) else {
             return;
         };
         self.inner.table.send_modify(|table| {
@@ -363,6 +365,7 @@ impl Routes {
     pub(crate) fn publish(&self, world: &World) {
         let apps = world.apps.iter().map(|app| app.app.id).collect();
         self.recorder().keep(&apps);
+        // Held to the end, so that each table is made of the one before.
         let mut sleep = self.sleep();
         sleep.keep(&apps, world);
         let mut table = table(&self.inner.platform, world, &sleep.booting);
@@ -379,7 +382,6 @@ impl Routes {
                 sleep.booting.remove(&app.app.id);
             }
         }
-        drop(sleep);
         if before.hosts == table.hosts && before.apps == table.apps && before.generation > 0 {
             return;
         }

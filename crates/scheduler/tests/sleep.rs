@@ -13,9 +13,12 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use jiff::Timestamp;
 use ropewalk_api_types::router::{AppRoute, ToServer, WhenEmpty};
-use ropewalk_engine::fake::Behaviour;
+use ropewalk_engine::fake::FakeEngine;
+use ropewalk_engine::{Engine, Status};
 use ropewalk_model::dyno_setting::Name;
-use ropewalk_model::{AppId, ProcessType, SleepTier};
+use ropewalk_model::{AppId, DynoState, ProcessType, SleepTier};
+use ropewalk_scheduler::Scheduler;
+use ropewalk_store::Store;
 use support::{Rig, Router, Server, until};
 
 /// A router that acknowledges all it is told, and what it was told last.
@@ -74,10 +77,9 @@ impl Drop for Obedient {
 
 /// An app that serves by one web dyno and a worker, and its routes.
 async fn served(rig: &Rig, server: &Server, router: &Obedient) -> AppId {
-    rig.engine.on_start(|spec| Behaviour::RunForever {
-        listen: spec.labels["ropewalk.name"].starts_with("web"),
-    });
     let app = rig.app("demo", &["web", "worker"], 1).await;
+    let (store, engine) = (rig.store.clone(), rig.engine.clone());
+    tokio::spawn(bind(store, engine, server.scheduler.clone(), app));
     server.scheduler.changed();
     until("the app", async || {
         let serves = router
@@ -87,6 +89,34 @@ async fn served(rig: &Rig, server: &Server, router: &Obedient) -> AppId {
     })
     .await;
     app
+}
+
+/// Web dynos of this engine have no network in which a port could be seen: they are up as soon as they run.
+async fn bind(store: Store, engine: FakeEngine, scheduler: Scheduler, app: AppId) {
+    loop {
+        let running: Vec<String> = (engine.containers().into_values())
+            .filter(|container| container.status == Status::Running)
+            .map(|container| container.labels["ropewalk.dyno"].clone())
+            .collect();
+        let bound = store.write(move |tx| {
+            let starting = (tx.dynos(app)?.into_iter())
+                .filter(|dyno| dyno.name.process_type.is_web())
+                .filter(|dyno| dyno.state == DynoState::Starting)
+                .filter(|dyno| running.contains(&dyno.id.to_string()));
+            let mut count = 0;
+            for dyno in starting {
+                tx.set_dyno_state(dyno.id, DynoState::Up, None, 0, Timestamp::now())?;
+                count += 1;
+            }
+            Ok(count)
+        });
+        match bound.await {
+            Ok(0) => {}
+            Ok(_) => scheduler.changed(),
+            Err(_) => return,
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
 }
 
 async fn is_frozen(rig: &Rig, app: AppId) {
@@ -199,7 +229,6 @@ async fn a_server_that_comes_back_finds_what_is_frozen_and_thaws_what_should_not
     // Nobody could wake it meanwhile.
     assert!(!rig.engine.is_frozen(&rig.container("web.1").unwrap().name));
     // As a server that was killed leaves it, and something that it had not written down yet.
-    use ropewalk_engine::Engine;
     for name in ["web.1", "worker.1"] {
         let container = rig.container(name).unwrap();
         rig.engine.freeze(&container).await.unwrap();
