@@ -115,7 +115,7 @@ impl Name {
             Self::Cycle => HOUR..=30 * 24 * HOUR,
             Self::SleepAfter => 10..=30 * 24 * HOUR,
             Self::StopAfter => 1..=30 * 24 * HOUR,
-            Self::Sleep | Self::WaitingPage => 1..=0,
+            Self::Sleep | Self::WaitingPage => 0..=0,
         }
     }
 }
