@@ -17,6 +17,18 @@ CREATE TABLE "acme_orders" (
     reason    TEXT
 ) STRICT;
 
+CREATE TABLE app_sleeps (
+    app_id TEXT NOT NULL PRIMARY KEY REFERENCES apps (id) ON DELETE CASCADE,
+    tier   TEXT NOT NULL CHECK (tier IN ('frozen', 'stopped')),
+    since  TEXT NOT NULL,
+    reason TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE app_traffic (
+    app_id       TEXT NOT NULL PRIMARY KEY REFERENCES apps (id) ON DELETE CASCADE,
+    last_used_at TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE apps (
     id                TEXT PRIMARY KEY,
     name              TEXT NOT NULL UNIQUE,

@@ -24,6 +24,7 @@ mod router;
 mod run;
 mod steady;
 mod table;
+mod wake;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -52,6 +53,8 @@ enum Name {
     Steady(steady::Steady),
     /// What a request and the router's memory cost with 10, 1,000 and 10,000 apps
     Growth(growth::Growth),
+    /// From sleeping to an answer, frozen and stopped, beside `docker run`
+    Wake(wake::Wake),
     /// A dyno of the benches
     #[command(hide = true)]
     Dyno(dyno::Dyno),
@@ -71,6 +74,7 @@ impl Bench {
             Name::Crowd(crowd) => crowd.run(),
             Name::Steady(steady) => steady.run(),
             Name::Growth(growth) => growth.run(),
+            Name::Wake(wake) => wake.run(),
             Name::Dyno(dyno) => dyno.run(),
             Name::CleanUp(clean_up) => clean_up.run(),
         }

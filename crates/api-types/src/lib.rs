@@ -39,6 +39,7 @@ pub mod region;
 pub mod release;
 pub mod router;
 pub mod secret;
+pub mod sleep;
 pub mod slug;
 pub mod sni_endpoint;
 pub mod source;

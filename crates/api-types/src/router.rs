@@ -217,12 +217,22 @@ pub struct AppRoute {
     /// Seconds for which a request waits for a dyno that boots, where that is longer than the router's own limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<u32>,
+    /// It sleeps, or is just waking: who asks for it says so ([`ToServer::Wake`]) and waits.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub asleep: bool,
+    /// Browsers are shown a page while it wakes.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub waiting_page: bool,
     /// What to answer while `upstreams` is empty.
     pub when_empty: WhenEmpty,
     pub upstreams: Vec<Upstream>,
     /// Where bytes come in that go to dynos of the app as they are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tcp: Vec<TcpRoute>,
+}
+
+fn is_not(flag: &bool) -> bool {
+    !flag
 }
 
 /// A way to an app's dynos for bytes of any protocol.
@@ -356,6 +366,8 @@ pub enum ToServer {
     /// Router log lines (`at=info method=…`, without time and source), in order. Batched: at most 512 lines,
     /// 1 MiB of text or 100 ms. A line is at most 10,000 bytes.
     Log { lines: Vec<LogLine> },
+    /// Somebody asked for an app that is [`AppRoute::asleep`]. Once, and again to each server that is new.
+    Wake { app: String },
     /// Every second, apps with traffic only.
     Stats { apps: BTreeMap<String, AppStats> },
     /// Of a newer router.
@@ -506,7 +518,7 @@ mod tests {
 
     #[test]
     fn a_message_or_a_key_that_is_not_known_is_passed_over() {
-        let text = r#"{"type":"wake","app":"1"}"#;
+        let text = r#"{"type":"yawn","app":"1"}"#;
         assert_eq!(
             serde_json::from_str::<ToServer>(text).unwrap(),
             ToServer::Unknown

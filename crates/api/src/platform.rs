@@ -6,8 +6,8 @@ use futures_util::future::BoxFuture;
 use ropewalk_api_types::attach::{FromDyno, ToDyno};
 use ropewalk_api_types::sni_endpoint::Revocation;
 use ropewalk_model::traffic::{Recent, Totals};
-use ropewalk_model::{AppId, DynoId, DynoSize, JobId, ProcessType, Traffic};
-use ropewalk_store::{Dyno, JobRun};
+use ropewalk_model::{AppId, DynoId, DynoSize, JobId, ProcessType, SleepTier, Traffic};
+use ropewalk_store::{Dyno, JobRun, StoreError};
 use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -41,6 +41,12 @@ pub trait Platform: Builds + Send + Sync {
 
     /// Runs a job now. Returns once its dyno's row is written, or it is to wait for its turn.
     fn run_job(&self, job: JobId) -> BoxFuture<'_, Result<JobRun, RunError>>;
+
+    /// Puts an app to sleep, and waits until routers know it: at most 2 s. Whether that changed anything.
+    fn sleep(&self, app: AppId, tier: SleepTier) -> BoxFuture<'_, Result<bool, StoreError>>;
+
+    /// Wakes an app, likewise. Whether it slept.
+    fn wake(&self, app: AppId) -> BoxFuture<'_, Result<bool, StoreError>>;
 
     /// Starts a one-off dyno. Returns once its row is written, not once it runs.
     fn run(&self, request: RunRequest) -> BoxFuture<'_, Result<RunStarted, RunError>>;

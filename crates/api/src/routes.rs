@@ -177,6 +177,10 @@ fn of_apps() -> Router<State> {
             get(dyno_setting::info).patch(dyno_setting::update),
         )
         .route(
+            "/ropewalk/apps/{app}/sleep",
+            get(sleep::info).put(sleep::update).delete(sleep::delete),
+        )
+        .route(
             "/ropewalk/apps/{app}/tcp-routes",
             get(tcp_route::list).post(tcp_route::create),
         )

@@ -40,6 +40,7 @@ mod relay;
 mod releases;
 mod request;
 mod resolve;
+mod sleep;
 mod sni_endpoints;
 mod sse;
 mod stacks;

@@ -1,7 +1,7 @@
 //! What the kernel counts and limits for a container: memory, CPU time, kills for want of memory. Of its own files, for both
 //! versions of cgroups and a host that has both; no engine is asked, so it is cheap enough for every second.
 //!
-//! Finds the folders and reads; whoever writes to them (to freeze, to reclaim) asks for [`Cgroup::folder`].
+//! Finds the folders and reads; `freezer.rs` writes to them.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -52,6 +52,22 @@ impl Cgroup {
         let groups = text(Path::new(&format!("/proc/{pid}/cgroup")))?;
         let mounts = text(Path::new("/proc/self/mountinfo"))?;
         Ok(Self::parse(&groups, &mounts))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn in_folder(version: Version, folder: &Path, controllers: &[&str]) -> Self {
+        match version {
+            Version::V1 => Self {
+                v1: (controllers.iter())
+                    .map(|name| ((*name).to_owned(), folder.to_owned()))
+                    .collect(),
+                v2: None,
+            },
+            Version::V2 => Self {
+                v1: BTreeMap::new(),
+                v2: Some(folder.to_owned()),
+            },
+        }
     }
 
     /// Whether they are those of this container, which a number that went to another process is not.

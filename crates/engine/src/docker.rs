@@ -8,6 +8,7 @@ mod containers;
 mod exec;
 mod failure;
 pub(crate) mod frames;
+mod freeze;
 mod furnish;
 mod host;
 mod images;
@@ -161,15 +162,36 @@ impl Engine for DockerEngine {
     }
 
     fn signal<'a>(&'a self, id: &'a ContainerId, signal: &'a str) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move { self.deliver(id, signal).await.map(|_| ()) })
+        Box::pin(async move {
+            self.thaw_first(id).await?;
+            self.deliver(id, signal).await.map(|_| ())
+        })
     }
 
     fn stop<'a>(&'a self, id: &'a ContainerId, grace: Duration) -> BoxFuture<'a, Result<Stopped>> {
-        Box::pin(self.stop_container(id, grace))
+        Box::pin(async move {
+            self.thaw_first(id).await?;
+            self.stop_container(id, grace).await
+        })
     }
 
     fn remove<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<()>> {
-        Box::pin(self.remove_container(id))
+        Box::pin(async move {
+            self.thaw_first(id).await?;
+            self.remove_container(id).await
+        })
+    }
+
+    fn freeze<'a>(&'a self, container: &'a Container) -> BoxFuture<'a, Result<()>> {
+        Box::pin(freeze::freeze(container))
+    }
+
+    fn thaw<'a>(&'a self, container: &'a Container) -> BoxFuture<'a, Result<()>> {
+        Box::pin(freeze::thaw(container))
+    }
+
+    fn reclaim<'a>(&'a self, container: &'a Container) -> BoxFuture<'a, Result<()>> {
+        Box::pin(freeze::reclaim(container))
     }
 
     fn list(&self) -> BoxFuture<'_, Result<Vec<Container>>> {
@@ -198,11 +220,17 @@ impl Engine for DockerEngine {
     }
 
     fn attach<'a>(&'a self, id: &'a ContainerId, tty: bool) -> BoxFuture<'a, Result<Attached>> {
-        Box::pin(self.attach_container(id, tty))
+        Box::pin(async move {
+            self.thaw_first(id).await?;
+            self.attach_container(id, tty).await
+        })
     }
 
     fn exec<'a>(&'a self, id: &'a ContainerId, exec: &'a ExecSpec) -> BoxFuture<'a, Result<Exec>> {
-        Box::pin(self.run_exec(id, exec))
+        Box::pin(async move {
+            self.thaw_first(id).await?;
+            self.run_exec(id, exec).await
+        })
     }
 
     fn resize<'a>(

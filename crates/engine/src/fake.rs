@@ -168,6 +168,12 @@ impl FakeEngine {
         world.execs.iter().map(|exec| exec.spec.clone()).collect()
     }
 
+    /// Whether a container is frozen.
+    pub fn is_frozen(&self, name: &str) -> bool {
+        let world = self.world();
+        world.find(name).is_some_and(|known| known.frozen)
+    }
+
     /// All containers by name, without a call being noted.
     pub fn containers(&self) -> BTreeMap<String, Container> {
         self.world().seen()

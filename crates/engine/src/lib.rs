@@ -6,7 +6,7 @@
 //! # Layout
 //! `container.rs` says what a container is to us; `docker.rs` has the verbs on Docker Engine and `fake.rs` the same in
 //! memory for tests; `firewall.rs` keeps dynos from the host, `listen.rs` tells what one has bound and `cgroup.rs` what
-//! it uses, `waiting.rs` is for containers that start before it is known what for, and `process.rs` holds on to one that
+//! it uses, `freezer.rs` stops one where it is, `waiting.rs` is for containers that start before it is known what for, and `process.rs` holds on to one that
 //! runs.
 
 pub mod cgroup;
@@ -15,6 +15,7 @@ pub(crate) mod docker;
 mod error;
 pub mod fake;
 pub mod firewall;
+mod freezer;
 #[doc(hidden)]
 pub mod fuzz;
 mod image;
@@ -82,6 +83,14 @@ pub trait Engine: Send + Sync + std::fmt::Debug {
     fn stop<'a>(&'a self, id: &'a ContainerId, grace: Duration) -> BoxFuture<'a, Result<Stopped>>;
     /// Kills if need be and removes; not being there is success.
     fn remove<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<()>>;
+    /// Stops all processes of a container where they are, at once and until [`Engine::thaw`]; one that is frozen is
+    /// success. The other verbs that need its processes ([`Engine::signal`], [`Engine::stop`], [`Engine::remove`],
+    /// [`Engine::attach`], [`Engine::exec`]) thaw it first. Does not ask the engine, which takes it for running.
+    fn freeze<'a>(&'a self, container: &'a Container) -> BoxFuture<'a, Result<()>>;
+    /// Lets them go on; what is not frozen, or does not run, is success. Does not ask the engine.
+    fn thaw<'a>(&'a self, container: &'a Container) -> BoxFuture<'a, Result<()>>;
+    /// Gives back memory that a frozen container does not need, where the kernel can. May take seconds.
+    fn reclaim<'a>(&'a self, container: &'a Container) -> BoxFuture<'a, Result<()>>;
     /// Every container of this instance, ended ones too. One that the engine cannot tell about is
     /// [`Status::Unknown`] and fails nothing else.
     fn list(&self) -> BoxFuture<'_, Result<Vec<Container>>>;

@@ -195,6 +195,57 @@ async fn every_process_is_told_to_end_and_told_once() {
 }
 
 #[tokio::test]
+async fn a_frozen_container_does_nothing_until_it_is_thawed_or_asked_for_something() {
+    let rig = rig_or_skip!();
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("SKIPPED: cgroups are written by root alone");
+    }
+    let script = "trap 'exit 3' TERM; while :; do echo on; sleep 0.05; done";
+    let id = rig.run(&rig.spec("frozen", script)).await;
+    let mut logs = rig.engine.logs(&id, None, true).await.expect("logs");
+    read_until(&mut logs, "on").await;
+    let container = rig.engine.inspect(&id).await.expect("seen").expect("there");
+    let cgroup = Cgroup::of(container.pid.expect("runs")).expect("cgroup");
+
+    let before = Instant::now();
+    rig.engine.freeze(&container).await.expect("frozen");
+    let froze = before.elapsed();
+    rig.engine.freeze(&container).await.expect("frozen already");
+    rig.engine.reclaim(&container).await.expect("reclaimed");
+    assert!(cgroup.is_frozen().expect("told"));
+    let used = cgroup.cpu_time().expect("told");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(cgroup.cpu_time().expect("told"), used);
+    let seen = rig.engine.inspect(&id).await.expect("seen").expect("there");
+    assert_eq!(seen.status, Status::Running);
+
+    let before = Instant::now();
+    rig.engine.thaw(&container).await.expect("thawed");
+    eprintln!("freeze {froze:?}, thaw {:?}", before.elapsed());
+    rig.engine.thaw(&container).await.expect("thawed already");
+    read_until(&mut logs, "on").await;
+
+    rig.engine.freeze(&container).await.expect("frozen");
+    let spec = ExecSpec {
+        command: vec!["true".into()],
+        ..ExecSpec::default()
+    };
+    rig.engine.exec(&id, &spec).await.expect("run inside");
+    assert!(!cgroup.is_frozen().expect("told"));
+    rig.engine.freeze(&container).await.expect("frozen");
+    let stopped = rig.engine.stop(&id, PATIENCE).await.expect("stopped");
+    assert_eq!((stopped.killed, stopped.exit.code), (false, 3));
+    assert!(rig.engine.freeze(&container).await.is_err(), "it has ended");
+    rig.engine.thaw(&container).await.expect("nothing to thaw");
+
+    let id = rig.run(&rig.spec("cold", "sleep 1000")).await;
+    let container = rig.engine.inspect(&id).await.expect("seen").expect("there");
+    rig.engine.freeze(&container).await.expect("frozen");
+    rig.engine.remove(&id).await.expect("removed");
+    assert_eq!(rig.engine.inspect(&id).await.expect("seen"), None);
+}
+
+#[tokio::test]
 async fn attached_input_and_output_lose_nothing() {
     let rig = rig_or_skip!();
     let mut spec = rig.spec("cat", "cat; echo end >&2");

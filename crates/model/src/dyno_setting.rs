@@ -24,6 +24,23 @@ pub enum Name {
     StopGrace,
     /// The longest that a dyno runs before another takes its place; Heroku's is a day (Dev Center, "Dyno Lifecycle").
     Cycle,
+    /// Without a request before the app sleeps; said of `web`, or of all.
+    SleepAfter,
+    /// From when it fell asleep until nothing of it is there any more.
+    StopAfter,
+    /// Whether dynos of another type than `web` sleep when the app does.
+    Sleep,
+    /// Browsers that wake the app are shown a page meanwhile.
+    WaitingPage,
+}
+
+/// Of which kind a setting's values are.
+#[derive(Debug)]
+enum Part<'a> {
+    Time(&'a mut Option<Duration>),
+    /// `off` is none at all, and kept as zero.
+    TimeOrOff(&'a mut Option<Duration>),
+    Switch(&'a mut Option<bool>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -35,7 +52,15 @@ pub enum DynoSettingError {
 }
 
 impl Name {
-    pub const ALL: [Self; 3] = [Self::BootTimeout, Self::StopGrace, Self::Cycle];
+    pub const ALL: [Self; 7] = [
+        Self::BootTimeout,
+        Self::StopGrace,
+        Self::Cycle,
+        Self::SleepAfter,
+        Self::StopAfter,
+        Self::Sleep,
+        Self::WaitingPage,
+    ];
 
     /// `boot-timeout`
     pub fn as_str(self) -> &'static str {
@@ -43,6 +68,10 @@ impl Name {
             Self::BootTimeout => "boot-timeout",
             Self::StopGrace => "stop-grace",
             Self::Cycle => "cycle",
+            Self::SleepAfter => "sleep-after",
+            Self::StopAfter => "stop-after",
+            Self::Sleep => "sleep",
+            Self::WaitingPage => "waiting-page",
         }
     }
 
@@ -61,6 +90,9 @@ impl Name {
             Self::BootTimeout => "2m",
             Self::StopGrace => "60s",
             Self::Cycle => "24h",
+            Self::SleepAfter => "30m",
+            Self::StopAfter => "1h",
+            Self::Sleep | Self::WaitingPage => "on",
         }
     }
 
@@ -70,6 +102,9 @@ impl Name {
             Self::BootTimeout => "a time of 1 to 180 seconds",
             Self::StopGrace => "a time of 1 to 300 seconds",
             Self::Cycle => "a time of 1 hour to 30 days",
+            Self::SleepAfter => "a time of 10 seconds to 30 days, or off",
+            Self::StopAfter => "a time of 1 second to 30 days, or off",
+            Self::Sleep | Self::WaitingPage => "on or off",
         }
     }
 
@@ -78,6 +113,9 @@ impl Name {
             Self::BootTimeout => 1..=180,
             Self::StopGrace => 1..=300,
             Self::Cycle => HOUR..=30 * 24 * HOUR,
+            Self::SleepAfter => 10..=30 * 24 * HOUR,
+            Self::StopAfter => 1..=30 * 24 * HOUR,
+            Self::Sleep | Self::WaitingPage => 0..=0,
         }
     }
 }
@@ -88,36 +126,59 @@ pub struct DynoSettings {
     pub boot_timeout: Option<Duration>,
     pub stop_grace: Option<Duration>,
     pub cycle: Option<Duration>,
+    /// Zero for never.
+    pub sleep_after: Option<Duration>,
+    /// Zero for never.
+    pub stop_after: Option<Duration>,
+    pub sleep: Option<bool>,
+    pub waiting_page: Option<bool>,
 }
 
 impl DynoSettings {
-    fn part(&mut self, name: Name) -> &mut Option<Duration> {
+    fn part(&mut self, name: Name) -> Part<'_> {
         match name {
-            Name::BootTimeout => &mut self.boot_timeout,
-            Name::StopGrace => &mut self.stop_grace,
-            Name::Cycle => &mut self.cycle,
+            Name::BootTimeout => Part::Time(&mut self.boot_timeout),
+            Name::StopGrace => Part::Time(&mut self.stop_grace),
+            Name::Cycle => Part::Time(&mut self.cycle),
+            Name::SleepAfter => Part::TimeOrOff(&mut self.sleep_after),
+            Name::StopAfter => Part::TimeOrOff(&mut self.stop_after),
+            Name::Sleep => Part::Switch(&mut self.sleep),
+            Name::WaitingPage => Part::Switch(&mut self.waiting_page),
         }
     }
 
-    /// Sets one as people type it: `90s`, `2m`, `24h`, `1d`, or seconds.
+    /// Sets one as people type it: `90s`, `2m`, `24h`, `1d`, or seconds; `on` or `off`.
     ///
     /// # Errors
-    /// A text that says no time, or one beyond the limits; the error says which they are.
+    /// A text that says no such thing, or a time beyond the limits; the error says which they are.
     pub fn set(&mut self, name: Name, text: &str) -> Result<(), DynoSettingError> {
         let refused = || DynoSettingError::Text(name, clip(text));
         let seconds = seconds(text).filter(|seconds| name.seconds().contains(seconds));
-        *self.part(name) = Some(Duration::from_secs(seconds.ok_or_else(refused)?));
+        let time = || seconds.map(Duration::from_secs).ok_or_else(refused);
+        match (self.part(name), text) {
+            (Part::TimeOrOff(part), "off") => *part = Some(Duration::ZERO),
+            (Part::Time(part) | Part::TimeOrOff(part), _) => *part = Some(time()?),
+            (Part::Switch(part), "on" | "off") => *part = Some(text == "on"),
+            (Part::Switch(_), _) => return Err(refused()),
+        }
         Ok(())
     }
 
     pub fn unset(&mut self, name: Name) {
-        *self.part(name) = None;
+        match self.part(name) {
+            Part::Time(part) | Part::TimeOrOff(part) => *part = None,
+            Part::Switch(part) => *part = None,
+        }
     }
 
     /// What one is set to; `None` when it is not.
     pub fn text(&self, name: Name) -> Option<String> {
         let mut copy = *self;
-        copy.part(name).map(|time| told(time.as_secs()))
+        match copy.part(name) {
+            Part::TimeOrOff(Some(Duration::ZERO)) | Part::Switch(Some(false)) => Some("off".into()),
+            Part::Time(time) | Part::TimeOrOff(time) => time.map(|time| told(time.as_secs())),
+            Part::Switch(on) => on.map(|_| "on".into()),
+        }
     }
 
     /// These, and where they say nothing, those.
@@ -126,6 +187,10 @@ impl DynoSettings {
             boot_timeout: self.boot_timeout.or(those.boot_timeout),
             stop_grace: self.stop_grace.or(those.stop_grace),
             cycle: self.cycle.or(those.cycle),
+            sleep_after: self.sleep_after.or(those.sleep_after),
+            stop_after: self.stop_after.or(those.stop_after),
+            sleep: self.sleep.or(those.sleep),
+            waiting_page: self.waiting_page.or(those.waiting_page),
         }
     }
 }
@@ -230,6 +295,9 @@ mod tests {
             (Name::BootTimeout, "1s", "3m"),
             (Name::StopGrace, "1s", "5m"),
             (Name::Cycle, "1h", "30d"),
+            (Name::SleepAfter, "10s", "30d"),
+            (Name::StopAfter, "off", "30d"),
+            (Name::WaitingPage, "off", "on"),
         ] {
             settings.set(name, least).unwrap();
             settings.set(name, most).unwrap();
@@ -239,6 +307,10 @@ mod tests {
             (Name::StopGrace, "301s"),
             (Name::Cycle, "59m"),
             (Name::Cycle, "31d"),
+            (Name::SleepAfter, "9s"),
+            (Name::StopAfter, "31d"),
+            (Name::Sleep, "1h"),
+            (Name::BootTimeout, "off"),
         ] {
             assert!(settings.set(name, bad).is_err(), "{bad}");
         }

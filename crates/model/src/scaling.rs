@@ -29,6 +29,8 @@ pub const MOST: usize = 16;
 pub struct Bounds {
     min: u32,
     max: u32,
+    /// The app may sleep.
+    to_zero: bool,
 }
 
 /// What one process type is scaled by.
@@ -44,7 +46,7 @@ pub struct Rule {
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum RuleError {
     #[error(
-        "The least number of dynos must be at least 1, not {0}; an app that may have none is scaled by hand."
+        "The least number of dynos must be at least 1, not {0}; web may have 0, and then the app sleeps when nobody asks for it."
     )]
     Min(i64),
     #[error("The most dynos ({1}) must not be fewer than the least ({0}).")]
@@ -124,7 +126,25 @@ impl Bounds {
         Ok(Self {
             min: small(min)?,
             max: small(max)?,
+            to_zero: false,
         })
+    }
+
+    /// The same, where 0 as the least says that the app may sleep: while it is awake there is one at least.
+    pub fn to_zero(min: i64, max: i64) -> Result<Self, RuleError> {
+        let bounds = Self::new(if min == 0 { 1 } else { min }, max)?;
+        Ok(Self {
+            to_zero: min == 0,
+            ..bounds
+        })
+    }
+
+    /// As it was asked for: 0 where the app may sleep.
+    pub fn least(self) -> u32 {
+        match self.to_zero {
+            true => 0,
+            false => self.min,
+        }
     }
 
     pub fn min(self) -> u32 {
@@ -216,6 +236,7 @@ impl From<monitor::Rule> for Rule {
             bounds: Bounds {
                 min: rule.min(),
                 max: rule.max(),
+                to_zero: false,
             },
             targets: vec![Target::P95 { ms: rule.p95_ms() }],
             schedules: Vec::new(),
@@ -238,6 +259,12 @@ mod tests {
         let bounds = Bounds::new(2, 100).unwrap();
         assert_eq!((bounds.min(), bounds.max()), (2, 100));
         assert_eq!(Bounds::new(0, 5), Err(RuleError::Min(0)));
+        let bounds = Bounds::to_zero(0, 5).unwrap();
+        assert_eq!((bounds.least(), bounds.min(), bounds.max()), (0, 1, 5));
+        let bounds = Bounds::to_zero(2, 5).unwrap();
+        assert_eq!((bounds.least(), bounds.min()), (2, 2));
+        assert_eq!(Bounds::to_zero(-1, 5), Err(RuleError::Min(-1)));
+        assert_eq!(Bounds::to_zero(0, 0), Err(RuleError::Order(1, 0)));
         assert_eq!(Bounds::new(3, 2), Err(RuleError::Order(3, 2)));
         assert_eq!(Bounds::new(1, 101), Err(RuleError::Max(101)));
         assert_eq!(

@@ -202,6 +202,12 @@ pub(crate) enum ApiCommand {
     /// Wait until all dynos run the newest release that has not failed
     #[command(name = "ps:wait")]
     PsWait(ps::wait::Args),
+    /// Put an app to sleep until somebody asks for it
+    #[command(name = "ps:sleep")]
+    PsSleep(ps::sleep::Args),
+    /// Wake an app that sleeps
+    #[command(name = "ps:wake")]
+    PsWake(context::AppJsonArgs),
     /// Show how dynos start and stop, where it differs from the habit
     #[command(name = "ps:settings")]
     PsSettings(context::AppJsonArgs),

@@ -60,6 +60,8 @@ pub(crate) enum Gate {
     RateLimit,
     BasicAuth,
     MaxBody,
+    /// Of an app that wakes.
+    WaitingPage,
 }
 
 /// Where this router speaks TLS.
@@ -117,12 +119,13 @@ impl Reply {
 
 impl Gate {
     /// Every gate, in the order in which a request meets them.
-    pub(crate) const ALL: [Gate; 5] = [
+    pub(crate) const ALL: [Gate; 6] = [
         Gate::TrustedIps,
         Gate::HttpsRedirect,
         Gate::RateLimit,
         Gate::BasicAuth,
         Gate::MaxBody,
+        Gate::WaitingPage,
     ];
 
     /// By which people set it, and find it in log lines.
@@ -133,6 +136,7 @@ impl Gate {
             Gate::RateLimit => "rate-limit",
             Gate::BasicAuth => "basic-auth",
             Gate::MaxBody => "max-body",
+            Gate::WaitingPage => "waiting-page",
         }
     }
 
@@ -144,13 +148,14 @@ impl Gate {
             Gate::RateLimit => "Too many requests from this address",
             Gate::BasicAuth => "User and password asked for",
             Gate::MaxBody => "Request too large",
+            Gate::WaitingPage => "The app wakes",
         }
     }
 
     /// The `at` of the log line.
     pub(crate) fn at(self) -> &'static str {
         match self {
-            Gate::HttpsRedirect | Gate::BasicAuth => "info",
+            Gate::HttpsRedirect | Gate::BasicAuth | Gate::WaitingPage => "info",
             Gate::TrustedIps | Gate::RateLimit | Gate::MaxBody => "warning",
         }
     }
@@ -178,6 +183,10 @@ impl Gate {
             Gate::MaxBody => (
                 "Too large",
                 "What was sent is larger than this application takes.",
+            ),
+            Gate::WaitingPage => (
+                "Waking up",
+                "Nobody has asked for this application for a while, so it was asleep. This page asks again by itself.",
             ),
         }
     }

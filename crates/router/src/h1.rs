@@ -240,6 +240,7 @@ fn admit(
         is_head,
         repeatable,
         close: head.close,
+        cold_start: None,
         reader: Reader::who_accepts(head.accept.and_then(request::visible)),
     })
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+use crate::clock;
 use crate::code::Code;
 use crate::stats::Tally;
 use crate::table::Tables;
@@ -15,6 +16,8 @@ use crate::table::Tables;
 #[derive(Debug)]
 pub(crate) struct Hold {
     limit: Duration,
+    /// Since when it waits for an app to wake, [`clock::millis`].
+    asleep: Option<u64>,
     waiting: Option<Waiting>,
 }
 
@@ -33,8 +36,20 @@ impl Hold {
     pub(crate) fn new(limit: Duration) -> Hold {
         Hold {
             limit,
+            asleep: None,
             waiting: None,
         }
+    }
+
+    /// What it waits for is an app that sleeps.
+    pub(crate) fn note_asleep(&mut self) {
+        self.asleep.get_or_insert_with(clock::millis);
+    }
+
+    /// For how long it has waited for an app to wake, in ms, if it has.
+    pub(crate) fn cold_start(&self) -> Option<u64> {
+        self.asleep
+            .map(|since| clock::millis().saturating_sub(since))
     }
 
     /// Returns when the table should be looked at again: at once the first time (a table may have

@@ -66,6 +66,7 @@ mod tls;
 mod tunnel;
 mod upload;
 mod upstream;
+mod wakes;
 mod websocket;
 
 use std::io;

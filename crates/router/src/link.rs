@@ -124,6 +124,7 @@ impl Link {
         flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut acknowledged = false;
         let mut waiting = false;
+        let router = Arc::clone(&self.router);
         let ended = self.router.ended.clone();
         loop {
             tokio::select! {
@@ -136,6 +137,11 @@ impl Link {
                 () = applied.table.notified() => {
                     acknowledged = true;
                     self.acknowledge(&mut writer).await?;
+                }
+                apps = router.tables.wakes.next() => {
+                    for app in apps {
+                        send(&mut writer, &ToServer::Wake { app }).await?;
+                    }
                 }
                 () = applied.certificates.notified() => {
                     let generation = applied.generation.load(Relaxed);
@@ -308,6 +314,9 @@ fn take(router: &Router, newest: Option<u64>, line: Vec<u8>) -> io::Result<Taken
     };
     if newest.is_some_and(|newest| table.generation <= newest) {
         return Ok(Taken::Nothing);
+    }
+    if newest.is_none() {
+        router.tables.wakes.forget();
     }
     router.tables.apply(&table);
     router.counters.tables.fetch_add(1, Relaxed);

@@ -9,7 +9,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header,
+};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -22,7 +24,7 @@ use crate::canary::{self, Draw, Side};
 use crate::carrier::{Carrier, Held};
 use crate::clock;
 use crate::code::Code;
-use crate::edge::{self, Decision, Facts, Reply};
+use crate::edge::{self, Decision, Facts, Gate, Reply};
 use crate::exchange::{Fault, Patience, exchange};
 use crate::grpc;
 use crate::health::Event;
@@ -49,6 +51,14 @@ const KNOCK: Duration = Duration::from_millis(50);
 /// How long a client of the platform's own hosts may read nothing: a terminal that sleeps, a pull that
 /// waits for its disk.
 const PLATFORM_STALL: Duration = Duration::from_secs(60 * 60);
+
+/// How long a browser waits for an app that wakes before it is shown a page: one that was frozen is there by then.
+const PAGE_AFTER: Duration = Duration::from_millis(500);
+/// Seconds after which that page asks again.
+const AGAIN_AFTER: &str = "2";
+
+/// Tells for how many milliseconds a request waited for its app to wake.
+const COLD_START: HeaderName = HeaderName::from_static("ropewalk-cold-start");
 
 /// Answers one request of a client.
 pub(crate) async fn serve(
@@ -213,7 +223,11 @@ async fn to_app(
         first_byte: Some(limits.first_byte),
         idle: Some(limits.idle),
     };
-    let mut hold = Hold::new(home.hold(limits.boot));
+    let shows_page = home.asleep && home.waiting_page && is_browsers(&outgoing.request);
+    let mut hold = Hold::new(match shows_page {
+        true => PAGE_AFTER,
+        false => home.hold(limits.boot),
+    });
     let mut in_line = line::Patience::new(limits.line);
     let mut tried: Vec<Arc<Upstream>> = Vec::new();
     let mut fault = Code::H99;
@@ -250,8 +264,10 @@ async fn to_app(
                 continue;
             }
             Ok(_) => return fail(visit, fault, &home, reader),
+            Err(Code::H20) if shows_page => return waiting(visit, reader),
             Err(code) => return fail(visit, code, &home, reader),
         };
+        let cold_start = hold.cold_start();
         let upstream = Arc::clone(place.upstream());
         visit.occupy(place);
 
@@ -313,6 +329,9 @@ async fn to_app(
                 {
                     response.headers_mut().append(header::SET_COOKIE, cookie);
                 }
+                if let Some(ms) = cold_start {
+                    response.headers_mut().insert(COLD_START, ms.into());
+                }
                 if let Some(cookie) = drawn.cookie(visit.subject().https) {
                     response.headers_mut().append(header::SET_COOKIE, cookie);
                 }
@@ -344,6 +363,26 @@ async fn to_app(
         router.counters.retries.fetch_add(1, Relaxed);
         reuse = false;
     }
+}
+
+/// Whether somebody looks at what comes of it.
+fn is_browsers(request: &Request<Upload>) -> bool {
+    let accept = request.headers().get(header::ACCEPT);
+    let accept = accept.and_then(|value| value.to_str().ok());
+    *request.method() == Method::GET && accept.is_some_and(|accept| accept.contains("text/html"))
+}
+
+/// A page that asks again by itself, for an app that wakes.
+fn waiting(visit: Visit, reader: Reader) -> Response<Answer> {
+    let again = HeaderValue::from_static(AGAIN_AFTER);
+    let reply = Reply {
+        gate: Gate::WaitingPage,
+        status: 503,
+        header: Some((header::RETRY_AFTER, again.clone())),
+    };
+    let mut response = turn_away(visit, reply, reader);
+    response.headers_mut().insert(header::REFRESH, again);
+    response
 }
 
 /// The app whose dynos answer instead of the own of `home`: its canary, where that side was drawn and it can. While `home`
@@ -423,6 +462,10 @@ pub(crate) async fn choose(
             continue;
         }
         if app.upstreams.is_empty() {
+            if app.asleep {
+                hold.note_asleep();
+                router.tables.wakes.ask(&app.id);
+            }
             match app.when_empty {
                 WhenEmpty::NoWebDynos => return Err(Code::H14),
                 WhenEmpty::Blank => return Err(Code::H81),

@@ -30,6 +30,7 @@ use crate::pool::Address;
 use crate::stats::Tally;
 use crate::tcp::{RawSockets, Tcp};
 use crate::upstream::Upstream;
+use crate::wakes::Wakes;
 
 /// The table in force and what is still leaving.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ pub(crate) struct Tables {
     drained: Arc<Notify>,
     /// What is not HTTP.
     pub(crate) tcp: Tcp,
+    /// Sleeping apps that somebody asks for.
+    pub(crate) wakes: Wakes,
     /// Number of tables applied; held requests wait on it.
     applied: watch::Sender<u64>,
 }
@@ -109,6 +112,10 @@ pub(crate) struct App {
     /// `None` where nothing is asked of a request.
     pub(crate) edge: Option<Box<edge::Policy>>,
     hold: Option<u32>,
+    /// It has no dynos until somebody asks for it.
+    pub(crate) asleep: bool,
+    /// Browsers see a page while it wakes.
+    pub(crate) waiting_page: bool,
     pub(crate) when_empty: WhenEmpty,
     pub(crate) protocol: DynoProtocol,
     pub(crate) upstreams: Box<[Arc<Upstream>]>,
@@ -142,6 +149,7 @@ impl Tables {
             leaving: Mutex::new(Vec::new()),
             tcp: Tcp::new(sockets, Arc::clone(&drained)),
             drained,
+            wakes: Wakes::default(),
             applied: watch::Sender::new(0),
         }
     }
@@ -239,6 +247,9 @@ impl Tables {
     ) {
         let mut changed = Vec::new();
         for (id, route) in apps {
+            if route.is_none_or(|route| !route.asleep) {
+                self.wakes.is_awake(id);
+            }
             let before = old.apps.get(id.as_str());
             let Some(entry) = route.and_then(|route| Entry::new(id, route, before)) else {
                 new.apps.remove(id.as_str());
@@ -558,6 +569,8 @@ impl App {
             error_page_url: route.error_page_url.clone(),
             maintenance_page_url: route.maintenance_page_url.clone(),
             hold: route.hold,
+            asleep: route.asleep,
+            waiting_page: route.waiting_page,
             edge: route
                 .edge
                 .as_ref()
@@ -705,6 +718,8 @@ pub fn fixed_table(upstreams: &[std::net::SocketAddr], protocol: DynoProtocol) -
         maintenance_page_url: None,
         edge: None,
         hold: None,
+        asleep: false,
+        waiting_page: false,
         when_empty: WhenEmpty::NoWebDynos,
         protocol,
         upstreams: upstreams

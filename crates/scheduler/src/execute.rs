@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::observe::Orphan;
 use crate::plan::{Action, Create, LOST, OUT_OF_MEMORY, Trigger};
 use crate::reconcile::Shared;
-use crate::{SchedulerError, jobs, launch, observe, output};
+use crate::{SchedulerError, jobs, launch, observe, output, sleeper};
 
 /// Rows are written here and now; containers are started and stopped beside the loop.
 pub(crate) async fn all(
@@ -34,6 +34,12 @@ pub(crate) async fn all(
                 mark(shared, dyno, state, reason, crashes, exit).await?;
             }
             Action::Cycle { dyno } => cycle(shared, dyno).await?,
+            Action::Freeze { dyno } => {
+                sleeper::freeze_later(shared, dyno, containers.get(&dyno).cloned());
+            }
+            Action::Thaw { dyno } => {
+                sleeper::thaw_later(shared, dyno, containers.get(&dyno).cloned());
+            }
             Action::Stop { dyno } => {
                 stop_later(shared, dyno, containers.get(&dyno).map(|c| c.id.clone()))
             }

@@ -19,6 +19,8 @@ mod reconcile;
 mod release;
 pub mod routes;
 mod runs;
+pub mod sleep;
+mod sleeper;
 mod standby;
 mod sweep;
 mod traffic;

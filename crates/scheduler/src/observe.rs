@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use jiff::Timestamp;
 use ropewalk_api_types::router::DynoProtocol;
 use ropewalk_engine::{Container, ContainerId, Status};
-use ropewalk_model::{AppId, DynoId, DynoState, ProcessType, edge};
-use ropewalk_store::{App, Domain, Dyno, Release, Result as StoreResult, TcpRoute, View};
+use ropewalk_model::{AppId, DynoId, DynoState, ProcessType, SleepTier, edge};
+use ropewalk_store::{App, AppSleep, Domain, Dyno, Release, Result as StoreResult, TcpRoute, View};
 
 use crate::SchedulerError;
 use crate::ages::Ages;
@@ -14,6 +14,7 @@ use crate::launch::{KIND_DYNO, LABEL_DYNO, LABEL_KIND};
 use crate::outage::{self, Outages};
 use crate::plan::{Desired, Seat, Seen, Spec, Wanted, is_web};
 use crate::reconcile::Shared;
+use crate::sleep::Rules;
 use crate::standby;
 use crate::watch::Running;
 
@@ -68,6 +69,15 @@ pub(crate) struct AppWorld {
     pub(crate) protocol: DynoProtocol,
     pub(crate) edge: edge::Policy,
     pub(crate) tcp: Vec<TcpRoute>,
+    /// What it says about its sleep.
+    pub(crate) rules: Rules,
+    pub(crate) sleep: Option<AppSleep>,
+    /// Web dynos are wanted, asleep or awake.
+    pub(crate) wants_web: bool,
+    /// As the ledger has it.
+    pub(crate) last_used: Option<Timestamp>,
+    /// When its current release was made.
+    pub(crate) released_at: Timestamp,
 }
 
 /// The config var by which an app says how many requests one of its web dynos takes at once.
@@ -209,21 +219,27 @@ fn see(
     // Other types end what they have by themselves when they are told to end: until they have, nobody else is started.
     let drained = match is_web(&dyno) {
         true => shared.routes.is_drained(dyno.id),
-        false => dyno.state != DynoState::Down || shared.routes.is_left(dyno.id),
+        false if dyno.state == DynoState::Down => shared.routes.is_left(dyno.id),
+        false => shared.routes.is_drained(dyno.id),
     };
     let busy = busy.contains(&dyno.id);
+    let frozen = shared.sleepers.is_frozen(dyno.id);
     Seen {
         dyno,
         seat,
         lost: false,
         listening,
         drained,
+        frozen,
         busy,
     }
 }
 
 /// What is watched of a dyno that runs.
 fn running(dyno: &Dyno, container: &Container) -> Option<Running> {
+    if dyno.state == DynoState::Idle {
+        return None;
+    }
     Some(Running {
         dyno: dyno.id,
         app: dyno.app,
@@ -238,6 +254,8 @@ fn read_rows(view: &View<'_>) -> StoreResult<Rows> {
     let mut apps = Vec::new();
     let mut edges = view.edge_policies()?;
     let mut settings = view.all_dyno_settings()?;
+    let (mut sleeps, last_used) = (view.app_sleeps()?, view.apps_last_used()?);
+    let to_zero = view.apps_to_zero()?;
     let mut tcp: HashMap<AppId, Vec<TcpRoute>> = HashMap::new();
     for route in view.all_tcp_routes()? {
         tcp.entry(route.app).or_default().push(route);
@@ -248,7 +266,7 @@ fn read_rows(view: &View<'_>) -> StoreResult<Rows> {
             .candidate_version
             .map(|version| view.release(app.id, version))
             .transpose()?;
-        let formation = view
+        let mut formation: Vec<Wanted> = view
             // Not the head release's formation: the current one keeps its types until the candidate has passed.
             .quantities(app.id)?
             .into_iter()
@@ -258,16 +276,33 @@ fn read_rows(view: &View<'_>) -> StoreResult<Rows> {
                 size: row.size,
             })
             .collect();
-        let desired = Desired {
+        let app_settings = settings.remove(&app.id).unwrap_or_default();
+        let rules = Rules::of(&app_settings, &formation, to_zero.contains(&app.id));
+        let sleep = sleeps.remove(&app.id);
+        let wants_web =
+            (formation.iter()).any(|wanted| wanted.process_type.is_web() && wanted.quantity > 0);
+        let mut desired = Desired {
             app: app.id,
             current: spec(view, &current)?,
             candidate: candidate
                 .as_ref()
                 .map(|release| spec(view, release))
                 .transpose()?,
-            formation,
-            settings: settings.remove(&app.id).unwrap_or_default(),
+            formation: Vec::new(),
+            settings: app_settings,
+            // Of a release's dynos it must be seen whether they pass.
+            sleep: sleep
+                .as_ref()
+                .map(|sleep| sleep.tier)
+                .filter(|_| candidate.is_none()),
         };
+        // How many there are to be stays what people said; here is what that comes to while the app sleeps.
+        for wanted in &mut formation {
+            if desired.tier_of(&wanted.process_type) == Some(SleepTier::Stopped) {
+                wanted.quantity = 0;
+            }
+        }
+        desired.formation = formation;
         let blank = current.slug.is_none();
         let config = view.config_vars(app.id, current.version)?;
         let page = |name: &str| config.0.get(name).filter(|url| !url.is_empty()).cloned();
@@ -281,6 +316,11 @@ fn read_rows(view: &View<'_>) -> StoreResult<Rows> {
         apps.push(AppWorld {
             edge: edges.remove(&app.id).unwrap_or_default(),
             tcp: tcp.remove(&app.id).unwrap_or_default(),
+            rules,
+            sleep,
+            wants_web,
+            last_used: last_used.get(&app.id).copied(),
+            released_at: current.created_at,
             app,
             desired,
             seen: Vec::new(),

@@ -15,7 +15,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use ropewalk_engine::Exit;
 use ropewalk_model::dyno::{BOOT_TIMEOUT, PORT, STOP_GRACE};
-use ropewalk_model::{AppDynoSettings, AppId, DynoId, DynoName, DynoSize, DynoState, ProcessType};
+use ropewalk_model::{
+    AppDynoSettings, AppId, DynoId, DynoName, DynoSize, DynoState, ProcessType, SleepTier,
+};
 use ropewalk_store::Dyno;
 
 pub(crate) use dyno::{LOST, OUT_OF_MEMORY, is_web};
@@ -58,6 +60,8 @@ pub struct Desired {
     pub candidate: Option<Spec>,
     pub formation: Vec<Wanted>,
     pub settings: AppDynoSettings,
+    /// How deep it sleeps.
+    pub sleep: Option<SleepTier>,
 }
 
 /// What a release runs.
@@ -86,6 +90,8 @@ pub struct Seen {
     pub listening: Vec<SocketAddr>,
     /// No request is in flight to it and none can come any more.
     pub drained: bool,
+    /// This run of the server has frozen it.
+    pub frozen: bool,
     /// An action on it is still being carried out.
     pub busy: bool,
 }
@@ -123,6 +129,10 @@ pub enum Action {
     },
     /// It ran as long as it may: its successor takes its place as in a restart.
     Cycle { dyno: DynoId },
+    /// Its processes stop where they are.
+    Freeze { dyno: DynoId },
+    /// They go on.
+    Thaw { dyno: DynoId },
     /// SIGTERM, grace, SIGKILL, then container and row go.
     Stop { dyno: DynoId },
     /// The same for an attached one-off, which its terminal holds.
@@ -201,7 +211,7 @@ pub fn serves(listening: &[SocketAddr]) -> bool {
         .any(|addr| addr.port() == PORT && !addr.ip().is_loopback())
 }
 
-fn after(at: Timestamp, delay: Duration) -> Timestamp {
+pub(crate) fn after(at: Timestamp, delay: Duration) -> Timestamp {
     jiff::SignedDuration::try_from(delay)
         .ok()
         .and_then(|delay| at.checked_add(delay).ok())

@@ -31,6 +31,7 @@ use crate::plan::{Action, Policy, Seat, is_web, plan};
 use crate::ports::{self, Ports};
 use crate::routes::Routes;
 use crate::runs::Runs;
+use crate::sleeper::{self, Sleepers};
 use crate::standby::{self, Standbys};
 use crate::{SchedulerError, execute, observe, sweep};
 
@@ -82,6 +83,7 @@ pub(crate) struct Inner {
     pub(crate) routes: Routes,
     pub(crate) runs: Runs,
     pub(crate) standbys: Standbys,
+    pub(crate) sleepers: Sleepers,
     pub(crate) ports: Ports,
     pub(crate) readers: Readers,
     pub(crate) clock: Clock,
@@ -225,6 +227,7 @@ impl Scheduler {
             routes,
             runs: Runs::default(),
             standbys: Standbys::default(),
+            sleepers: Sleepers::default(),
             ports: Ports::default(),
             readers: Readers::default(),
             clock: Clock::start(),
@@ -279,11 +282,19 @@ impl Scheduler {
         let events = shared
             .tasks
             .spawn(watch_events(shared.clone(), shutdown.clone()));
+        let wakes = shared
+            .tasks
+            .spawn(sleeper::run(shared.clone(), shutdown.clone()));
+        let mut adopted = false;
         let routes = shared.routes.changes();
         let waker = shared
             .tasks
             .spawn(wake_on(shared.clone(), routes, shutdown.clone()));
         while !shutdown.is_cancelled() {
+            if !adopted {
+                // Before anything is asked of a container that may be frozen.
+                adopted = sleeper::adopt(shared).await.is_ok();
+            }
             let next = self.pass().await;
             tokio::select! {
                 () = shutdown.cancelled() => {}
@@ -294,6 +305,8 @@ impl Scheduler {
         }
         events.abort();
         waker.abort();
+        wakes.abort();
+        sleeper::thaw_all(shared).await;
         standby::end_all(shared).await;
         shared.readers.end_all().await;
         Ok(())
@@ -377,6 +390,7 @@ pub(crate) struct Next {
 
 pub(crate) async fn one_pass(shared: &Shared) -> Result<Done, SchedulerError> {
     let look = shared.looks.begun.fetch_add(1, Ordering::SeqCst) + 1;
+    shared.routes.begin_look();
     let world = observe::world(shared).await;
     if let Ok(world) = &world {
         shared.routes.publish(world);
@@ -384,6 +398,7 @@ pub(crate) async fn one_pass(shared: &Shared) -> Result<Done, SchedulerError> {
     shared.looks.over.send_replace(look);
     let world = world?;
     follow_outputs(shared, &world);
+    let tires_at = sleeper::look(shared, &world).await;
     for orphan in world.orphans {
         execute::remove_orphan(shared, orphan);
     }
@@ -399,6 +414,10 @@ pub(crate) async fn one_pass(shared: &Shared) -> Result<Done, SchedulerError> {
         },
         error: None,
     };
+    if let Some(at) = tires_at {
+        let until = Duration::try_from(at.duration_since(now)).unwrap_or_default();
+        done.next.sooner(until.max(Duration::from_millis(20)));
+    }
     for app in &world.apps {
         let plan = plan(&app.desired, &app.seen, &shared.config.policy, now);
         if let Some(at) = plan.wake_at {
@@ -411,10 +430,7 @@ pub(crate) async fn one_pass(shared: &Shared) -> Result<Done, SchedulerError> {
             Some((one.dyno.id, container.pid?))
         }));
         done.actions += plan.actions.len();
-        let again = plan
-            .actions
-            .iter()
-            .any(|action| !matches!(action, Action::Stop { .. } | Action::Interrupt { .. }));
+        let again = plan.actions.iter().any(|action| !is_long(action));
         if let Err(error) = execute::all(shared, plan.actions, &world.containers).await {
             done.error = Some(format!("app {}: {error}", app.app.name));
             done.next.sooner(Duration::from_secs(1));
@@ -423,6 +439,17 @@ pub(crate) async fn one_pass(shared: &Shared) -> Result<Done, SchedulerError> {
         }
     }
     Ok(done)
+}
+
+/// Whose end is heard of, however long it takes.
+fn is_long(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Stop { .. }
+            | Action::Interrupt { .. }
+            | Action::Freeze { .. }
+            | Action::Thaw { .. }
+    )
 }
 
 impl Next {

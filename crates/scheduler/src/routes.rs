@@ -21,9 +21,9 @@ use ropewalk_model::dyno::PORT;
 use ropewalk_model::log_line::LogSource;
 use ropewalk_model::tcp::{self, Ports};
 use ropewalk_model::traffic::{Recent, Totals};
-use ropewalk_model::{AppId, DynoId, DynoState, ProcessType, Traffic, edge};
+use ropewalk_model::{AppId, DynoId, DynoState, ProcessType, SleepTier, Traffic, edge};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::codec::{Framed, LinesCodec};
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +33,9 @@ use crate::traffic::Recorder;
 
 /// Between two signs of life.
 const PING: Duration = Duration::from_secs(5);
+
+/// By then a router has told what is under way: it does each second.
+const HEARD_AFTER: Duration = Duration::from_secs(3);
 
 /// Reports of routers that a reader of [`Routes::traffic`] may be behind.
 const REPORTS: usize = 64;
@@ -78,6 +81,42 @@ struct Inner {
     began: Instant,
     recorder: Mutex<Recorder>,
     state: Mutex<State>,
+    sleep: Mutex<Sleep>,
+    /// Rung when somebody asks for an app that sleeps.
+    asked: Notify,
+}
+
+/// What is known of apps that sleep, or may.
+#[derive(Debug, Default)]
+struct Sleep {
+    /// When each app was last seen at work, since the server began.
+    used: HashMap<AppId, Instant>,
+    /// Those that somebody asks for.
+    asked: HashSet<AppId>,
+    /// Those that are being woken.
+    waking: HashSet<AppId>,
+    /// Those, and all that were since the last look began.
+    since_look: HashSet<AppId>,
+    /// Those that were woken, and whose dynos boot.
+    booting: HashSet<AppId>,
+    /// What is said of frozen apps once they are thawed.
+    awake: HashMap<AppId, AppRoute>,
+}
+
+/// An app that is being woken; what looks find of it meanwhile is old.
+#[derive(Debug)]
+pub(crate) struct Waking {
+    routes: Routes,
+    app: AppId,
+}
+
+impl Drop for Waking {
+    fn drop(&mut self) {
+        let mut sleep = self.routes.sleep();
+        sleep.waking.remove(&self.app);
+        // Of a look that is under way, too.
+        sleep.since_look.insert(self.app);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -99,6 +138,8 @@ pub struct RouterView {
     pub certified: u64,
     draining: BTreeMap<String, u64>,
     unbound: Vec<Unbound>,
+    /// It has told what it counted, or had time to.
+    heard: bool,
 }
 
 impl Routes {
@@ -113,6 +154,8 @@ impl Routes {
             began: Instant::now(),
             recorder: Mutex::default(),
             state: Mutex::default(),
+            sleep: Mutex::default(),
+            asked: Notify::new(),
         };
         Self {
             inner: Arc::new(inner),
@@ -249,12 +292,96 @@ impl Routes {
             .any(|app| upstreams(app).any(|one| one.id == id))
     }
 
+    /// A look begins: what was woken before it, it sees.
+    pub(crate) fn begin_look(&self) {
+        let mut sleep = self.sleep();
+        sleep.since_look = sleep.waking.clone();
+    }
+
+    /// Somebody asks for an app that sleeps.
+    pub(crate) fn ask(&self, app: AppId) {
+        self.sleep().asked.insert(app);
+        self.inner.asked.notify_one();
+    }
+
+    /// Apps that somebody asks for, once there are any.
+    pub(crate) async fn asked(&self) -> HashSet<AppId> {
+        loop {
+            let asked = std::mem::take(&mut self.sleep().asked);
+            if !asked.is_empty() {
+                return asked;
+            }
+            self.inner.asked.notified().await;
+        }
+    }
+
+    /// How long ago an app was last seen at work, if it was since the server began.
+    pub(crate) fn last_used(&self, app: AppId) -> Option<Duration> {
+        self.sleep().used.get(&app).map(Instant::elapsed)
+    }
+
+    /// Requests, WebSockets and TCP connections of an app that are under way; `None` while nobody can tell.
+    pub(crate) fn open(&self, app: AppId) -> Option<u64> {
+        let routers: Vec<u64> = {
+            let state = self.lock();
+            if !state.routers.values().all(|router| router.heard) {
+                return None;
+            }
+            state.routers.keys().copied().collect()
+        };
+        let now = self.inner.began.elapsed().as_secs();
+        let open = self.recorder().open(app, &routers, now);
+        (!routers.is_empty()).then_some(open)
+    }
+
+    /// Until it is dropped, looks change nothing of what routers are told of the app.
+    pub(crate) fn begin_waking(&self, app: AppId) -> Waking {
+        let mut sleep = self.sleep();
+        sleep.waking.insert(app);
+        sleep.since_look.insert(app);
+        sleep.booting.insert(app);
+        sleep.used.insert(app, Instant::now());
+        Waking {
+            routes: self.clone(),
+            app,
+        }
+    }
+
+    /// Tells routers at once, without a look, that a frozen app goes on where it was.
+    pub(crate) fn show_awake(&self, app: AppId) {
+        // Held to the end, as by whoever publishes: each table is made of the one before.
+        let mut sleep = self.sleep();
+        let Some(route) = sleep.awake.remove(&app) else {
+            return;
+        };
+        self.inner.table.send_modify(|table| {
+            let table = Arc::make_mut(table);
+            table.generation += 1;
+            table.apps.insert(app.to_string(), route);
+        });
+    }
+
     /// Makes the table of what is seen, and sends it if it says anything new.
     pub(crate) fn publish(&self, world: &World) {
         let apps = world.apps.iter().map(|app| app.app.id).collect();
         self.recorder().keep(&apps);
-        let mut table = table(&self.inner.platform, world);
+        // Held to the end, so that each table is made of the one before.
+        let mut sleep = self.sleep();
+        sleep.keep(&apps, world);
+        let mut table = table(&self.inner.platform, world, &sleep.booting);
         let before = self.inner.table.borrow().clone();
+        for app in sleep.since_look.iter().map(ToString::to_string) {
+            // What was seen may be older than that it was woken.
+            if let (Some(before), Some(route)) = (before.apps.get(&app), table.apps.get_mut(&app)) {
+                route.clone_from(before);
+            }
+        }
+        for app in &world.apps {
+            let route = table.apps.get(&app.app.id.to_string());
+            if route.is_some_and(|route| !route.asleep) {
+                sleep.booting.remove(&app.app.id);
+            }
+        }
         if before.hosts == table.hosts && before.apps == table.apps && before.generation > 0 {
             return;
         }
@@ -330,6 +457,13 @@ impl Routes {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn sleep(&self) -> MutexGuard<'_, Sleep> {
+        self.inner
+            .sleep
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn recorder(&self) -> MutexGuard<'_, Recorder> {
         self.inner
             .recorder
@@ -371,6 +505,9 @@ impl Routes {
         let mut certificates = self.inner.certificates.subscribe();
         certificates.mark_changed();
         let mut ping = tokio::time::interval(PING);
+        let heard = tokio::time::sleep(HEARD_AFTER);
+        tokio::pin!(heard);
+        let mut silent = true;
         let mut understands = false;
         let mut sent: Option<Arc<Table>> = None;
         loop {
@@ -399,6 +536,13 @@ impl Routes {
                         let message = ToRouter::Certificates(Certificates::clone(&certificates));
                         lines.send(serde_json::to_string(&message)?).await?;
                     }
+                }
+                () = &mut heard, if silent => {
+                    silent = false;
+                    if let Some(router) = self.lock().routers.get_mut(&connection) {
+                        router.heard = true;
+                    }
+                    self.bump();
                 }
                 _ = ping.tick() => lines.send(serde_json::to_string(&ToRouter::Ping)?).await?,
                 line = lines.next() => match line {
@@ -467,6 +611,11 @@ impl Routes {
                     .into_iter()
                     .filter_map(|(app, stats)| Some((app.parse().ok()?, stats)))
                     .collect();
+                let mut sleep = self.sleep();
+                for app in apps.keys() {
+                    sleep.used.insert(*app, Instant::now());
+                }
+                drop(sleep);
                 let now = self.inner.began.elapsed().as_secs();
                 let mut recorder = self.recorder();
                 for (app, stats) in &apps {
@@ -476,12 +625,32 @@ impl Routes {
                 // Without readers there is nobody to tell.
                 let _ = self.inner.traffic.send(Arc::new(apps));
             }
+            ToServer::Wake { app } => {
+                if let Ok(app) = app.parse() {
+                    self.ask(app);
+                }
+            }
             ToServer::Unknown => {}
         }
     }
 }
 
-fn table(platform: &Platform, world: &World) -> Table {
+impl Sleep {
+    /// Forgets apps that are gone, and notes what is to be said of those that are frozen when they are thawed.
+    fn keep(&mut self, apps: &HashSet<AppId>, world: &World) {
+        self.used.retain(|app, _| apps.contains(app));
+        self.booting.retain(|app| apps.contains(app));
+        let frozen = (world.apps.iter())
+            .filter(|app| app.desired.sleep == Some(SleepTier::Frozen) && !app.app.ephemeral);
+        self.awake = frozen
+            .map(|app| (app.app.id, awake(app, world)))
+            .filter(|(_, route)| !route.upstreams.is_empty())
+            .collect();
+    }
+}
+
+/// `booting`: apps that were woken and are not there yet.
+fn table(platform: &Platform, world: &World, booting: &HashSet<AppId>) -> Table {
     let mut table = Table {
         rendezvous: Some(platform.rendezvous.to_string_lossy().into_owned()),
         ..Table::default()
@@ -508,7 +677,7 @@ fn table(platform: &Platform, world: &World) -> Table {
             .insert(format!("{}.{}", app.app.name, platform.domain), target);
         let route = AppRoute {
             tcp: tcp(app, world, platform.tcp_ports),
-            ..route(app, world)
+            ..route(app, world, booting.contains(&app.app.id))
         };
         table.apps.insert(app.app.id.to_string(), route);
     }
@@ -527,13 +696,40 @@ fn upstreams(app: &AppRoute) -> impl Iterator<Item = &Upstream> {
     app.upstreams.iter().chain(tcp)
 }
 
-/// The dynos of a type that serve, as they are reached on a port.
+/// What is said of a frozen app once its dynos go on. Its TCP routes follow with the next look.
+fn awake(app: &AppWorld, world: &World) -> AppRoute {
+    AppRoute {
+        asleep: false,
+        upstreams: standing(app, world, &ProcessType::web(), PORT, true),
+        ..route(app, world, false)
+    }
+}
+
+/// The dynos of a type that serve, as they are reached on a port; none while they sleep.
 fn serving(app: &AppWorld, world: &World, process_type: &ProcessType, port: u16) -> Vec<Upstream> {
+    match app.desired.tier_of(process_type) {
+        Some(_) => Vec::new(),
+        None => standing(app, world, process_type, port, false),
+    }
+}
+
+/// `frozen`: those too that are.
+fn standing(
+    app: &AppWorld,
+    world: &World,
+    process_type: &ProcessType,
+    port: u16,
+    frozen: bool,
+) -> Vec<Upstream> {
     let serving = app.seen.iter().filter(|one| {
         !one.dyno.one_off
             && one.dyno.name.process_type == *process_type
             && one.dyno.release_version == app.desired.current.version
-            && one.dyno.state == DynoState::Up
+            && match one.dyno.state {
+                DynoState::Up => frozen || !one.frozen,
+                DynoState::Idle => frozen,
+                _ => false,
+            }
             && matches!(one.seat, Seat::Running { .. })
     });
     let mut upstreams: Vec<Upstream> = serving
@@ -568,7 +764,7 @@ fn tcp(app: &AppWorld, world: &World, open: Option<Ports>) -> Vec<TcpRoute> {
             tcp::ProxyProtocol::V1 => ProxyProtocol::V1,
             tcp::ProxyProtocol::V2 => ProxyProtocol::V2,
         }),
-        wanted: wants(app, &row.process_type),
+        wanted: wants(app, &row.process_type) || app.desired.tier_of(&row.process_type).is_some(),
         upstreams: serving(app, world, &row.process_type, row.dyno_port),
     };
     app.tcp.iter().filter(may).map(route).collect()
@@ -581,8 +777,14 @@ fn wants(app: &AppWorld, process_type: &ProcessType) -> bool {
         && app.desired.current.commands.contains_key(process_type)
 }
 
-fn route(app: &AppWorld, world: &World) -> AppRoute {
+fn route(app: &AppWorld, world: &World, booting: bool) -> AppRoute {
+    let web = ProcessType::web();
+    let upstreams = serving(app, world, &web, PORT);
+    let when_empty = when_empty(app);
+    let asleep = app.desired.sleep.is_some() || (booting && upstreams.is_empty());
     AppRoute {
+        asleep: asleep && when_empty == WhenEmpty::Booting,
+        waiting_page: app.desired.settings.of(&web).waiting_page == Some(true),
         name: app.app.name.to_string(),
         maintenance: app.app.maintenance,
         session_affinity: app.app.session_affinity,
@@ -592,8 +794,8 @@ fn route(app: &AppWorld, world: &World) -> AppRoute {
         maintenance_page_url: app.maintenance_page_url.clone(),
         edge: edge(&app.edge),
         hold: hold(app),
-        when_empty: when_empty(app),
-        upstreams: serving(app, world, &ProcessType::web(), PORT),
+        when_empty,
+        upstreams,
         tcp: Vec::new(),
     }
 }
@@ -639,8 +841,10 @@ fn when_empty(app: &AppWorld) -> WhenEmpty {
     };
     if app.blank {
         WhenEmpty::Blank
-    } else if !wants(app, &ProcessType::web()) {
+    } else if !app.wants_web || !(app.desired.current.commands).contains_key(&ProcessType::web()) {
         WhenEmpty::NoWebDynos
+    } else if app.desired.sleep.is_some() {
+        WhenEmpty::Booting
     } else if web().any(|one| one.dyno.state == DynoState::Crashed)
         && !web().any(|one| one.dyno.state == DynoState::Starting && one.dyno.crashes == 0)
     {

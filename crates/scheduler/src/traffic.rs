@@ -85,6 +85,13 @@ impl Recorder {
         totals.collect()
     }
 
+    /// Requests and connections of an app that are under way.
+    pub(crate) fn open(&self, app: AppId, routers: &[u64], now: u64) -> u64 {
+        let history = self.apps.get(&app);
+        let requests = history.map_or(0, |history| history.load(routers, now).in_flight);
+        requests.saturating_add(self.connections_of(app, routers, now).open)
+    }
+
     /// Forgets all but these apps.
     pub(crate) fn keep(&mut self, apps: &HashSet<AppId>) {
         self.totals.retain(|app, _| apps.contains(app));

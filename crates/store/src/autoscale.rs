@@ -170,7 +170,7 @@ fn settings(row: &Row<'_>) -> Result<Settings> {
     let read = || {
         let goals = targets.iter().map(|one| Target::parse(&one.kind, one.goal));
         let rule = Rule::new(
-            Bounds::new(min.into(), max.into())?,
+            Bounds::to_zero(min.into(), max.into())?,
             goals.collect::<std::result::Result<_, RuleError>>()?,
         )?
         .with_schedules(
@@ -373,7 +373,7 @@ impl Tx<'_> {
                 process_type.as_str(),
                 new.is_active,
                 new.settings.rule().is_dry_run(),
-                bounds.min(),
+                bounds.least(),
                 bounds.max(),
                 targets,
                 schedules,

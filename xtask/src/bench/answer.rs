@@ -67,18 +67,24 @@ impl Door {
 
     /// The body's beginning only.
     pub(super) fn get(&self, path: &str) -> Result<(u16, String)> {
-        let (status, body) = self.read_with(path, "")?;
+        self.get_within(path, PATIENCE)
+    }
+
+    /// With patience for so long a silence.
+    pub(super) fn get_within(&self, path: &str, patience: Duration) -> Result<(u16, String)> {
+        let (status, body) = self.read_with(path, "", patience)?;
         Ok((status, body.trim_end().chars().take(200).collect()))
     }
 
     /// With a token, and the whole body.
     pub(super) fn read(&self, path: &str, token: &str) -> Result<(u16, String)> {
-        self.read_with(path, &format!("Authorization: Bearer {token}\r\n"))
+        let header = format!("Authorization: Bearer {token}\r\n");
+        self.read_with(path, &header, PATIENCE)
     }
 
-    fn read_with(&self, path: &str, headers: &str) -> Result<(u16, String)> {
+    fn read_with(&self, path: &str, headers: &str, patience: Duration) -> Result<(u16, String)> {
         let mut stream = TcpStream::connect_timeout(&self.address, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(patience))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         write!(
             stream,

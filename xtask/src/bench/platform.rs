@@ -111,6 +111,35 @@ impl Platform {
             .map(drop)
     }
 
+    /// Pushes what is committed in `folder`.
+    pub(super) fn push(&self, folder: &Path, app: &str) -> Result<()> {
+        let url = format!("{}/{app}.git", self.url("git"));
+        let mut push = self.command(folder, "git");
+        run(push.args(["push", &url, "main"]), PUSH_LIMIT).map(drop)
+    }
+
+    /// Puts an app to sleep, and waits until it does.
+    pub(super) fn sleep(&self, app: &str, tier: &str) -> Result<()> {
+        let mut args = vec!["ps:sleep", "--app", app];
+        if tier == "stopped" {
+            args.push("--stopped");
+        }
+        self.cli(&args)?;
+        let began = Instant::now();
+        let word = format!("({tier})");
+        loop {
+            let dynos = self.cli(&["ps", "--app", app])?;
+            // What is stopping is not gone yet.
+            if dynos.contains(&word) && !dynos.contains("down") {
+                return Ok(());
+            }
+            if began.elapsed() > COMMAND_LIMIT {
+                bail!("{app} does not fall asleep:\n{}", self.log());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// Pushes what is committed in `folder`, and measures.
     pub(super) fn deploy(&self, folder: &Path, app: &str, version: u32) -> Result<Deployed> {
         let url = format!("{}/{app}.git", self.url("git"));
@@ -144,13 +173,6 @@ impl Platform {
             returned: returned.unwrap_or_default().as_secs_f64(),
             phases: self.phases(app)?,
         })
-    }
-
-    /// Pushes what is committed in `folder`, of an app that need not serve.
-    pub(super) fn push(&self, folder: &Path, app: &str) -> Result<()> {
-        let url = format!("{}/{app}.git", self.url("git"));
-        let mut push = self.command(folder, "git");
-        run(push.args(["push", &url, "main"]), PUSH_LIMIT).map(drop)
     }
 
     pub(super) fn scale(&self, app: &str, formation: &[String]) -> Result<()> {
@@ -194,7 +216,7 @@ impl Platform {
         format!("http://{label}.localhost:{}", self.address.port())
     }
 
-    fn door(&self, label: &str) -> Door {
+    pub(super) fn door(&self, label: &str) -> Door {
         Door {
             address: self.address,
             host: format!("{label}.localhost"),

@@ -182,7 +182,7 @@ pub(crate) fn say(state: &State, actor: &Actor, row: &store::AutoscaleRule) {
         true => format!(
             "Autoscale {} between {} and {} dynos for {}{}",
             row.process_type,
-            rule.bounds().min(),
+            rule.bounds().least(),
             rule.bounds().max(),
             goals.join(", "),
             match rule.is_dry_run() {
@@ -196,7 +196,7 @@ pub(crate) fn say(state: &State, actor: &Actor, row: &store::AutoscaleRule) {
 }
 
 fn settings(asked: &AutoscaleUpdate) -> Result<Settings, RuleError> {
-    let bounds = Bounds::new(asked.min.unwrap_or(1), asked.max.unwrap_or(0))?;
+    let bounds = Bounds::to_zero(asked.min.unwrap_or(1), asked.max.unwrap_or(0))?;
     let mut targets = Vec::new();
     let mut sources = Vec::new();
     for one in &asked.targets {
@@ -321,7 +321,7 @@ fn shown(app: &store::App, row: &store::AutoscaleRule) -> AutoscaleRule {
         process_type: row.process_type.to_string(),
         is_active: row.is_active,
         dry_run: rule.is_dry_run(),
-        min: rule.bounds().min(),
+        min: rule.bounds().least(),
         max: rule.bounds().max(),
         targets: targets.collect(),
         schedules: schedules.collect(),

@@ -45,6 +45,7 @@ pub(crate) mod release;
 pub(crate) mod schema;
 pub(crate) mod scrape;
 pub(crate) mod session;
+pub(crate) mod sleep;
 pub(crate) mod slug;
 pub(crate) mod sni_endpoint;
 pub(crate) mod source;

@@ -68,6 +68,10 @@ async fn a_rule_is_set_shown_replaced_and_removed() {
     let shown = [&shown[..], &[simple["pace"]["panic"].clone()]].concat();
     assert_eq!(Value::from(shown), expected);
     let cpu = json!({"min": 1, "max": 3, "targets": [{"kind": "cpu", "goal": 60}]});
+    let to_zero = json!({"min": 0, "max": 3, "targets": [{"kind": "cpu", "goal": 60}]});
+    rig.call("PUT", WORKER, to_zero)
+        .await
+        .refused(422, "invalid_params");
     rig.call("PUT", WORKER, cpu).await.expect(201);
     let all = rig.get(LIST).await.expect(200);
     assert_eq!(all.as_array().unwrap().len(), 2);
@@ -117,7 +121,7 @@ async fn mistakes_are_named_and_nothing_is_ignored() {
     let rig = rig().await;
     let target = |value: Value| json!([{"kind": "p95", "goal": 500}, value]);
     for (key, value, said) in [
-        ("min", json!(0), "at least 1"),
+        ("min", json!(-1), "at least 1"),
         ("max", json!(101), "100"),
         ("max", Value::Null, "`max` is missing"),
         ("targets", json!([]), "at least one target"),

@@ -24,8 +24,8 @@ use ropewalk_api_types::sni_endpoint::Revocation;
 use ropewalk_logs::{Logs, Outputs};
 use ropewalk_model::traffic::{Recent, Totals};
 use ropewalk_model::{
-    AppId, BuildId, DynoId, DynoName, Egress, JobId, PipelineId, ReleaseId, SlugId, SourceId,
-    TestNodeId, TestRunId, TokenId, Traffic, UserId,
+    AppId, BuildId, DynoId, DynoName, Egress, JobId, PipelineId, ReleaseId, SleepTier, SlugId,
+    SourceId, TestNodeId, TestRunId, TokenId, Traffic, UserId,
 };
 use ropewalk_store::{
     FileJob, JobRun, Key, NewBuild, NewDyno, NewRelease, NewSlug, NewTestRun, NewToken,
@@ -617,6 +617,23 @@ impl Platform for FakePlatform {
                 })
                 .await;
             run.map_err(|error| RunError::Refused(error.to_string()))
+        })
+    }
+
+    fn sleep(&self, app: AppId, tier: SleepTier) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(async move {
+            self.store
+                .write(move |tx| tx.put_to_sleep(app, tier, "put to sleep", Timestamp::now()))
+                .await
+        })
+    }
+
+    fn wake(&self, app: AppId) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(async move {
+            let woken = self
+                .store
+                .write(move |tx| tx.wake_app(app, Timestamp::now()));
+            Ok(woken.await?.is_some())
         })
     }
 

@@ -223,6 +223,15 @@ impl Engine for PlayedEngine {
             Ok(())
         })
     }
+    fn freeze<'a>(&'a self, _: &'a Container) -> BoxFuture<'a, Result<()>> {
+        unused()
+    }
+    fn thaw<'a>(&'a self, _: &'a Container) -> BoxFuture<'a, Result<()>> {
+        unused()
+    }
+    fn reclaim<'a>(&'a self, _: &'a Container) -> BoxFuture<'a, Result<()>> {
+        unused()
+    }
     fn signal<'a>(&'a self, _: &'a ContainerId, _: &'a str) -> BoxFuture<'a, Result<()>> {
         unused()
     }

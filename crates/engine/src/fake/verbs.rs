@@ -191,6 +191,7 @@ impl Engine for FakeEngine {
         Box::pin(async move {
             self.call("signal", &id.0).await?;
             let mut world = self.world();
+            world.set_frozen(&id.0, false);
             if world.id(&id.0).is_none() {
                 return Err(no_container(id));
             }
@@ -202,6 +203,7 @@ impl Engine for FakeEngine {
     fn stop<'a>(&'a self, id: &'a ContainerId, grace: Duration) -> BoxFuture<'a, Result<Stopped>> {
         Box::pin(async move {
             self.call("stop", &id.0).await?;
+            self.world().set_frozen(&id.0, false);
             let mut killed = false;
             if self.world().signal(&id.0, "TERM")
                 && tokio::time::timeout(grace, self.ended(id)).await.is_err()
@@ -218,9 +220,32 @@ impl Engine for FakeEngine {
     fn remove<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             self.call("remove", &id.0).await?;
+            self.world().set_frozen(&id.0, false);
             self.world().remove(&id.0);
             Ok(())
         })
+    }
+
+    fn freeze<'a>(&'a self, container: &'a Container) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            self.call("freeze", &container.name).await?;
+            match self.world().set_frozen(&container.id.0, true) {
+                true => Ok(()),
+                false => Err(refused("freeze", &container.name, "it does not run")),
+            }
+        })
+    }
+
+    fn thaw<'a>(&'a self, container: &'a Container) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            self.call("thaw", &container.name).await?;
+            self.world().set_frozen(&container.id.0, false);
+            Ok(())
+        })
+    }
+
+    fn reclaim<'a>(&'a self, container: &'a Container) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move { self.call("reclaim", &container.name).await })
     }
 
     fn list(&self) -> BoxFuture<'_, Result<Vec<Container>>> {
@@ -289,6 +314,7 @@ impl Engine for FakeEngine {
     fn attach<'a>(&'a self, id: &'a ContainerId, _tty: bool) -> BoxFuture<'a, Result<Attached>> {
         Box::pin(async move {
             self.call("attach", &id.0).await?;
+            self.world().set_frozen(&id.0, false);
             let from = {
                 let world = self.world();
                 let known = world.find(&id.0).ok_or_else(|| no_container(id))?;
@@ -316,6 +342,7 @@ impl Engine for FakeEngine {
     fn exec<'a>(&'a self, id: &'a ContainerId, exec: &'a ExecSpec) -> BoxFuture<'a, Result<Exec>> {
         Box::pin(async move {
             self.call("exec", &id.0).await?;
+            self.world().set_frozen(&id.0, false);
             let mut world = self.world();
             match world.find(&id.0).map(|known| known.status) {
                 None => return Err(no_container(id)),

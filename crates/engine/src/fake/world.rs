@@ -62,6 +62,7 @@ pub(super) struct Known {
     pub(super) name: String,
     pub(super) spec: ContainerSpec,
     pub(super) status: Status,
+    pub(super) frozen: bool,
     pub(super) behaviour: Behaviour,
     pub(super) outputs: Vec<Output>,
     pub(super) input: Vec<u8>,
@@ -140,6 +141,7 @@ impl World {
                 name: spec.name.clone(),
                 spec,
                 status: Status::Created,
+                frozen: false,
                 behaviour: Behaviour::RunForever { listen: false },
                 outputs: Vec::new(),
                 input: Vec::new(),
@@ -230,6 +232,17 @@ impl World {
             );
         }
         running
+    }
+
+    /// `false` when it does not run.
+    pub(super) fn set_frozen(&mut self, name: &str, frozen: bool) -> bool {
+        match self.find_mut(name) {
+            Some(known) if known.status == Status::Running => {
+                known.frozen = frozen;
+                true
+            }
+            _ => false,
+        }
     }
 
     pub(super) fn remove(&mut self, name: &str) {

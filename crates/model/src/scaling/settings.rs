@@ -46,6 +46,9 @@ impl Settings {
         if process_type.is_one_off() {
             return Err(RuleError::OneOff(process_type.to_string()));
         }
+        if !process_type.is_web() && self.rule.bounds().least() == 0 {
+            return Err(RuleError::Min(0));
+        }
         let of_requests = self
             .rule
             .targets()

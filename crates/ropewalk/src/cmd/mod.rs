@@ -99,6 +99,8 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::PsStop(args) => ps::stop::run(cx, args).await,
         Command::PsType(args) => ps::resize::run(cx, args).await,
         Command::PsWait(args) => ps::wait::run(cx, args).await,
+        Command::PsSleep(args) => ps::sleep::sleep(cx, args).await,
+        Command::PsWake(args) => ps::sleep::wake(cx, args).await,
         Command::PsSettings(args) => ps::settings::show(cx, args).await,
         Command::PsSettingsSet(args) => ps::settings::set(cx, args).await,
         Command::PsSettingsUnset(args) => ps::settings::unset(cx, args).await,

@@ -105,6 +105,8 @@ pub(crate) struct Besides<'a> {
     pub(crate) close: bool,
     /// It asked for the head alone.
     pub(crate) is_head: bool,
+    /// For how long it waited for its app to wake, in ms.
+    pub(crate) cold_start: Option<u64>,
 }
 
 /// Appends the head for the client.
@@ -186,6 +188,9 @@ pub(crate) fn answer(out: &mut Vec<u8>, came: &[u8], reply: &Reply<'_, '_>, besi
     lines.flush(out);
     if !via {
         full_line(out, b"Via", request::VIA.as_bytes());
+    }
+    if let Some(ms) = besides.cold_start {
+        full_line(out, b"Ropewalk-Cold-Start", decimal(&mut [0; 20], ms));
     }
     if let Some(value) = besides.alt_svc.filter(|_| !alt_svc) {
         full_line(out, b"Alt-Svc", value.as_bytes());

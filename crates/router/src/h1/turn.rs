@@ -43,6 +43,8 @@ pub(crate) struct Asked {
     pub(crate) repeatable: bool,
     /// It is the connection's last.
     pub(crate) close: bool,
+    /// For how long it waited for its app to wake, in ms.
+    pub(crate) cold_start: Option<u64>,
     /// Who reads a page of the router's own.
     pub(crate) reader: Reader,
 }
@@ -136,7 +138,10 @@ impl<S: Client> Seat<'_, S> {
                         &mut in_line,
                     ));
                     match watched(chosen, self.client, self.input, size, watches).await? {
-                        Ok(Some(place)) if tried.len() < ATTEMPTS => place,
+                        Ok(Some(place)) if tried.len() < ATTEMPTS => {
+                            asked.cold_start = hold.cold_start();
+                            place
+                        }
                         Ok(_) => return Err(Fault::Final(fault)),
                         Err(code) => return Err(Fault::Final(code)),
                     }
@@ -319,6 +324,7 @@ impl<S: Client> Seat<'_, S> {
                 alt_svc: self.router.alt_svc.as_ref().filter(|_| https),
                 close: asked.close,
                 is_head: asked.is_head,
+                cold_start: asked.cold_start,
             };
             rewrite::answer(&mut out, &down.input, &reply, besides);
             let (size, status, keeps) = (reply.size, reply.status, reply.keep_alive);

@@ -16,6 +16,8 @@ fn route(name: &str, dynos: &[(&str, u16)]) -> AppRoute {
         maintenance_page_url: None,
         edge: None,
         hold: None,
+        asleep: false,
+        waiting_page: false,
         when_empty: WhenEmpty::NoWebDynos,
         protocol: DynoProtocol::Http1,
         upstreams: dynos

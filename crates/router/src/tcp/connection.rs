@@ -120,6 +120,9 @@ async fn find(router: &Router, mut route: Arc<Route>) -> Result<Found, Fault> {
             if route.dynos.is_empty() && !route.wanted {
                 return Err(Fault::NoDynos);
             }
+            if route.asleep && route.dynos.is_empty() {
+                router.tables.wakes.ask(&route.shared.tally.app);
+            }
             match attempt(router, &route, until).await {
                 Ok(found) => return Ok(found),
                 Err(Some(refused)) => {

@@ -68,6 +68,8 @@ pub(crate) struct Route {
     /// Dynos of the type are wanted.
     pub(crate) wanted: bool,
     pub(crate) maintenance: bool,
+    /// The app sleeps.
+    pub(crate) asleep: bool,
     /// Connections wait until the app says otherwise.
     pub(crate) paused: bool,
     /// Who alone gets through; `None` for everybody.
@@ -290,6 +292,7 @@ impl Route {
             proxy_protocol: route.proxy_protocol,
             wanted: route.wanted,
             maintenance: app.maintenance,
+            asleep: app.asleep,
             paused: edge.is_some_and(|edge| edge.pause),
             // What is no range trusts nobody: the server sends none such.
             trusted: (!ranges.is_empty()).then(|| {

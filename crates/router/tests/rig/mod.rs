@@ -391,6 +391,8 @@ pub(crate) fn app(dynos: &[SocketAddr]) -> AppRoute {
         maintenance_page_url: None,
         edge: None,
         hold: None,
+        asleep: false,
+        waiting_page: false,
         when_empty: WhenEmpty::NoWebDynos,
         protocol: Default::default(),
         upstreams: dynos
@@ -449,6 +451,7 @@ impl Server {
             writer,
             lines: Vec::new(),
             stats: Vec::new(),
+            wakes: Vec::new(),
             _listener: listener,
         };
         assert!(matches!(link.next().await, ToServer::Hello { .. }));
@@ -461,6 +464,8 @@ pub(crate) struct Link {
     writer: OwnedWriteHalf,
     pub(crate) lines: Vec<LogLine>,
     pub(crate) stats: Vec<ropewalk_api_types::router::AppStats>,
+    /// Apps that the router asked to be woken.
+    pub(crate) wakes: Vec<String>,
     _listener: UnixListener,
 }
 
@@ -501,6 +506,7 @@ impl Link {
                 ToServer::Log { lines } => self.lines.extend(lines),
                 ToServer::Stats { apps } => self.stats.extend(apps.into_values()),
                 ToServer::Certified { .. } => {}
+                ToServer::Wake { app } => self.wakes.push(app),
                 other @ (ToServer::Hello { .. } | ToServer::Unknown) => panic!("{other:?}"),
             }
         }

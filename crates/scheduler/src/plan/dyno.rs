@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use ropewalk_engine::Exit;
-use ropewalk_model::DynoState;
 use ropewalk_model::dyno::PORT;
+use ropewalk_model::{DynoState, SleepTier};
 use ropewalk_store::{Dyno, Retire};
 
 use super::{Action, Desired, Plan, Policy, Seat, Seen, after, serves};
@@ -57,6 +57,8 @@ pub(super) fn step(
                 release_deadline(dyno, since, policy, now, plan);
             } else if has_expired(one, now, plan) {
                 plan.push(mark(dyno, DynoState::Down, "its time to live is over"));
+            } else if let Some(action) = rest(one, desired) {
+                plan.push(action);
             } else {
                 cycle(dyno, since, desired, now, plan);
             }
@@ -106,13 +108,31 @@ fn has_expired(one: &Seen, now: Timestamp, plan: &mut Plan) -> bool {
     now >= until
 }
 
+/// One whose app sleeps is frozen once no request can come to it any more; one that was, and is to run, is thawed.
+fn rest(one: &Seen, desired: &Desired) -> Option<Action> {
+    let dyno = one.dyno.id;
+    let frozen = desired.tier_of(&one.dyno.name.process_type) == Some(SleepTier::Frozen)
+        && is_formation(&one.dyno);
+    match one.dyno.state {
+        DynoState::Up if frozen && one.drained && one.dyno.retire.is_none() => {
+            Some(Action::Freeze { dyno })
+        }
+        DynoState::Idle if !frozen => Some(Action::Thaw { dyno }),
+        DynoState::Up if !frozen && one.frozen => Some(Action::Thaw { dyno }),
+        // An earlier run of the server did, and may have begun to wake it.
+        DynoState::Idle if !one.frozen && one.drained => Some(Action::Freeze { dyno }),
+        _ => None,
+    }
+}
+
 /// A dyno that ran as long as its app lets one, and up to 15 % longer, by its id: those that started together do not all
 /// go together. Not while a release is under way, whose dynos would be others anyway.
 fn cycle(dyno: &Dyno, since: Timestamp, desired: &Desired, now: Timestamp, plan: &mut Plan) {
     let settings = desired.settings.of(&dyno.name.process_type);
     let Some(longest) = settings
         .cycle
-        .filter(|_| is_formation(dyno) && dyno.retire.is_none() && desired.candidate.is_none())
+        .filter(|_| is_formation(dyno) && dyno.retire.is_none())
+        .filter(|_| desired.candidate.is_none() && desired.sleep.is_none())
     else {
         return;
     };

@@ -57,10 +57,10 @@ fn is_release_command(one: &Seen) -> bool {
     one.dyno.name.process_type == ProcessType::release()
 }
 
-/// Whether requests go to it, and nobody asked for its end at once.
+/// Whether requests go to it, or will when its app wakes, and nobody asked for its end at once.
 fn serves(one: &Seen) -> bool {
     is_web(&one.dyno)
-        && one.dyno.state == DynoState::Up
+        && matches!(one.dyno.state, DynoState::Up | DynoState::Idle)
         && one.dyno.retire != Some(Retire::Stop)
         && matches!(one.seat, Seat::Running { .. })
 }
@@ -93,6 +93,7 @@ impl Rollout<'_> {
         // The dyno's own step may have said so already, or something else: this overrides it.
         self.plan.actions.retain(|action| {
             !matches!(action, Action::Mark { dyno: id, .. } | Action::Launch { dyno: id } | Action::Clear { dyno: id }
+                | Action::Freeze { dyno: id } | Action::Thaw { dyno: id }
                 if *id == dyno)
         });
         self.plan.push(Action::Mark {
@@ -216,7 +217,8 @@ impl Rollout<'_> {
             if standing_in > 0 && serves(one) {
                 standing_in -= 1;
             } else {
-                self.down(one, "scaled down");
+                let asleep = self.desired.tier_of(&one.dyno.name.process_type).is_some();
+                self.down(one, if asleep { "asleep" } else { "scaled down" });
             }
         }
         all

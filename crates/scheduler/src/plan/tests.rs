@@ -65,6 +65,7 @@ impl World {
                 candidate: None,
                 formation,
                 settings: AppDynoSettings::default(),
+                sleep: None,
             },
             dynos: Vec::new(),
             under_way: Vec::new(),
@@ -142,6 +143,7 @@ impl World {
             seat: Seat::Absent,
             listening: vec![],
             drained: true,
+            frozen: false,
             busy: false,
             lost: false,
         });
@@ -177,6 +179,16 @@ impl World {
                 if let Some(one) = self.find(dyno) {
                     one.dyno.retire = one.dyno.retire.or(Some(Retire::Replace));
                 }
+            }
+            Action::Freeze { dyno } | Action::Thaw { dyno } => {
+                let one = self.find(dyno).unwrap();
+                assert!(matches!(one.seat, Seat::Running { .. }) && !one.busy);
+                one.frozen = matches!(action, Action::Freeze { .. });
+                one.dyno.state = match one.frozen {
+                    true => DynoState::Idle,
+                    false => DynoState::Up,
+                };
+                one.dyno.updated_at = now;
             }
             Action::Interrupt { dyno } => panic!("{dyno} is nobody's"),
             Action::Clear { dyno } => self.begin(dyno, Work::Clear),
@@ -540,9 +552,10 @@ fn dynos_that_cycle_give_way_to_others_and_not_all_at_once() {
 
 /// One dyno in each state, of each kind, with each container: what a plan makes of it.
 fn arrows() -> std::collections::BTreeSet<(String, String)> {
-    const STATES: [DynoState; 4] = [
+    const STATES: [DynoState; 5] = [
         DynoState::Starting,
         DynoState::Up,
+        DynoState::Idle,
         DynoState::Crashed,
         DynoState::Down,
     ];
@@ -566,12 +579,17 @@ fn arrows() -> std::collections::BTreeSet<(String, String)> {
     };
     let kinds = ["web", "worker", "release", "run"];
     let turns = (0..2).flat_map(|quantity| [0, 30, 10_000].map(|age| (quantity, age)));
-    for (quantity, age) in turns {
+    let sleeps = [None, Some(SleepTier::Frozen)];
+    let turns = turns.flat_map(|(quantity, age)| sleeps.map(|sleep| (quantity, age, sleep)));
+    for (quantity, age, sleep) in turns {
         for (kind, state, seat) in kinds.iter().flat_map(|kind| {
             STATES
                 .iter()
                 .flat_map(move |state| seats.map(move |seat| (*kind, *state, seat)))
         }) {
+            if state == DynoState::Idle && matches!(kind, "run" | "release") {
+                continue;
+            }
             for bits in 0..32u8 {
                 let mut world = World::new(
                     spec(2, &["web", "worker"]),
@@ -599,6 +617,7 @@ fn arrows() -> std::collections::BTreeSet<(String, String)> {
                 world.pass(age);
                 let candidate = bits & 1 != 0;
                 world.desired.candidate = candidate.then(|| spec(3, &["web", "release"]));
+                world.desired.sleep = sleep.filter(|_| !candidate);
                 let one = &mut world.dynos[0];
                 one.busy = false;
                 one.dyno.state = state;
@@ -608,6 +627,7 @@ fn arrows() -> std::collections::BTreeSet<(String, String)> {
                 one.dyno.time_to_live = (kind == "run").then_some(60);
                 one.lost = bits & 4 != 0;
                 one.drained = true;
+                one.frozen = state == DynoState::Idle;
                 one.dyno.retire = (bits & 8 != 0).then_some(Retire::Stop);
                 if bits & 16 != 0 {
                     one.listening = vec![port("0.0.0.0:5000")];
@@ -620,6 +640,8 @@ fn arrows() -> std::collections::BTreeSet<(String, String)> {
                         } if dyno == id && to != state => {
                             arrow(state.as_str(), to.as_str());
                         }
+                        Action::Freeze { dyno } if dyno == id => arrow(state.as_str(), "idle"),
+                        Action::Thaw { dyno } if dyno == id => arrow(state.as_str(), "up"),
                         Action::Stop { dyno }
                         | Action::Discard { dyno }
                         | Action::Replace { dyno, .. }
@@ -754,6 +776,60 @@ fn a_one_off_that_has_run_as_long_as_it_may_is_stopped() {
 }
 
 #[test]
+fn dynos_of_a_sleeping_app_are_frozen_once_nothing_is_under_way_and_thawed_when_it_wakes() {
+    let mut world = World::new(
+        spec(2, &["web", "worker", "clock"]),
+        vec![wanted("web", 1), wanted("worker", 1), wanted("clock", 1)],
+    );
+    let worker = ProcessType::parse("worker").unwrap();
+    world.desired.settings.part(Some(&worker)).sleep = Some(true);
+    world.turn();
+    world.bind_all();
+    world.settle();
+    let web = |world: &mut World, drained| {
+        let is_web = |one: &&mut Seen| one.dyno.name.process_type.is_web();
+        world.dynos.iter_mut().find(is_web).unwrap().drained = drained;
+    };
+    web(&mut world, false);
+    world.desired.sleep = Some(SleepTier::Frozen);
+    world.settle();
+    let names = ["clock.1 v2 up", "web.1 v2 up", "worker.1 v2 idle"];
+    assert_eq!(world.names(), names, "a request is under way");
+    web(&mut world, true);
+    world.settle();
+    let names = ["clock.1 v2 up", "web.1 v2 idle", "worker.1 v2 idle"];
+    assert_eq!(world.names(), names);
+    // Another run of the server does not know what it froze, and makes sure of it.
+    world.dynos.iter_mut().for_each(|one| one.frozen = false);
+    world.settle();
+    assert_eq!(world.names(), names);
+    assert_eq!(world.dynos.iter().filter(|one| one.frozen).count(), 2);
+    // Whoever woke it wrote that they are up, and could not thaw one.
+    world.desired.sleep = None;
+    for one in &mut world.dynos {
+        one.dyno.state = DynoState::Up;
+    }
+    world.settle();
+    assert!(world.dynos.iter().all(|one| !one.frozen));
+    world.desired.sleep = Some(SleepTier::Frozen);
+    world.settle();
+    // Deeper: none of them is wanted, as observe says, and the worker that does not sleep stays.
+    world.desired.sleep = Some(SleepTier::Stopped);
+    for name in ["web", "worker"] {
+        let of = |wanted: &&mut Wanted| wanted.process_type.as_str() == name;
+        world
+            .desired
+            .formation
+            .iter_mut()
+            .find(of)
+            .unwrap()
+            .quantity = 0;
+    }
+    world.settle();
+    assert_eq!(world.names(), ["clock.1 v2 up"]);
+}
+
+#[test]
 fn a_dyno_with_requests_in_flight_is_stopped_only_after_the_drain_time() {
     let mut world = World::new(spec(2, &["web"]), vec![wanted("web", 1)]);
     world.turn();
@@ -791,6 +867,9 @@ enum Disturbance {
     /// The host or its engine goes, and all containers with it.
     PowerCut,
     Bind,
+    /// The app falls asleep.
+    Sleep,
+    Wake,
     Pass {
         seconds: i64,
     },
@@ -813,6 +892,8 @@ fn disturbance() -> impl Strategy<Value = Disturbance> {
         (0..8usize).prop_map(|index| Disturbance::Vanish { index }),
         Just(Disturbance::PowerCut),
         Just(Disturbance::Bind),
+        Just(Disturbance::Sleep),
+        Just(Disturbance::Wake),
         (1..700i64).prop_map(|seconds| Disturbance::Pass { seconds }),
         (0..8usize).prop_map(|index| Disturbance::Restart { index }),
         Just(Disturbance::Die),
@@ -840,6 +921,7 @@ fn disturb(world: &mut World, what: Disturbance, next_version: &mut u32) {
                 &["web", "worker"]
             };
             world.desired.candidate = Some(spec(*next_version, types));
+            world.desired.sleep = None;
             *next_version += 1;
         }
         Disturbance::Kill { index, code } => {
@@ -856,6 +938,7 @@ fn disturb(world: &mut World, what: Disturbance, next_version: &mut u32) {
         }
         Disturbance::Vanish { index } => {
             if let Some(one) = world.dynos.get_mut(index) {
+                one.frozen = false;
                 one.seat = Seat::Absent;
             }
         }
@@ -873,6 +956,11 @@ fn disturb(world: &mut World, what: Disturbance, next_version: &mut u32) {
             }
         }
         Disturbance::Bind => world.bind_all(),
+        Disturbance::Sleep => {
+            let awake = world.desired.candidate.is_some();
+            world.desired.sleep = Some(SleepTier::Frozen).filter(|_| !awake);
+        }
+        Disturbance::Wake => world.desired.sleep = None,
         Disturbance::Pass { seconds } => world.pass(seconds),
         Disturbance::Restart { index } => {
             if let Some(one) = world.dynos.get_mut(index) {
@@ -883,6 +971,7 @@ fn disturb(world: &mut World, what: Disturbance, next_version: &mut u32) {
             world.under_way.clear();
             for one in &mut world.dynos {
                 one.busy = false;
+                one.frozen = false;
             }
         }
         Disturbance::Finish { index } => {
@@ -901,7 +990,7 @@ fn runs_well(world: &World) -> usize {
     let serves = |one: &&Seen| {
         one.dyno.name.process_type.is_web()
             && one.dyno.release_version == world.desired.current.version
-            && one.dyno.state == DynoState::Up
+            && matches!(one.dyno.state, DynoState::Up | DynoState::Idle)
             && one.dyno.retire != Some(Retire::Stop)
             && matches!(one.seat, Seat::Running { .. })
     };
@@ -966,7 +1055,7 @@ proptest! {
                 world.dynos.iter().filter(|one| {
                     one.dyno.name.process_type.is_web()
                         && one.dyno.release_version == world.desired.current.version
-                        && one.dyno.state == DynoState::Up
+                        && matches!(one.dyno.state, DynoState::Up | DynoState::Idle)
                 }).count()
             };
             let is_turn = matches!(event, Disturbance::Turn);
@@ -982,7 +1071,8 @@ proptest! {
                 prop_assert!(serving(&world) > 0, "a promotion left nothing serving");
             }
         }
-        // Then everything goes well for a while.
+        // Then somebody asks for it, and everything goes well for a while.
+        world.desired.sleep = None;
         for _ in 0..40 {
             world.bind_all();
             let names: Vec<String> = world.dynos.iter()

@@ -99,7 +99,7 @@ async fn what_a_newer_router_says_does_not_end_the_link() {
     });
     for line in [
         r#"{"type":"hello","pid":7,"version":"9.9","changes":true,"wakes":true}"#,
-        r#"{"type":"wake","app":"x"}"#,
+        r#"{"type":"yawn","app":"x"}"#,
         r#"{"type":"ack","generation":"many"}"#,
         r#"{"type":"stats","apps":{"x":{"requests":1}}}"#,
         r#"{"type":"certified","generation":3}"#,

@@ -165,7 +165,7 @@ fn why_not(dyno: &Dyno) -> Option<String> {
     let (state, hint) = match dyno.state {
         DynoState::Up => return None,
         DynoState::Starting => ("starting", "; try again when it is up"),
-        DynoState::Idle => ("idle", ""),
+        DynoState::Idle => ("idle", "; wake it with ropewalk ps:wake"),
         DynoState::Crashed => ("crashed", ""),
         DynoState::Down => ("down", ""),
     };

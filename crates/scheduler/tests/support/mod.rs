@@ -346,15 +346,20 @@ impl Router {
 
     /// The next table, which the server tells whole or by what changed.
     pub async fn table(&mut self) -> Table {
+        let table = tokio::time::timeout(PATIENCE, self.next_table()).await;
+        table.unwrap().unwrap()
+    }
+
+    /// The same, however long it takes; `None` when the server is gone.
+    pub async fn next_table(&mut self) -> Option<Table> {
         loop {
-            let line = tokio::time::timeout(PATIENCE, self.lines.next()).await;
-            let line = line.unwrap().unwrap().unwrap();
+            let line = self.lines.next().await?.ok()?;
             match serde_json::from_str(&line).unwrap() {
                 ToRouter::Table(table) => self.table = table,
                 ToRouter::Changes(changes) => assert!(self.table.change(changes), "{line}"),
                 ToRouter::Certificates(_) | ToRouter::Ping | ToRouter::Unknown => continue,
             }
-            return self.table.clone();
+            return Some(self.table.clone());
         }
     }
 
@@ -368,7 +373,7 @@ impl Router {
         self.tell(&ack).await;
     }
 
-    async fn tell(&mut self, message: &ToServer) {
+    pub async fn tell(&mut self, message: &ToServer) {
         let line = serde_json::to_string(message).unwrap();
         self.lines.send(line).await.unwrap();
     }

@@ -36,6 +36,9 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
     dynos.sort_by_key(order);
     if args.json.json {
         json::print(&cx.out, &dynos)?;
+    } else if let Some(sleep) = stopped(cx, &app, &dynos).await? {
+        show(cx, &dynos)?;
+        cx.out.line(&sleep)?;
     } else if dynos.is_empty() {
         cx.out
             .line(&format!("No dynos on {}", cx.out.paint().app(&app)))?;
@@ -43,6 +46,20 @@ pub(crate) async fn run(cx: &Context, args: Args) -> anyhow::Result<ExitCode> {
         show(cx, &dynos)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is said of an app that sleeps and of which no web dyno is there.
+async fn stopped(cx: &Context, app: &str, dynos: &[DynoStatus]) -> anyhow::Result<Option<String>> {
+    if dynos.iter().any(|dyno| dyno.dyno.process_type == "web") {
+        return Ok(None);
+    }
+    let sleep = cx.client()?.app_sleep(app).await?;
+    let paint = cx.out.paint();
+    Ok(sleep.tier.zip(sleep.since).map(|(tier, since)| {
+        let idle = time::span(Timestamp::now().as_second() - since.as_second());
+        let (app, state) = (paint.app(app), paint.warning("idle"));
+        format!("{app}: {state} {idle} ({tier}); the next request wakes it")
+    }))
 }
 
 /// By process type, then by number: `web.2` before `web.10`.
@@ -114,6 +131,11 @@ fn state(dyno: &DynoStatus, paint: Paint) -> String {
         "crashed" => paint.bad(&dyno.dyno.state),
         _ => paint.warning(&dyno.dyno.state),
     };
+    if dyno.dyno.state == "idle" {
+        let idle = Timestamp::now().as_second() - dyno.dyno.updated_at.as_second();
+        let tier = dyno.reason.as_deref().unwrap_or("frozen");
+        return format!("{state} {} ({tier})", time::span(idle));
+    }
     let since = format!("{state} {}", time::ago(dyno.dyno.updated_at));
     match why(dyno, Timestamp::now()) {
         Some(why) => format!("{since}: {why}"),

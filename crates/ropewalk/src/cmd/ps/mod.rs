@@ -6,6 +6,7 @@ pub(crate) mod resize;
 pub(crate) mod restart;
 pub(crate) mod scale;
 pub(crate) mod settings;
+pub(crate) mod sleep;
 pub(crate) mod stop;
 pub(crate) mod wait;
 

@@ -15,7 +15,11 @@ pub(crate) const SETTINGS: &str = "\
 Settings:
   boot-timeout=60s  A web dyno must listen on its port so long after its start: 1s to 180s
   stop-grace=30s    A dyno that stops has so long to finish its requests, and again so long after SIGTERM: 1s to 5m
-  cycle=24h         A dyno runs no longer before another takes its place, within a share of it more: 1h to 30d";
+  cycle=24h         A dyno runs no longer before another takes its place, within a share of it more: 1h to 30d
+  sleep-after=30m   Without a request for so long the app sleeps, frozen: 10s to 30d, or off
+  stop-after=1h     So long after that its dynos end: 1s to 30d, or off
+  sleep=on          Of another type than web: its dynos sleep when the app does
+  waiting-page=on   Browsers that wake the app are shown a page if that takes long";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct SetArgs {

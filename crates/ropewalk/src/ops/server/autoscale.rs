@@ -596,7 +596,8 @@ fn subject(view: &View<'_>, rule: AutoscaleRule) -> ropewalk_store::Result<Subje
 /// What is wanted of a process type, and what may be done to it.
 fn current(view: &View<'_>, rule: &AutoscaleRule) -> ropewalk_store::Result<(Option<u32>, Hold)> {
     let app = view.app(rule.app)?;
-    let hold = match (app.maintenance, app.candidate_version) {
+    let still = app.maintenance || view.app_sleep(app.id)?.is_some();
+    let hold = match (still, app.candidate_version) {
         (true, _) => Hold::Still,
         // A release command may run for an hour; who comes meanwhile is not left waiting.
         (false, Some(_)) => Hold::NoFewer,

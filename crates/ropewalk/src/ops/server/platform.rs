@@ -19,10 +19,10 @@ use ropewalk_log_drains::LogDrains;
 use ropewalk_logs::{Logs, OutputWriter, Outputs};
 use ropewalk_model::log_line::LogSource;
 use ropewalk_model::traffic::{Recent, Totals};
-use ropewalk_model::{AppId, DynoId, DynoState, JobId, Traffic};
+use ropewalk_model::{AppId, DynoId, DynoState, JobId, SleepTier, Traffic};
 use ropewalk_ocsp::Staples;
 use ropewalk_scheduler::{NewInside, NewRun, Routes, Scheduler, SchedulerError};
-use ropewalk_store::{JobRun, Store};
+use ropewalk_store::{JobRun, Store, StoreError};
 use ropewalk_telemetry::{TaskStatus, Tasks, rss_bytes};
 use uuid::Uuid;
 
@@ -89,6 +89,14 @@ impl Platform for Ports {
             }
         }
         .boxed()
+    }
+
+    fn sleep(&self, app: AppId, tier: SleepTier) -> BoxFuture<'_, Result<bool, StoreError>> {
+        async move { self.scheduler.put_to_sleep(app, tier).await }.boxed()
+    }
+
+    fn wake(&self, app: AppId) -> BoxFuture<'_, Result<bool, StoreError>> {
+        async move { self.scheduler.wake(app).await }.boxed()
     }
 
     fn run(&self, request: RunRequest) -> BoxFuture<'_, Result<RunStarted, RunError>> {

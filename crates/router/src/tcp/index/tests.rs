@@ -26,6 +26,8 @@ fn app(routes: &[Given<'_>]) -> AppRoute {
         maintenance_page_url: None,
         edge: None,
         hold: None,
+        asleep: false,
+        waiting_page: false,
         when_empty: WhenEmpty::NoWebDynos,
         upstreams: Vec::new(),
         tcp: routes
