@@ -9,7 +9,7 @@ use ropewalk_store::{Dyno, NewDyno, StoreError};
 use uuid::Uuid;
 
 use crate::observe::Orphan;
-use crate::plan::{Action, Create, LOST, OUT_OF_MEMORY, Trigger};
+use crate::plan::{Action, CHECK_FAILED, Create, LOST, OUT_OF_MEMORY, Trigger};
 use crate::reconcile::Shared;
 use crate::{SchedulerError, jobs, launch, observe, output};
 
@@ -254,6 +254,10 @@ fn announce(shared: &Shared, dyno: &Dyno, state: DynoState, reason: Option<&str>
     match (state, reason) {
         (DynoState::Crashed, Some(reason)) if reason.starts_with("Error R10") => {
             say(reason);
+            say("Stopping process with SIGKILL");
+        }
+        (DynoState::Crashed, Some(reason)) if reason.starts_with(CHECK_FAILED) => {
+            say(&format!("Health {reason}"));
             say("Stopping process with SIGKILL");
         }
         (DynoState::Crashed, Some(reason)) => match reason.strip_prefix("exit ") {

@@ -213,6 +213,7 @@ fn see(
     };
     let busy = busy.contains(&dyno.id);
     Seen {
+        tally: shared.checks.tally(dyno.id),
         dyno,
         seat,
         lost: false,
@@ -313,19 +314,19 @@ fn protocol(text: &str) -> DynoProtocol {
 }
 
 fn spec(view: &View<'_>, release: &Release) -> StoreResult<Spec> {
-    let commands = match release.slug {
-        Some(slug) => view
-            .slug(slug)?
-            .process_types
-            .into_iter()
-            .filter_map(|(name, command)| Some((ProcessType::parse(&name).ok()?, command)))
-            .collect(),
-        None => BTreeMap::new(),
-    };
-    Ok(Spec {
+    let mut spec = Spec {
         version: release.version,
-        commands,
-    })
+        ..Spec::default()
+    };
+    if let Some(slug) = release.slug {
+        let slug = view.slug(slug)?;
+        spec.checks = slug.checks_by_type();
+        let commands = slug.process_types.into_iter();
+        spec.commands = commands
+            .filter_map(|(name, command)| Some((ProcessType::parse(&name).ok()?, command)))
+            .collect();
+    }
+    Ok(spec)
 }
 
 /// Now by the host's clock, as rows and logs tell it. Nothing is timed by it.

@@ -14,11 +14,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use ropewalk_engine::Exit;
+use ropewalk_model::check::{Check, Tally};
 use ropewalk_model::dyno::{BOOT_TIMEOUT, PORT, STOP_GRACE};
 use ropewalk_model::{AppDynoSettings, AppId, DynoId, DynoName, DynoSize, DynoState, ProcessType};
 use ropewalk_store::Dyno;
 
-pub(crate) use dyno::{LOST, OUT_OF_MEMORY, is_web};
+pub(crate) use dyno::{CHECK_FAILED, LOST, OUT_OF_MEMORY, is_web};
 
 /// What bounds the plans.
 #[derive(Debug, Clone)]
@@ -60,12 +61,25 @@ pub struct Desired {
     pub settings: AppDynoSettings,
 }
 
+impl Desired {
+    /// What a dyno is asked; nothing of one-offs, and of releases that go.
+    pub(crate) fn check(&self, dyno: &Dyno) -> Option<&Check> {
+        let specs = std::iter::once(&self.current).chain(&self.candidate);
+        let spec = specs
+            .filter(|_| !dyno.one_off)
+            .find(|spec| spec.version == dyno.release_version)?;
+        spec.checks.get(&dyno.name.process_type)
+    }
+}
+
 /// What a release runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Spec {
     pub version: u32,
     /// Empty before anything was deployed.
     pub commands: BTreeMap<ProcessType, String>,
+    /// What dynos are asked before requests go to them, and after.
+    pub checks: BTreeMap<ProcessType, Check>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +96,8 @@ pub struct Seen {
     pub seat: Seat,
     /// Its container ended with the host or the engine, and not by itself.
     pub lost: bool,
+    /// What it answered to its check, if it has one.
+    pub tally: Tally,
     /// What is bound in its network namespace.
     pub listening: Vec<SocketAddr>,
     /// No request is in flight to it and none can come any more.

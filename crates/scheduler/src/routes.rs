@@ -21,7 +21,7 @@ use ropewalk_model::dyno::PORT;
 use ropewalk_model::log_line::LogSource;
 use ropewalk_model::tcp::{self, Ports};
 use ropewalk_model::traffic::{Recent, Totals};
-use ropewalk_model::{AppId, DynoId, DynoState, ProcessType, Traffic, edge};
+use ropewalk_model::{AppId, AppName, DynoId, DynoState, ProcessType, Traffic, edge};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{broadcast, watch};
 use tokio_util::codec::{Framed, LinesCodec};
@@ -216,6 +216,11 @@ impl Routes {
                 return;
             }
         }
+    }
+
+    /// The name by which an app is always known.
+    pub(crate) fn host(&self, app: &AppName) -> String {
+        format!("{app}.{}", self.inner.platform.domain)
     }
 
     /// Whether no request is, or can come, in flight to a dyno. Unknown without a router, and then `false`.
@@ -598,10 +603,16 @@ fn route(app: &AppWorld, world: &World) -> AppRoute {
     }
 }
 
+/// Longest that requests wait for a boot, however long that may take.
+const LONGEST_BOOT: Duration = Duration::from_secs(180);
+
 /// Where an app says how long its web dynos may boot: as long, and a little more.
 fn hold(app: &AppWorld) -> Option<u32> {
-    let settings = app.desired.settings.of(&ProcessType::web());
-    let boot = u32::try_from(settings.boot_timeout?.as_secs()).ok()?;
+    let web = ProcessType::web();
+    let check = app.desired.current.checks.get(&web);
+    let grace = check.and_then(|check| check.grace);
+    let boot = grace.or(app.desired.settings.of(&web).boot_timeout)?;
+    let boot = u32::try_from(boot.min(LONGEST_BOOT).as_secs()).ok()?;
     boot.checked_add(HOLD_BEYOND_BOOT)
 }
 

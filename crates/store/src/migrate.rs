@@ -24,6 +24,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0018_autoscale.sql"),
     include_str!("../migrations/0019_jobs.sql"),
     include_str!("../migrations/0020_dyno_settings.sql"),
+    include_str!("../migrations/0022_checks.sql"),
 ];
 
 /// Schema version of this build.

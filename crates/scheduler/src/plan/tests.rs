@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use ropewalk_engine::Exit;
+use ropewalk_model::check::{Answer, Check, Probe, Tally};
 use ropewalk_model::{AppDynoSettings, AppId, DynoId, DynoSize, DynoState, ProcessType};
 use ropewalk_store::{Dyno, Retire};
 use uuid::Uuid;
@@ -41,7 +42,11 @@ fn spec(version: u32, types: &[&str]) -> Spec {
         .iter()
         .map(|t| (ProcessType::parse(t).unwrap(), format!("run {t}")))
         .collect();
-    Spec { version, commands }
+    Spec {
+        version,
+        commands,
+        ..Spec::default()
+    }
 }
 
 fn wanted(name: &str, quantity: u32) -> Wanted {
@@ -140,6 +145,7 @@ impl World {
         self.dynos.push(Seen {
             dyno,
             seat: Seat::Absent,
+            tally: Tally::default(),
             listening: vec![],
             drained: true,
             busy: false,
@@ -536,6 +542,124 @@ fn dynos_that_cycle_give_way_to_others_and_not_all_at_once() {
             .any(|action| matches!(action, Action::Cycle { .. }))
     };
     assert!(!cycles(&world.plan()));
+}
+
+/// What a dyno answered so far, the newest last.
+fn answered(check: &Check, answers: &[bool]) -> Tally {
+    let mut tally = Tally::default();
+    for good in answers {
+        let answer = match good {
+            true => Answer::Good,
+            false => Answer::Bad("answered 503".to_owned()),
+        };
+        tally.hear(answer, check);
+    }
+    tally
+}
+
+/// An app whose web dynos and workers are asked over HTTP.
+fn checked_world() -> (World, Check) {
+    let check = Check::new(Probe::http("/up", None).unwrap());
+    let mut current = spec(2, &["web", "worker"]);
+    for name in ["web", "worker"] {
+        let of = ProcessType::parse(name).unwrap();
+        current.checks.insert(of, check.clone());
+    }
+    let formation = vec![wanted("web", 1), wanted("worker", 1)];
+    (World::new(current, formation), check)
+}
+
+#[test]
+fn a_dyno_with_a_check_is_up_when_it_passed_whatever_its_type() {
+    let (mut world, check) = checked_world();
+    world.settle();
+    world.bind_all();
+    world.settle();
+    let starting = ["web.1 v2 starting", "worker.1 v2 starting"];
+    assert_eq!(world.names(), starting);
+    for one in &mut world.dynos {
+        one.tally = answered(&check, &[false, false, false, false]);
+    }
+    world.settle();
+    assert_eq!(
+        world.names(),
+        starting,
+        "bad answers end nothing that boots"
+    );
+    for one in &mut world.dynos {
+        one.tally = answered(&check, &[false, true]);
+    }
+    world.settle();
+    assert_eq!(world.names(), ["web.1 v2 up", "worker.1 v2 up"]);
+    // The check of a web dyno may be a command, which knows nothing of ports.
+    let (mut world, check) = checked_world();
+    world.settle();
+    for one in &mut world.dynos {
+        one.tally = answered(&check, &[true]);
+    }
+    world.settle();
+    assert_eq!(world.names(), ["web.1 v2 starting", "worker.1 v2 up"]);
+}
+
+#[test]
+fn a_dyno_that_fails_its_check_is_restarted_and_the_reason_says_what_it_answered() {
+    let (mut world, check) = checked_world();
+    world.settle();
+    world.bind_all();
+    for one in &mut world.dynos {
+        one.tally = answered(&check, &[true, false, false]);
+    }
+    world.settle();
+    assert_eq!(world.names(), ["web.1 v2 up", "worker.1 v2 up"]);
+    for one in &mut world.dynos {
+        one.tally = answered(&check, &[true, false, false, false]);
+    }
+    world.act();
+    assert_eq!(world.names(), ["web.1 v2 crashed", "worker.1 v2 crashed"]);
+    for one in &world.dynos {
+        let reason = one.dyno.reason.as_deref();
+        let why = "check failed: GET /up answered 503 (3 times)";
+        assert_eq!(reason, Some(why));
+    }
+    world.settle();
+    assert_eq!(world.names(), ["web.1 v2 starting", "worker.1 v2 starting"]);
+    // One that sleeps is not asked, and what was known of it says nothing.
+    for one in &mut world.dynos {
+        one.dyno.state = DynoState::Idle;
+        one.tally = answered(&check, &[false, false, false]);
+    }
+    assert_eq!(world.plan().actions, []);
+}
+
+#[test]
+fn a_candidate_that_does_not_pass_its_check_in_time_is_reverted_and_says_what_it_answered() {
+    let mut world = World::new(spec(2, &["web"]), vec![wanted("web", 1)]);
+    world.turn();
+    world.bind_all();
+    world.settle();
+    let mut check = Check::new(Probe::http("/up", None).unwrap());
+    check.grace = Some(Duration::from_secs(120));
+    let mut candidate = spec(3, &["web"]);
+    candidate.checks.insert(ProcessType::web(), check.clone());
+    world.desired.candidate = Some(candidate);
+    world.settle();
+    world.bind_all();
+    for one in &mut world.dynos {
+        one.tally = answered(&check, &[false; 7]);
+    }
+    world.pass(119);
+    world.settle();
+    assert_eq!(world.names(), ["web.1 v2 up", "web.1 v3 starting"]);
+    assert!(world.plan().wake_at.is_some());
+    world.pass(2);
+    world.settle();
+    assert_eq!(
+        world.failed,
+        [
+            "web.1 crashed: check failed: GET /up answered 503 (7 times); it did not pass within 120 seconds of launch"
+        ]
+    );
+    assert_eq!(world.names(), ["web.1 v2 up"]);
 }
 
 /// One dyno in each state, of each kind, with each container: what a plan makes of it.
