@@ -24,6 +24,64 @@ pub enum Name {
     StopGrace,
     /// The longest that a dyno runs before another takes its place; Heroku's is a day (Dev Center, "Dyno Lifecycle").
     Cycle,
+    /// For requests in flight, before SIGTERM; as long as the grace where nothing is said.
+    Drain,
+    /// Whether a release's dynos of a type boot beside all that serve, or take their places by and by.
+    Rollout,
+    /// How many dynos more than wanted there may be while places are taken by and by.
+    Surge,
+    /// How many places are taken at a time.
+    Batch,
+    /// Whether a dyno that serves no requests ends before its successor starts.
+    Order,
+    /// There is never more than one, not even while a release takes the place of another.
+    Singleton,
+    /// Of an app: from a release's start until its dynos must have passed.
+    Deadline,
+}
+
+/// How a release's dynos take the place of those before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rollout {
+    BlueGreen,
+    Rolling,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    StopFirst,
+    StartFirst,
+}
+
+/// Words that some settings have as their texts.
+trait Word: Sized + Copy + PartialEq + 'static {
+    const ALL: [(Self, &'static str); 2];
+
+    fn parse(text: &str) -> Option<Self> {
+        let found = Self::ALL.into_iter().find(|(_, word)| *word == text);
+        found.map(|(value, _)| value)
+    }
+
+    fn word(self) -> String {
+        let found = Self::ALL.into_iter().find(|(value, _)| *value == self);
+        found.map_or_else(String::new, |(_, word)| word.to_owned())
+    }
+}
+
+impl Word for Rollout {
+    const ALL: [(Self, &'static str); 2] =
+        [(Self::BlueGreen, "blue-green"), (Self::Rolling, "rolling")];
+}
+
+impl Word for Order {
+    const ALL: [(Self, &'static str); 2] = [
+        (Self::StopFirst, "stop-first"),
+        (Self::StartFirst, "start-first"),
+    ];
+}
+
+impl Word for bool {
+    const ALL: [(Self, &'static str); 2] = [(true, "on"), (false, "off")];
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -35,7 +93,18 @@ pub enum DynoSettingError {
 }
 
 impl Name {
-    pub const ALL: [Self; 3] = [Self::BootTimeout, Self::StopGrace, Self::Cycle];
+    pub const ALL: [Self; 10] = [
+        Self::BootTimeout,
+        Self::StopGrace,
+        Self::Cycle,
+        Self::Drain,
+        Self::Rollout,
+        Self::Surge,
+        Self::Batch,
+        Self::Order,
+        Self::Singleton,
+        Self::Deadline,
+    ];
 
     /// `boot-timeout`
     pub fn as_str(self) -> &'static str {
@@ -43,6 +112,13 @@ impl Name {
             Self::BootTimeout => "boot-timeout",
             Self::StopGrace => "stop-grace",
             Self::Cycle => "cycle",
+            Self::Drain => "drain",
+            Self::Rollout => "rollout",
+            Self::Surge => "surge",
+            Self::Batch => "batch",
+            Self::Order => "order",
+            Self::Singleton => "singleton",
+            Self::Deadline => "deadline",
         }
     }
 
@@ -61,6 +137,13 @@ impl Name {
             Self::BootTimeout => "2m",
             Self::StopGrace => "60s",
             Self::Cycle => "24h",
+            Self::Drain => "60s",
+            Self::Rollout => "rolling",
+            Self::Surge => "2",
+            Self::Batch => "2",
+            Self::Order => "start-first",
+            Self::Singleton => "on",
+            Self::Deadline => "20m",
         }
     }
 
@@ -70,15 +153,32 @@ impl Name {
             Self::BootTimeout => "a time of 1 to 180 seconds",
             Self::StopGrace => "a time of 1 to 300 seconds",
             Self::Cycle => "a time of 1 hour to 30 days",
+            Self::Drain => "a time of 1 to 300 seconds",
+            Self::Rollout => "blue-green or rolling",
+            Self::Surge => "a number of 0 to 100 dynos",
+            Self::Batch => "a number of 1 to 100 dynos",
+            Self::Order => "stop-first or start-first",
+            Self::Singleton => "on or off",
+            Self::Deadline => "a time of 1 minute to 24 hours",
         }
     }
 
-    fn seconds(self) -> std::ops::RangeInclusive<u64> {
+    /// Seconds, or dynos; of words there are none.
+    fn limits(self) -> std::ops::RangeInclusive<u64> {
         match self {
             Self::BootTimeout => 1..=180,
-            Self::StopGrace => 1..=300,
+            Self::StopGrace | Self::Drain => 1..=300,
             Self::Cycle => HOUR..=30 * 24 * HOUR,
+            Self::Deadline => 60..=24 * HOUR,
+            Self::Surge => 0..=100,
+            Self::Batch => 1..=100,
+            Self::Rollout | Self::Order | Self::Singleton => 0..=0,
         }
+    }
+
+    /// Whether it can be said of the whole app alone.
+    pub fn is_of_app(self) -> bool {
+        self == Self::Deadline
     }
 }
 
@@ -88,36 +188,77 @@ pub struct DynoSettings {
     pub boot_timeout: Option<Duration>,
     pub stop_grace: Option<Duration>,
     pub cycle: Option<Duration>,
+    pub drain: Option<Duration>,
+    pub rollout: Option<Rollout>,
+    pub surge: Option<u32>,
+    pub batch: Option<u32>,
+    pub order: Option<Order>,
+    pub singleton: Option<bool>,
+    pub deadline: Option<Duration>,
 }
 
 impl DynoSettings {
-    fn part(&mut self, name: Name) -> &mut Option<Duration> {
-        match name {
-            Name::BootTimeout => &mut self.boot_timeout,
-            Name::StopGrace => &mut self.stop_grace,
-            Name::Cycle => &mut self.cycle,
-        }
-    }
-
-    /// Sets one as people type it: `90s`, `2m`, `24h`, `1d`, or seconds.
+    /// Sets one as people type it: `90s`, `2m`, `24h`, `1d`, or seconds; a number of dynos; or a word.
     ///
     /// # Errors
-    /// A text that says no time, or one beyond the limits; the error says which they are.
+    /// A text that says no such thing, or one beyond the limits; the error says which they are.
     pub fn set(&mut self, name: Name, text: &str) -> Result<(), DynoSettingError> {
-        let refused = || DynoSettingError::Text(name, clip(text));
-        let seconds = seconds(text).filter(|seconds| name.seconds().contains(seconds));
-        *self.part(name) = Some(Duration::from_secs(seconds.ok_or_else(refused)?));
-        Ok(())
+        self.put(name, Some(text))
+            .then_some(())
+            .ok_or_else(|| DynoSettingError::Text(name, clip(text)))
     }
 
     pub fn unset(&mut self, name: Name) {
-        *self.part(name) = None;
+        self.put(name, None);
+    }
+
+    /// `false` when the text is none of the setting's.
+    fn put(&mut self, name: Name, text: Option<&str>) -> bool {
+        fn take<T>(
+            part: &mut Option<T>,
+            text: Option<&str>,
+            read: impl Fn(&str) -> Option<T>,
+        ) -> bool {
+            let value = text.map(read);
+            let is_one = value.as_ref().is_none_or(Option::is_some);
+            if is_one {
+                *part = value.flatten();
+            }
+            is_one
+        }
+        let within = |number: &u64| name.limits().contains(number);
+        let time = |text: &str| Some(Duration::from_secs(seconds(text).filter(within)?));
+        let count = |text: &str| u32::try_from(number(text).filter(within)?).ok();
+        match name {
+            Name::BootTimeout => take(&mut self.boot_timeout, text, time),
+            Name::StopGrace => take(&mut self.stop_grace, text, time),
+            Name::Cycle => take(&mut self.cycle, text, time),
+            Name::Drain => take(&mut self.drain, text, time),
+            Name::Deadline => take(&mut self.deadline, text, time),
+            Name::Surge => take(&mut self.surge, text, count),
+            Name::Batch => take(&mut self.batch, text, count),
+            Name::Rollout => take(&mut self.rollout, text, Word::parse),
+            Name::Order => take(&mut self.order, text, Word::parse),
+            Name::Singleton => take(&mut self.singleton, text, Word::parse),
+        }
     }
 
     /// What one is set to; `None` when it is not.
     pub fn text(&self, name: Name) -> Option<String> {
-        let mut copy = *self;
-        copy.part(name).map(|time| told(time.as_secs()))
+        let time = |time: Option<Duration>| time.map(|time| told(time.as_secs()));
+        let count = |count: Option<u32>| count.map(|count| count.to_string());
+        match name {
+            Name::BootTimeout => time(self.boot_timeout),
+            Name::StopGrace => time(self.stop_grace),
+            Name::Cycle => time(self.cycle),
+            Name::Drain => time(self.drain),
+            Name::Deadline => time(self.deadline),
+            Name::Surge => count(self.surge),
+            Name::Batch => count(self.batch),
+            Name::Rollout => self.rollout.map(Word::word),
+            Name::Order => self.order.map(Word::word),
+            Name::Singleton => self.singleton.map(Word::word),
+        }
     }
 
     /// These, and where they say nothing, those.
@@ -126,6 +267,13 @@ impl DynoSettings {
             boot_timeout: self.boot_timeout.or(those.boot_timeout),
             stop_grace: self.stop_grace.or(those.stop_grace),
             cycle: self.cycle.or(those.cycle),
+            drain: self.drain.or(those.drain),
+            rollout: self.rollout.or(those.rollout),
+            surge: self.surge.or(those.surge),
+            batch: self.batch.or(those.batch),
+            order: self.order.or(those.order),
+            singleton: self.singleton.or(those.singleton),
+            deadline: self.deadline.or(those.deadline),
         }
     }
 }
@@ -143,6 +291,11 @@ impl AppDynoSettings {
     pub fn of(&self, process_type: &ProcessType) -> DynoSettings {
         let own = self.types.get(process_type).copied().unwrap_or_default();
         own.or(self.all)
+    }
+
+    /// How many dynos of a type there may be, however many are wanted.
+    pub fn most(&self, process_type: &ProcessType) -> Option<u32> {
+        (self.of(process_type).singleton == Some(true)).then_some(1)
     }
 
     pub fn stop_grace(&self, process_type: &ProcessType) -> Duration {
@@ -170,9 +323,12 @@ fn seconds(text: &str) -> Option<u64> {
         "d" => 24 * HOUR,
         _ => return None,
     };
-    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
-    let number: u64 = digits.parse().ok().filter(|_| is_number)?;
-    number.checked_mul(unit)
+    number(digits)?.checked_mul(unit)
+}
+
+fn number(text: &str) -> Option<u64> {
+    let is_number = text.len() <= MAX_TEXT && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_number)
 }
 
 fn told(seconds: u64) -> String {
@@ -216,6 +372,9 @@ mod tests {
                 "1é",
                 "s",
             ] {
+                if (name, bad) == (Name::Surge, "0") {
+                    continue;
+                }
                 let error = settings.set(name, bad).unwrap_err().to_string();
                 let example = format!("{}={}", name.as_str(), name.example());
                 assert!(error.contains(&example), "{error}");
@@ -230,6 +389,10 @@ mod tests {
             (Name::BootTimeout, "1s", "3m"),
             (Name::StopGrace, "1s", "5m"),
             (Name::Cycle, "1h", "30d"),
+            (Name::Drain, "1s", "5m"),
+            (Name::Deadline, "1m", "24h"),
+            (Name::Surge, "0", "100"),
+            (Name::Batch, "1", "100"),
         ] {
             settings.set(name, least).unwrap();
             settings.set(name, most).unwrap();
@@ -239,6 +402,12 @@ mod tests {
             (Name::StopGrace, "301s"),
             (Name::Cycle, "59m"),
             (Name::Cycle, "31d"),
+            (Name::Drain, "301"),
+            (Name::Deadline, "59"),
+            (Name::Surge, "101"),
+            (Name::Batch, "2s"),
+            (Name::Rollout, "Rolling"),
+            (Name::Singleton, "true"),
         ] {
             assert!(settings.set(name, bad).is_err(), "{bad}");
         }

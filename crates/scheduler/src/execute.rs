@@ -77,17 +77,22 @@ pub(crate) async fn all(
 }
 
 /// Whoever hears of the failure asks for the last lines at once, so those come first.
-fn fail_later(shared: &Shared, app: AppId, version: u32, reason: String, dyno: DynoId) {
-    if !shared.take(dyno) {
+fn fail_later(shared: &Shared, app: AppId, version: u32, reason: String, dyno: Option<DynoId>) {
+    if dyno.is_some_and(|dyno| !shared.take(dyno)) {
         return;
     }
     let task = shared.clone();
     shared.spawn(async move {
-        task.readers.ended(dyno).await;
+        if let Some(dyno) = dyno {
+            task.readers.ended(dyno).await;
+        }
         if let Err(error) = fail(&task, app, version, reason).await {
             tracing::warn!(%app, version, %error, "A release's failure could not be written yet.");
         }
-        task.give_back(dyno);
+        match dyno {
+            Some(dyno) => task.give_back(dyno),
+            None => task.wake(),
+        }
     });
 }
 

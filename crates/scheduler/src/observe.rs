@@ -44,9 +44,29 @@ pub(crate) struct Memory {
     /// Dynos whose container runs.
     pub(crate) running: Vec<Running>,
     containers: HashMap<DynoId, Container>,
+    /// Candidates, and since when they are.
+    candidates: HashMap<AppId, (u32, Timestamp)>,
 }
 
 impl Memory {
+    /// Puts times of [`crate::ages::Clock`] in the place of those that were read, as [`Ages`] does for dynos.
+    fn date_candidates(&mut self, apps: &mut [AppWorld], now: Timestamp) {
+        let before = std::mem::take(&mut self.candidates);
+        for app in apps {
+            let Some(candidate) = &app.desired.candidate else {
+                continue;
+            };
+            let known = before.get(&app.app.id).copied();
+            let since = match known.filter(|(version, _)| *version == candidate.version) {
+                Some((_, since)) => since,
+                None => app.desired.candidate_since.min(now),
+            };
+            app.desired.candidate_since = since;
+            self.candidates
+                .insert(app.app.id, (candidate.version, since));
+        }
+    }
+
     /// A dyno's container, as it was last seen.
     pub(crate) fn container(&self, dyno: DynoId) -> Option<&Container> {
         self.containers.get(&dyno)
@@ -157,6 +177,8 @@ pub(crate) async fn world(shared: &Shared) -> Result<World, SchedulerError> {
         .filter_map(|one| running(&one.dyno, containers.get(&one.dyno.id)?))
         .collect();
     memory.ages.set(seen.iter_mut(), shared.clock.now());
+    let mut apps = rows.apps;
+    memory.date_candidates(&mut apps, shared.clock.now());
     let booting = seen.iter().map(|one| &one.dyno);
     let booting = booting.filter(|dyno| dyno.state == DynoState::Starting);
     shared.ports.keep(&booting.map(|dyno| dyno.id).collect());
@@ -165,7 +187,6 @@ pub(crate) async fn world(shared: &Shared) -> Result<World, SchedulerError> {
     for one in seen {
         by_app.entry(one.dyno.app).or_default().push(one);
     }
-    let mut apps = rows.apps;
     for app in &mut apps {
         app.seen = by_app.remove(&app.app.id).unwrap_or_default();
     }
@@ -266,6 +287,9 @@ fn read_rows(view: &View<'_>) -> StoreResult<Rows> {
                 .as_ref()
                 .map(|release| spec(view, release))
                 .transpose()?,
+            candidate_since: candidate
+                .as_ref()
+                .map_or(Timestamp::MIN, |release| release.created_at),
             formation,
             settings: settings.remove(&app.id).unwrap_or_default(),
         };

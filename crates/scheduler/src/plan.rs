@@ -2,11 +2,13 @@
 //!
 //! Architecture invariant: no IO, no clock, no randomness; the same arguments give the same plan, and each
 //! action says why. Rollouts are blue and green: a candidate release boots all its web dynos beside the serving
-//! ones, and only when every one of them is up does it become the current release. Its release command runs
-//! before them. Dynos of other types are stopped before their successors start, so that none runs twice.
+//! ones. Its release command runs before them. When every one of them is up, dynos of other types are stopped and their
+//! successors started, so that none runs twice; when those have stayed up for a while, it becomes the current release.
+//! Process types may ask for something else ([`Way`]).
 
 mod dyno;
 mod rollout;
+mod way;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,6 +22,7 @@ use ropewalk_model::{AppDynoSettings, AppId, DynoId, DynoName, DynoSize, DynoSta
 use ropewalk_store::Dyno;
 
 pub(crate) use dyno::{CHECK_FAILED, LOST, OUT_OF_MEMORY, is_web};
+pub(crate) use way::Way;
 
 /// What bounds the plans.
 #[derive(Debug, Clone)]
@@ -34,6 +37,11 @@ pub struct Policy {
     pub steady_after: Duration,
     /// For the terminal of an attached one-off dyno to connect.
     pub attach_timeout: Duration,
+    /// A candidate's dyno that serves no requests must stay up so long to pass.
+    pub settle: Duration,
+    /// From a candidate's start, or the end of its release command, until its dynos must have passed, where its app
+    /// says nothing else.
+    pub deadline: Duration,
     /// Dynos of one app that may boot at the same time.
     pub boot_parallel: usize,
 }
@@ -46,6 +54,8 @@ impl Default for Policy {
             drain_timeout: STOP_GRACE,
             steady_after: Duration::from_secs(600),
             attach_timeout: Duration::from_secs(60),
+            settle: Duration::from_secs(5),
+            deadline: Duration::from_secs(600),
             boot_parallel: 8,
         }
     }
@@ -57,6 +67,8 @@ pub struct Desired {
     pub app: AppId,
     pub current: Spec,
     pub candidate: Option<Spec>,
+    /// Since when there is this candidate.
+    pub candidate_since: Timestamp,
     pub formation: Vec<Wanted>,
     pub settings: AppDynoSettings,
 }
@@ -154,7 +166,8 @@ pub enum Action {
         app: AppId,
         version: u32,
         reason: String,
-        dyno: DynoId,
+        /// Whose last lines tell more.
+        dyno: Option<DynoId>,
     },
 }
 

@@ -28,7 +28,7 @@ use tokio_util::codec::{Framed, LinesCodec};
 use tokio_util::sync::CancellationToken;
 
 use crate::observe::{AppWorld, World};
-use crate::plan::{Seat, is_web};
+use crate::plan::{Seat, Way, is_web};
 use crate::traffic::Recorder;
 
 /// Between two signs of life.
@@ -534,10 +534,12 @@ fn upstreams(app: &AppRoute) -> impl Iterator<Item = &Upstream> {
 
 /// The dynos of a type that serve, as they are reached on a port.
 fn serving(app: &AppWorld, world: &World, process_type: &ProcessType, port: u16) -> Vec<Upstream> {
+    // Dynos of two releases serve while those of one take the others' places.
+    let in_place = Way::of(&app.desired.settings, process_type).is_in_place();
     let serving = app.seen.iter().filter(|one| {
         !one.dyno.one_off
             && one.dyno.name.process_type == *process_type
-            && one.dyno.release_version == app.desired.current.version
+            && (in_place || one.dyno.release_version == app.desired.current.version)
             && one.dyno.state == DynoState::Up
             && matches!(one.seat, Seat::Running { .. })
     });

@@ -73,8 +73,9 @@ pub(super) fn step(
         }
         (DynoState::Crashed, _) => plan.push(Action::Clear { dyno: dyno.id }),
         (DynoState::Down, Seat::Running { .. }) => {
-            let grace = desired.settings.of(&dyno.name.process_type).stop_grace;
-            let until = after(dyno.updated_at, grace.unwrap_or(policy.drain_timeout));
+            let settings = desired.settings.of(&dyno.name.process_type);
+            let drain = settings.drain.or(settings.stop_grace);
+            let until = after(dyno.updated_at, drain.unwrap_or(policy.drain_timeout));
             if one.drained || now >= until {
                 plan.push(Action::Stop { dyno: dyno.id });
             } else {

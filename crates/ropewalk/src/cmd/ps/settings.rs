@@ -15,7 +15,14 @@ pub(crate) const SETTINGS: &str = "\
 Settings:
   boot-timeout=60s  A web dyno must listen on its port so long after its start: 1s to 180s
   stop-grace=30s    A dyno that stops has so long to finish its requests, and again so long after SIGTERM: 1s to 5m
-  cycle=24h         A dyno runs no longer before another takes its place, within a share of it more: 1h to 30d";
+  cycle=24h         A dyno runs no longer before another takes its place, within a share of it more: 1h to 30d
+  drain=30s         Requests in flight have so long before SIGTERM, where that is not the stop-grace: 1s to 5m
+  rollout=rolling   A deploy takes the places of web dynos by and by, and both releases serve: blue-green or rolling
+  surge=1           So many dynos more than wanted while it does: 0 to 100; as many as batch if nothing is said
+  batch=1           So many places at a time: 1 to 100
+  order=start-first A worker's successor starts beside it: stop-first or start-first
+  singleton=on      There is at most one dyno, not even two during a deploy: on or off
+  deadline=10m      A deploy whose dynos have not passed by then is reverted, for the whole app: 1m to 24h";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct SetArgs {

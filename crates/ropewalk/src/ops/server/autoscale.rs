@@ -593,7 +593,10 @@ fn subject(view: &View<'_>, rule: AutoscaleRule) -> ropewalk_store::Result<Subje
 /// What is wanted of a process type, and what may be done to it.
 fn current(view: &View<'_>, rule: &AutoscaleRule) -> ropewalk_store::Result<(Option<u32>, Hold)> {
     let app = view.app(rule.app)?;
-    let hold = match (app.maintenance, app.candidate_version) {
+    let settings = view.dyno_settings(app.id)?;
+    let is_singleton = settings.most(&rule.process_type).is_some();
+    let hold = match (app.maintenance || is_singleton, app.candidate_version) {
+        // Nobody is served, or there is nothing to scale.
         (true, _) => Hold::Still,
         // A release command may run for an hour; who comes meanwhile is not left waiting.
         (false, Some(_)) => Hold::NoFewer,
