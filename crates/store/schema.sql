@@ -341,7 +341,7 @@ CREATE TABLE slugs (
     tgz_diff_id           TEXT,
     tgz_size              INTEGER,
     created_at            TEXT NOT NULL
-, commit_description TEXT, images TEXT NOT NULL DEFAULT '[]', jobs TEXT NOT NULL DEFAULT '[]') STRICT;
+, commit_description TEXT, images TEXT NOT NULL DEFAULT '[]', jobs TEXT NOT NULL DEFAULT '[]', checks TEXT NOT NULL DEFAULT '[]') STRICT;
 
 CREATE TABLE sni_endpoints (
     id                TEXT PRIMARY KEY,

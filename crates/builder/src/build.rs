@@ -17,6 +17,7 @@ pub(crate) mod disk;
 mod env_dir;
 pub(crate) mod failure;
 mod fetch;
+mod file_checks;
 mod file_jobs;
 pub(crate) mod flat_yaml;
 pub(crate) mod inherit;
@@ -54,6 +55,7 @@ use self::buildpacks::Buildpack;
 use self::cache::Lent;
 use self::checkout::Objects;
 use self::failure::Failure;
+use self::file_checks::FileChecks;
 use self::file_jobs::FileJobs;
 use self::log::BuildLog;
 use self::order::{ArchiveOrder, Order, Purpose, Source};
@@ -223,10 +225,13 @@ async fn straight_line(
     write_env(&recipe, site).await?;
     // Before anything is built, for a mistake in it ends the build. It is the source that counts.
     let jobs = read_jobs(context, &recipe, site).await?;
+    let mut checks = read_checks(site).await?;
     phases.end("checkout");
     let results = run_buildpacks(context, order, &recipe, log, site, phases).await?;
     let types = discover(site, &results, log).await?;
     tell_jobs(&jobs, log).await;
+    checks.warn_of_types(&types.commands);
+    tell_checks(&checks, log).await;
     let packing = context.packing.read().await;
     let packed = pack::pack(context, site, Some(recipe.app.id), log).await?;
     phases.end("pack");
@@ -235,6 +240,7 @@ async fn straight_line(
         results: &results,
         types: &types,
         jobs: &jobs.jobs,
+        checks: checks.kept(),
         packed,
     };
     let version = rows::release(context, order, &recipe, site.id, built).await?;
@@ -513,6 +519,26 @@ async fn tell_jobs(jobs: &FileJobs, log: &mut BuildLog) {
         log.detail(&line).await;
     }
     for warning in &jobs.warnings {
+        log.warning(warning).await;
+    }
+    log.line("").await;
+}
+
+async fn read_checks(site: &Site) -> Result<FileChecks, Failure> {
+    let tree = site.app();
+    tokio::task::spawn_blocking(move || FileChecks::read(&tree)).await?
+}
+
+async fn tell_checks(checks: &FileChecks, log: &mut BuildLog) {
+    let lines = checks.lines();
+    if lines.is_empty() && checks.warnings.is_empty() {
+        return;
+    }
+    log.header("Discovering health checks").await;
+    for line in lines {
+        log.detail(&line).await;
+    }
+    for warning in &checks.warnings {
         log.warning(warning).await;
     }
     log.line("").await;

@@ -32,15 +32,64 @@ pub enum Name {
     Sleep,
     /// Browsers that wake the app are shown a page meanwhile.
     WaitingPage,
+    /// For requests in flight, before SIGTERM; as long as the grace where nothing is said.
+    Drain,
+    /// Whether a release's dynos of a type boot beside all that serve, or take their places by and by.
+    Rollout,
+    /// How many dynos more than wanted there may be while places are taken by and by.
+    Surge,
+    /// How many places are taken at a time.
+    Batch,
+    /// Whether a dyno that serves no requests ends before its successor starts.
+    Order,
+    /// There is never more than one, not even while a release takes the place of another.
+    Singleton,
+    /// Of an app: from a release's start until its dynos must have passed.
+    Deadline,
 }
 
-/// Of which kind a setting's values are.
-#[derive(Debug)]
-enum Part<'a> {
-    Time(&'a mut Option<Duration>),
-    /// `off` is none at all, and kept as zero.
-    TimeOrOff(&'a mut Option<Duration>),
-    Switch(&'a mut Option<bool>),
+/// How a release's dynos take the place of those before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rollout {
+    BlueGreen,
+    Rolling,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    StopFirst,
+    StartFirst,
+}
+
+/// Words that some settings have as their texts.
+trait Word: Sized + Copy + PartialEq + 'static {
+    const ALL: [(Self, &'static str); 2];
+
+    fn parse(text: &str) -> Option<Self> {
+        let found = Self::ALL.into_iter().find(|(_, word)| *word == text);
+        found.map(|(value, _)| value)
+    }
+
+    fn word(self) -> String {
+        let found = Self::ALL.into_iter().find(|(value, _)| *value == self);
+        found.map_or_else(String::new, |(_, word)| word.to_owned())
+    }
+}
+
+impl Word for Rollout {
+    const ALL: [(Self, &'static str); 2] =
+        [(Self::BlueGreen, "blue-green"), (Self::Rolling, "rolling")];
+}
+
+impl Word for Order {
+    const ALL: [(Self, &'static str); 2] = [
+        (Self::StopFirst, "stop-first"),
+        (Self::StartFirst, "start-first"),
+    ];
+}
+
+impl Word for bool {
+    const ALL: [(Self, &'static str); 2] = [(true, "on"), (false, "off")];
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -52,10 +101,17 @@ pub enum DynoSettingError {
 }
 
 impl Name {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 14] = [
         Self::BootTimeout,
         Self::StopGrace,
         Self::Cycle,
+        Self::Drain,
+        Self::Rollout,
+        Self::Surge,
+        Self::Batch,
+        Self::Order,
+        Self::Singleton,
+        Self::Deadline,
         Self::SleepAfter,
         Self::StopAfter,
         Self::Sleep,
@@ -72,6 +128,13 @@ impl Name {
             Self::StopAfter => "stop-after",
             Self::Sleep => "sleep",
             Self::WaitingPage => "waiting-page",
+            Self::Drain => "drain",
+            Self::Rollout => "rollout",
+            Self::Surge => "surge",
+            Self::Batch => "batch",
+            Self::Order => "order",
+            Self::Singleton => "singleton",
+            Self::Deadline => "deadline",
         }
     }
 
@@ -93,6 +156,13 @@ impl Name {
             Self::SleepAfter => "30m",
             Self::StopAfter => "1h",
             Self::Sleep | Self::WaitingPage => "on",
+            Self::Drain => "60s",
+            Self::Rollout => "rolling",
+            Self::Surge => "2",
+            Self::Batch => "2",
+            Self::Order => "start-first",
+            Self::Singleton => "on",
+            Self::Deadline => "20m",
         }
     }
 
@@ -105,18 +175,36 @@ impl Name {
             Self::SleepAfter => "a time of 10 seconds to 30 days, or off",
             Self::StopAfter => "a time of 1 second to 30 days, or off",
             Self::Sleep | Self::WaitingPage => "on or off",
+            Self::Drain => "a time of 1 to 300 seconds",
+            Self::Rollout => "blue-green or rolling",
+            Self::Surge => "a number of 0 to 100 dynos",
+            Self::Batch => "a number of 1 to 100 dynos",
+            Self::Order => "stop-first or start-first",
+            Self::Singleton => "on or off",
+            Self::Deadline => "a time of 1 minute to 24 hours",
         }
     }
 
-    fn seconds(self) -> std::ops::RangeInclusive<u64> {
+    /// Seconds, or dynos; of words there are none.
+    fn limits(self) -> std::ops::RangeInclusive<u64> {
         match self {
             Self::BootTimeout => 1..=180,
-            Self::StopGrace => 1..=300,
+            Self::StopGrace | Self::Drain => 1..=300,
             Self::Cycle => HOUR..=30 * 24 * HOUR,
             Self::SleepAfter => 10..=30 * 24 * HOUR,
             Self::StopAfter => 1..=30 * 24 * HOUR,
-            Self::Sleep | Self::WaitingPage => 0..=0,
+            Self::Deadline => 60..=24 * HOUR,
+            Self::Surge => 0..=100,
+            Self::Batch => 1..=100,
+            Self::Rollout | Self::Order | Self::Singleton | Self::Sleep | Self::WaitingPage => {
+                0..=0
+            }
         }
+    }
+
+    /// Whether it can be said of the whole app alone.
+    pub fn is_of_app(self) -> bool {
+        self == Self::Deadline
     }
 }
 
@@ -132,52 +220,93 @@ pub struct DynoSettings {
     pub stop_after: Option<Duration>,
     pub sleep: Option<bool>,
     pub waiting_page: Option<bool>,
+    pub drain: Option<Duration>,
+    pub rollout: Option<Rollout>,
+    pub surge: Option<u32>,
+    pub batch: Option<u32>,
+    pub order: Option<Order>,
+    pub singleton: Option<bool>,
+    pub deadline: Option<Duration>,
 }
 
 impl DynoSettings {
-    fn part(&mut self, name: Name) -> Part<'_> {
-        match name {
-            Name::BootTimeout => Part::Time(&mut self.boot_timeout),
-            Name::StopGrace => Part::Time(&mut self.stop_grace),
-            Name::Cycle => Part::Time(&mut self.cycle),
-            Name::SleepAfter => Part::TimeOrOff(&mut self.sleep_after),
-            Name::StopAfter => Part::TimeOrOff(&mut self.stop_after),
-            Name::Sleep => Part::Switch(&mut self.sleep),
-            Name::WaitingPage => Part::Switch(&mut self.waiting_page),
-        }
-    }
-
-    /// Sets one as people type it: `90s`, `2m`, `24h`, `1d`, or seconds; `on` or `off`.
+    /// Sets one as people type it: `90s`, `2m`, `24h`, `1d`, or seconds; a number of dynos; or a word.
     ///
     /// # Errors
-    /// A text that says no such thing, or a time beyond the limits; the error says which they are.
+    /// A text that says no such thing, or one beyond the limits; the error says which they are.
     pub fn set(&mut self, name: Name, text: &str) -> Result<(), DynoSettingError> {
-        let refused = || DynoSettingError::Text(name, clip(text));
-        let seconds = seconds(text).filter(|seconds| name.seconds().contains(seconds));
-        let time = || seconds.map(Duration::from_secs).ok_or_else(refused);
-        match (self.part(name), text) {
-            (Part::TimeOrOff(part), "off") => *part = Some(Duration::ZERO),
-            (Part::Time(part) | Part::TimeOrOff(part), _) => *part = Some(time()?),
-            (Part::Switch(part), "on" | "off") => *part = Some(text == "on"),
-            (Part::Switch(_), _) => return Err(refused()),
-        }
-        Ok(())
+        self.put(name, Some(text))
+            .then_some(())
+            .ok_or_else(|| DynoSettingError::Text(name, clip(text)))
     }
 
     pub fn unset(&mut self, name: Name) {
-        match self.part(name) {
-            Part::Time(part) | Part::TimeOrOff(part) => *part = None,
-            Part::Switch(part) => *part = None,
+        self.put(name, None);
+    }
+
+    /// `false` when the text is none of the setting's.
+    fn put(&mut self, name: Name, text: Option<&str>) -> bool {
+        fn take<T>(
+            part: &mut Option<T>,
+            text: Option<&str>,
+            read: impl Fn(&str) -> Option<T>,
+        ) -> bool {
+            let value = text.map(read);
+            let is_one = value.as_ref().is_none_or(Option::is_some);
+            if is_one {
+                *part = value.flatten();
+            }
+            is_one
+        }
+        let within = |number: &u64| name.limits().contains(number);
+        let time = |text: &str| Some(Duration::from_secs(seconds(text).filter(within)?));
+        // `off` is none at all, and kept as zero.
+        let time_or_off = |text: &str| match text {
+            "off" => Some(Duration::ZERO),
+            text => time(text),
+        };
+        let count = |text: &str| u32::try_from(number(text).filter(within)?).ok();
+        match name {
+            Name::BootTimeout => take(&mut self.boot_timeout, text, time),
+            Name::StopGrace => take(&mut self.stop_grace, text, time),
+            Name::Cycle => take(&mut self.cycle, text, time),
+            Name::Drain => take(&mut self.drain, text, time),
+            Name::Deadline => take(&mut self.deadline, text, time),
+            Name::Surge => take(&mut self.surge, text, count),
+            Name::Batch => take(&mut self.batch, text, count),
+            Name::Rollout => take(&mut self.rollout, text, Word::parse),
+            Name::Order => take(&mut self.order, text, Word::parse),
+            Name::Singleton => take(&mut self.singleton, text, Word::parse),
+            Name::SleepAfter => take(&mut self.sleep_after, text, time_or_off),
+            Name::StopAfter => take(&mut self.stop_after, text, time_or_off),
+            Name::Sleep => take(&mut self.sleep, text, Word::parse),
+            Name::WaitingPage => take(&mut self.waiting_page, text, Word::parse),
         }
     }
 
     /// What one is set to; `None` when it is not.
     pub fn text(&self, name: Name) -> Option<String> {
-        let mut copy = *self;
-        match copy.part(name) {
-            Part::TimeOrOff(Some(Duration::ZERO)) | Part::Switch(Some(false)) => Some("off".into()),
-            Part::Time(time) | Part::TimeOrOff(time) => time.map(|time| told(time.as_secs())),
-            Part::Switch(on) => on.map(|_| "on".into()),
+        let time = |time: Option<Duration>| time.map(|time| told(time.as_secs()));
+        let time_or_off = |of: Option<Duration>| match of {
+            Some(Duration::ZERO) => Some("off".to_owned()),
+            of => time(of),
+        };
+        let count = |count: Option<u32>| count.map(|count| count.to_string());
+        match name {
+            Name::BootTimeout => time(self.boot_timeout),
+            Name::StopGrace => time(self.stop_grace),
+            Name::Cycle => time(self.cycle),
+            Name::Drain => time(self.drain),
+            Name::Deadline => time(self.deadline),
+            Name::Surge => count(self.surge),
+            Name::Batch => count(self.batch),
+            Name::Rollout => self.rollout.map(Word::word),
+            Name::Order => self.order.map(Word::word),
+            Name::Singleton => self.singleton.map(Word::word),
+            Name::SleepAfter => time_or_off(self.sleep_after),
+            Name::StopAfter => time_or_off(self.stop_after),
+            Name::Sleep => self.sleep.map(Word::word),
+            Name::WaitingPage => self.waiting_page.map(Word::word),
         }
     }
 
@@ -191,6 +320,13 @@ impl DynoSettings {
             stop_after: self.stop_after.or(those.stop_after),
             sleep: self.sleep.or(those.sleep),
             waiting_page: self.waiting_page.or(those.waiting_page),
+            drain: self.drain.or(those.drain),
+            rollout: self.rollout.or(those.rollout),
+            surge: self.surge.or(those.surge),
+            batch: self.batch.or(those.batch),
+            order: self.order.or(those.order),
+            singleton: self.singleton.or(those.singleton),
+            deadline: self.deadline.or(those.deadline),
         }
     }
 }
@@ -208,6 +344,11 @@ impl AppDynoSettings {
     pub fn of(&self, process_type: &ProcessType) -> DynoSettings {
         let own = self.types.get(process_type).copied().unwrap_or_default();
         own.or(self.all)
+    }
+
+    /// How many dynos of a type there may be, however many are wanted.
+    pub fn most(&self, process_type: &ProcessType) -> Option<u32> {
+        (self.of(process_type).singleton == Some(true)).then_some(1)
     }
 
     pub fn stop_grace(&self, process_type: &ProcessType) -> Duration {
@@ -235,9 +376,12 @@ fn seconds(text: &str) -> Option<u64> {
         "d" => 24 * HOUR,
         _ => return None,
     };
-    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
-    let number: u64 = digits.parse().ok().filter(|_| is_number)?;
-    number.checked_mul(unit)
+    number(digits)?.checked_mul(unit)
+}
+
+fn number(text: &str) -> Option<u64> {
+    let is_number = text.len() <= MAX_TEXT && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_number)
 }
 
 fn told(seconds: u64) -> String {
@@ -281,6 +425,9 @@ mod tests {
                 "1é",
                 "s",
             ] {
+                if (name, bad) == (Name::Surge, "0") {
+                    continue;
+                }
                 let error = settings.set(name, bad).unwrap_err().to_string();
                 let example = format!("{}={}", name.as_str(), name.example());
                 assert!(error.contains(&example), "{error}");
@@ -298,6 +445,10 @@ mod tests {
             (Name::SleepAfter, "10s", "30d"),
             (Name::StopAfter, "off", "30d"),
             (Name::WaitingPage, "off", "on"),
+            (Name::Drain, "1s", "5m"),
+            (Name::Deadline, "1m", "24h"),
+            (Name::Surge, "0", "100"),
+            (Name::Batch, "1", "100"),
         ] {
             settings.set(name, least).unwrap();
             settings.set(name, most).unwrap();
@@ -311,6 +462,12 @@ mod tests {
             (Name::StopAfter, "31d"),
             (Name::Sleep, "1h"),
             (Name::BootTimeout, "off"),
+            (Name::Drain, "301"),
+            (Name::Deadline, "59"),
+            (Name::Surge, "101"),
+            (Name::Batch, "2s"),
+            (Name::Rollout, "Rolling"),
+            (Name::Singleton, "true"),
         ] {
             assert!(settings.set(name, bad).is_err(), "{bad}");
         }

@@ -22,6 +22,10 @@ pub enum FormationError {
     Size(String, String),
     #[error("Couldn't find that process type ({0}).")]
     UnknownType(String),
+    #[error(
+        "{0} is a singleton: there is at most one. To have more: ropewalk ps:settings:set singleton=off --type {0}."
+    )]
+    Singleton(String),
     #[error("Process type {0} runs once and cannot be scaled.")]
     OneOff(String),
 }

@@ -4,6 +4,7 @@
 //! are parameters. No wire form and no row is known here.
 
 pub mod acm;
+pub mod check;
 pub mod config_var;
 pub mod cron;
 pub mod drain;
@@ -31,6 +32,7 @@ pub mod test_run;
 pub mod time_zone;
 pub mod traffic;
 
+pub use check::Check;
 pub use config_var::{ConfigVarName, ConfigVars};
 pub use cron::Cron;
 pub use drain::DrainUrl;

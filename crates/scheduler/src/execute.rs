@@ -9,7 +9,7 @@ use ropewalk_store::{Dyno, NewDyno, StoreError};
 use uuid::Uuid;
 
 use crate::observe::Orphan;
-use crate::plan::{Action, Create, LOST, OUT_OF_MEMORY, Trigger};
+use crate::plan::{Action, CHECK_FAILED, Create, LOST, OUT_OF_MEMORY, Trigger};
 use crate::reconcile::Shared;
 use crate::{SchedulerError, jobs, launch, observe, output, sleeper};
 
@@ -83,17 +83,22 @@ pub(crate) async fn all(
 }
 
 /// Whoever hears of the failure asks for the last lines at once, so those come first.
-fn fail_later(shared: &Shared, app: AppId, version: u32, reason: String, dyno: DynoId) {
-    if !shared.take(dyno) {
+fn fail_later(shared: &Shared, app: AppId, version: u32, reason: String, dyno: Option<DynoId>) {
+    if dyno.is_some_and(|dyno| !shared.take(dyno)) {
         return;
     }
     let task = shared.clone();
     shared.spawn(async move {
-        task.readers.ended(dyno).await;
+        if let Some(dyno) = dyno {
+            task.readers.ended(dyno).await;
+        }
         if let Err(error) = fail(&task, app, version, reason).await {
             tracing::warn!(%app, version, %error, "A release's failure could not be written yet.");
         }
-        task.give_back(dyno);
+        match dyno {
+            Some(dyno) => task.give_back(dyno),
+            None => task.wake(),
+        }
     });
 }
 
@@ -260,6 +265,10 @@ fn announce(shared: &Shared, dyno: &Dyno, state: DynoState, reason: Option<&str>
     match (state, reason) {
         (DynoState::Crashed, Some(reason)) if reason.starts_with("Error R10") => {
             say(reason);
+            say("Stopping process with SIGKILL");
+        }
+        (DynoState::Crashed, Some(reason)) if reason.starts_with(CHECK_FAILED) => {
+            say(&format!("Health {reason}"));
             say("Stopping process with SIGKILL");
         }
         (DynoState::Crashed, Some(reason)) => match reason.strip_prefix("exit ") {

@@ -5,6 +5,7 @@
 //! knows the router's or the API's code; tables leave through [`routes::Routes`].
 
 mod ages;
+mod checks;
 mod environment;
 mod error;
 mod execute;

@@ -45,9 +45,29 @@ pub(crate) struct Memory {
     /// Dynos whose container runs.
     pub(crate) running: Vec<Running>,
     containers: HashMap<DynoId, Container>,
+    /// Candidates, and since when they are.
+    candidates: HashMap<AppId, (u32, Timestamp)>,
 }
 
 impl Memory {
+    /// Puts times of [`crate::ages::Clock`] in the place of those that were read, as [`Ages`] does for dynos.
+    fn date_candidates(&mut self, apps: &mut [AppWorld], now: Timestamp) {
+        let before = std::mem::take(&mut self.candidates);
+        for app in apps {
+            let Some(candidate) = &app.desired.candidate else {
+                continue;
+            };
+            let known = before.get(&app.app.id).copied();
+            let since = match known.filter(|(version, _)| *version == candidate.version) {
+                Some((_, since)) => since,
+                None => app.desired.candidate_since.min(now),
+            };
+            app.desired.candidate_since = since;
+            self.candidates
+                .insert(app.app.id, (candidate.version, since));
+        }
+    }
+
     /// A dyno's container, as it was last seen.
     pub(crate) fn container(&self, dyno: DynoId) -> Option<&Container> {
         self.containers.get(&dyno)
@@ -167,6 +187,8 @@ pub(crate) async fn world(shared: &Shared) -> Result<World, SchedulerError> {
         .filter_map(|one| running(&one.dyno, containers.get(&one.dyno.id)?))
         .collect();
     memory.ages.set(seen.iter_mut(), shared.clock.now());
+    let mut apps = rows.apps;
+    memory.date_candidates(&mut apps, shared.clock.now());
     let booting = seen.iter().map(|one| &one.dyno);
     let booting = booting.filter(|dyno| dyno.state == DynoState::Starting);
     shared.ports.keep(&booting.map(|dyno| dyno.id).collect());
@@ -175,7 +197,6 @@ pub(crate) async fn world(shared: &Shared) -> Result<World, SchedulerError> {
     for one in seen {
         by_app.entry(one.dyno.app).or_default().push(one);
     }
-    let mut apps = rows.apps;
     for app in &mut apps {
         app.seen = by_app.remove(&app.app.id).unwrap_or_default();
     }
@@ -225,6 +246,7 @@ fn see(
     let busy = busy.contains(&dyno.id);
     let frozen = shared.sleepers.is_frozen(dyno.id);
     Seen {
+        tally: shared.checks.tally(dyno.id),
         dyno,
         seat,
         lost: false,
@@ -288,6 +310,9 @@ fn read_rows(view: &View<'_>) -> StoreResult<Rows> {
                 .as_ref()
                 .map(|release| spec(view, release))
                 .transpose()?,
+            candidate_since: candidate
+                .as_ref()
+                .map_or(Timestamp::MIN, |release| release.created_at),
             formation: Vec::new(),
             settings: app_settings,
             // Of a release's dynos it must be seen whether they pass.
@@ -353,19 +378,19 @@ fn protocol(text: &str) -> DynoProtocol {
 }
 
 fn spec(view: &View<'_>, release: &Release) -> StoreResult<Spec> {
-    let commands = match release.slug {
-        Some(slug) => view
-            .slug(slug)?
-            .process_types
-            .into_iter()
-            .filter_map(|(name, command)| Some((ProcessType::parse(&name).ok()?, command)))
-            .collect(),
-        None => BTreeMap::new(),
-    };
-    Ok(Spec {
+    let mut spec = Spec {
         version: release.version,
-        commands,
-    })
+        ..Spec::default()
+    };
+    if let Some(slug) = release.slug {
+        let slug = view.slug(slug)?;
+        spec.checks = slug.checks_by_type();
+        let commands = slug.process_types.into_iter();
+        spec.commands = commands
+            .filter_map(|(name, command)| Some((ProcessType::parse(&name).ok()?, command)))
+            .collect();
+    }
+    Ok(spec)
 }
 
 /// Now by the host's clock, as rows and logs tell it. Nothing is timed by it.

@@ -2,11 +2,13 @@
 //!
 //! Architecture invariant: no IO, no clock, no randomness; the same arguments give the same plan, and each
 //! action says why. Rollouts are blue and green: a candidate release boots all its web dynos beside the serving
-//! ones, and only when every one of them is up does it become the current release. Its release command runs
-//! before them. Dynos of other types are stopped before their successors start, so that none runs twice.
+//! ones. Its release command runs before them. When every one of them is up, dynos of other types are stopped and their
+//! successors started, so that none runs twice; when those have stayed up for a while, it becomes the current release.
+//! Process types may ask for something else ([`Way`]).
 
 mod dyno;
 mod rollout;
+mod way;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,13 +16,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use ropewalk_engine::Exit;
+use ropewalk_model::check::{Check, Tally};
 use ropewalk_model::dyno::{BOOT_TIMEOUT, PORT, STOP_GRACE};
 use ropewalk_model::{
     AppDynoSettings, AppId, DynoId, DynoName, DynoSize, DynoState, ProcessType, SleepTier,
 };
 use ropewalk_store::Dyno;
 
-pub(crate) use dyno::{LOST, OUT_OF_MEMORY, is_web};
+pub(crate) use dyno::{CHECK_FAILED, LOST, OUT_OF_MEMORY, is_web};
+pub(crate) use way::Way;
 
 /// What bounds the plans.
 #[derive(Debug, Clone)]
@@ -35,6 +39,11 @@ pub struct Policy {
     pub steady_after: Duration,
     /// For the terminal of an attached one-off dyno to connect.
     pub attach_timeout: Duration,
+    /// A candidate's dyno that serves no requests must stay up so long to pass.
+    pub settle: Duration,
+    /// From a candidate's start, or the end of its release command, until its dynos must have passed, where its app
+    /// says nothing else.
+    pub deadline: Duration,
     /// Dynos of one app that may boot at the same time.
     pub boot_parallel: usize,
 }
@@ -47,6 +56,8 @@ impl Default for Policy {
             drain_timeout: STOP_GRACE,
             steady_after: Duration::from_secs(600),
             attach_timeout: Duration::from_secs(60),
+            settle: Duration::from_secs(5),
+            deadline: Duration::from_secs(600),
             boot_parallel: 8,
         }
     }
@@ -58,18 +69,33 @@ pub struct Desired {
     pub app: AppId,
     pub current: Spec,
     pub candidate: Option<Spec>,
+    /// Since when there is this candidate.
+    pub candidate_since: Timestamp,
     pub formation: Vec<Wanted>,
     pub settings: AppDynoSettings,
     /// How deep it sleeps.
     pub sleep: Option<SleepTier>,
 }
 
+impl Desired {
+    /// What a dyno is asked; nothing of one-offs, and of releases that go.
+    pub(crate) fn check(&self, dyno: &Dyno) -> Option<&Check> {
+        let specs = std::iter::once(&self.current).chain(&self.candidate);
+        let spec = specs
+            .filter(|_| !dyno.one_off)
+            .find(|spec| spec.version == dyno.release_version)?;
+        spec.checks.get(&dyno.name.process_type)
+    }
+}
+
 /// What a release runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Spec {
     pub version: u32,
     /// Empty before anything was deployed.
     pub commands: BTreeMap<ProcessType, String>,
+    /// What dynos are asked before requests go to them, and after.
+    pub checks: BTreeMap<ProcessType, Check>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +112,8 @@ pub struct Seen {
     pub seat: Seat,
     /// Its container ended with the host or the engine, and not by itself.
     pub lost: bool,
+    /// What it answered to its check, if it has one.
+    pub tally: Tally,
     /// What is bound in its network namespace.
     pub listening: Vec<SocketAddr>,
     /// No request is in flight to it and none can come any more.
@@ -148,7 +176,8 @@ pub enum Action {
         app: AppId,
         version: u32,
         reason: String,
-        dyno: DynoId,
+        /// Whose last lines tell more.
+        dyno: Option<DynoId>,
     },
 }
 

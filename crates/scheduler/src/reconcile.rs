@@ -25,9 +25,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::ages::Clock;
+use crate::checks::{self, Checks};
 use crate::observe::{Memory, World};
 use crate::output::{self, Readers, Start};
-use crate::plan::{Action, Policy, Seat, is_web, plan};
+use crate::plan::{Action, Policy, Seat, is_web, plan, serves};
 use crate::ports::{self, Ports};
 use crate::routes::Routes;
 use crate::runs::Runs;
@@ -85,6 +86,7 @@ pub(crate) struct Inner {
     pub(crate) standbys: Standbys,
     pub(crate) sleepers: Sleepers,
     pub(crate) ports: Ports,
+    pub(crate) checks: Checks,
     pub(crate) readers: Readers,
     pub(crate) clock: Clock,
     pub(crate) parallel: Semaphore,
@@ -229,6 +231,7 @@ impl Scheduler {
             standbys: Standbys::default(),
             sleepers: Sleepers::default(),
             ports: Ports::default(),
+            checks: Checks::default(),
             readers: Readers::default(),
             clock: Clock::start(),
             parallel: Semaphore::new(PARALLEL),
@@ -399,6 +402,7 @@ pub(crate) async fn one_pass(shared: &Shared) -> Result<Done, SchedulerError> {
     let world = world?;
     follow_outputs(shared, &world);
     let tires_at = sleeper::look(shared, &world).await;
+    checks::keep(shared, &world);
     for orphan in world.orphans {
         execute::remove_orphan(shared, orphan);
     }
@@ -424,7 +428,10 @@ pub(crate) async fn one_pass(shared: &Shared) -> Result<Done, SchedulerError> {
             let until = Duration::try_from(at.duration_since(now)).unwrap_or_default();
             done.next.sooner(until.max(Duration::from_millis(20)));
         }
-        let booting = app.seen.iter().filter(|one| is_booting(one));
+        // What else one waits for that has bound its port is heard of otherwise.
+        let booting = app.seen.iter().filter(|one| {
+            is_booting(one) && !(app.desired.check(&one.dyno).is_some() && serves(&one.listening))
+        });
         done.next.booting.extend(booting.filter_map(|one| {
             let container = world.containers.get(&one.dyno.id)?;
             Some((one.dyno.id, container.pid?))

@@ -21,14 +21,14 @@ use ropewalk_model::dyno::PORT;
 use ropewalk_model::log_line::LogSource;
 use ropewalk_model::tcp::{self, Ports};
 use ropewalk_model::traffic::{Recent, Totals};
-use ropewalk_model::{AppId, DynoId, DynoState, ProcessType, SleepTier, Traffic, edge};
+use ropewalk_model::{AppId, AppName, DynoId, DynoState, ProcessType, SleepTier, Traffic, edge};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::codec::{Framed, LinesCodec};
 use tokio_util::sync::CancellationToken;
 
 use crate::observe::{AppWorld, World};
-use crate::plan::{Seat, is_web};
+use crate::plan::{Seat, Way, is_web};
 use crate::traffic::Recorder;
 
 /// Between two signs of life.
@@ -259,6 +259,11 @@ impl Routes {
                 return;
             }
         }
+    }
+
+    /// The name by which an app is always known.
+    pub(crate) fn host(&self, app: &AppName) -> String {
+        format!("{app}.{}", self.inner.platform.domain)
     }
 
     /// Whether no request is, or can come, in flight to a dyno. Unknown without a router, and then `false`.
@@ -721,10 +726,12 @@ fn standing(
     port: u16,
     frozen: bool,
 ) -> Vec<Upstream> {
+    // Dynos of two releases serve while those of one take the others' places.
+    let in_place = Way::of(&app.desired.settings, process_type).is_in_place();
     let serving = app.seen.iter().filter(|one| {
         !one.dyno.one_off
             && one.dyno.name.process_type == *process_type
-            && one.dyno.release_version == app.desired.current.version
+            && (in_place || one.dyno.release_version == app.desired.current.version)
             && match one.dyno.state {
                 DynoState::Up => frozen || !one.frozen,
                 DynoState::Idle => frozen,
@@ -800,10 +807,16 @@ fn route(app: &AppWorld, world: &World, booting: bool) -> AppRoute {
     }
 }
 
+/// Longest that requests wait for a boot, however long that may take.
+const LONGEST_BOOT: Duration = Duration::from_secs(180);
+
 /// Where an app says how long its web dynos may boot: as long, and a little more.
 fn hold(app: &AppWorld) -> Option<u32> {
-    let settings = app.desired.settings.of(&ProcessType::web());
-    let boot = u32::try_from(settings.boot_timeout?.as_secs()).ok()?;
+    let web = ProcessType::web();
+    let check = app.desired.current.checks.get(&web);
+    let grace = check.and_then(|check| check.grace);
+    let boot = grace.or(app.desired.settings.of(&web).boot_timeout)?;
+    let boot = u32::try_from(boot.min(LONGEST_BOOT).as_secs()).ok()?;
     boot.checked_add(HOLD_BEYOND_BOOT)
 }
 

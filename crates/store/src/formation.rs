@@ -76,6 +76,7 @@ impl Tx<'_> {
         changes: &[FormationChange],
         now: Timestamp,
     ) -> Result<Vec<Formation>> {
+        let settings = self.dyno_settings(app)?;
         for change in changes {
             let name = &change.process_type;
             let rows = self.formation(app)?;
@@ -90,6 +91,9 @@ impl Tx<'_> {
                 Some(quantity) => quantity.apply(row.quantity)?,
                 None => row.quantity,
             };
+            if settings.most(name).is_some_and(|most| quantity > most) {
+                return Err(FormationError::Singleton(name.to_string()).into());
+            }
             let size = change.size.unwrap_or(row.size);
             self.conn.execute(
                 "UPDATE formations SET quantity = ?2, size = ?3, updated_at = ?4 WHERE id = ?1",

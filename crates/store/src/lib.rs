@@ -7,6 +7,7 @@ mod acme;
 mod app;
 mod autoscale;
 mod build;
+mod check;
 mod collaborator;
 mod domain;
 mod dyno;
@@ -44,6 +45,7 @@ pub use autoscale::{
     AutoscaleEvent, AutoscaleRule, KEPT_EVENTS, NewAutoscaleEvent, NewAutoscaleRule, WebhookChange,
 };
 pub use build::{Build, BuildSource, BuildStatus, NewBuild};
+pub use check::FileCheck;
 pub use collaborator::Collaborator;
 pub use domain::Domain;
 pub use dyno::{Dyno, NewDyno, Retire};

@@ -25,6 +25,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0019_jobs.sql"),
     include_str!("../migrations/0020_dyno_settings.sql"),
     include_str!("../migrations/0021_sleep.sql"),
+    include_str!("../migrations/0022_checks.sql"),
 ];
 
 /// Schema version of this build.

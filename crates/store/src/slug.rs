@@ -7,7 +7,7 @@ use ropewalk_model::{AppId, SlugId};
 use rusqlite::{Row, params};
 
 use crate::row::{all, first, json, parse, time, to_json};
-use crate::{FileJob, Result, StoreError, Tx, View};
+use crate::{FileCheck, FileJob, Result, StoreError, Tx, View};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slug {
@@ -26,6 +26,8 @@ pub struct Slug {
     pub stack: String,
     /// Those that its app.json names.
     pub jobs: Vec<FileJob>,
+    /// Those of its files that say when its dynos are well.
+    pub checks: Vec<FileCheck>,
     pub tgz: Option<Tgz>,
     pub created_at: Timestamp,
 }
@@ -75,6 +77,7 @@ fn slug(row: &Row<'_>) -> Result<Slug> {
         buildpack_description: row.get("buildpack_description")?,
         stack: row.get("stack")?,
         jobs: json(row, "jobs")?,
+        checks: json(row, "checks")?,
         tgz,
         created_at: parse(row, "created_at")?,
     })
@@ -142,15 +145,16 @@ impl Tx<'_> {
                 && known.commit == slug.commit
                 && known.stack == slug.stack
                 && known.jobs == slug.jobs
+                && known.checks == slug.checks
         };
         if let Some(known) = known.into_iter().find(same) {
             return Ok(known.id);
         }
         self.conn.execute(
             "INSERT INTO slugs (id, app_id, commit_sha, commit_description, digest, images, image_size, process_types,
-                                buildpack_description, stack, jobs, tgz_digest, tgz_diff_id, tgz_size, created_at)
+                                buildpack_description, stack, jobs, checks, tgz_digest, tgz_diff_id, tgz_size, created_at)
              SELECT ?2, ?3, commit_sha, commit_description, digest, images, image_size, process_types,
-                    buildpack_description, stack, jobs, tgz_digest, tgz_diff_id, tgz_size, ?4
+                    buildpack_description, stack, jobs, checks, tgz_digest, tgz_diff_id, tgz_size, ?4
              FROM slugs WHERE id = ?1",
             params![slug.id.to_string(), id.to_string(), app.to_string(), time(now)],
         )?;

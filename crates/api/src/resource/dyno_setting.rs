@@ -46,6 +46,15 @@ pub(crate) async fn update(
         .map(process_type)
         .transpose()?;
     let changes = changes(&asked.settings)?;
+    if of.is_some()
+        && let Some((name, _)) = changes.iter().find(|(name, _)| name.is_of_app())
+    {
+        let text = format!(
+            "{} is said of the whole app, not of one process type.",
+            name.as_str()
+        );
+        return Err(ApiError::invalid(text));
+    }
     let id = app.id;
     let (settings, changed) = state
         .ctx
@@ -60,6 +69,16 @@ pub(crate) async fn update(
                 }
             }
             let settings = tx.dyno_settings(id)?;
+            for row in tx.formation(id)? {
+                let name = &row.process_type;
+                if settings.most(name).is_some_and(|most| row.quantity > most) {
+                    return Err(store::StoreError::Refused(format!(
+                        "There are to be {} dynos of {name}, and of a singleton there is at most one. First: ropewalk \
+                         ps:scale {name}=1",
+                        row.quantity
+                    )));
+                }
+            }
             if settings.types.len() > MAX_TYPES {
                 return Err(store::StoreError::Refused(format!(
                     "No more than {MAX_TYPES} process types of an app have settings of their own."

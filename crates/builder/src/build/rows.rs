@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 use ropewalk_model::{AppId, BuildId, ReleaseId, SlugId};
-use ropewalk_store::{FileJob, NewBuild, NewRelease, NewSlug};
+use ropewalk_store::{FileCheck, FileJob, NewBuild, NewRelease, NewSlug};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -27,6 +27,7 @@ pub(crate) struct Built<'a> {
     pub(crate) types: &'a ProcessTypes,
     /// Those of app.json.
     pub(crate) jobs: &'a [FileJob],
+    pub(crate) checks: Vec<FileCheck>,
     pub(crate) packed: Packed,
 }
 
@@ -77,7 +78,7 @@ pub(crate) async fn release(
     built: Built<'_>,
 ) -> Result<u32, Failure> {
     let slug = new_slug(order, recipe, &built);
-    let jobs = built.jobs.to_vec();
+    let (jobs, checks) = (built.jobs.to_vec(), built.checks.clone());
     let release = new_release(order, recipe, slug.id);
     let (inner, settled) = (Arc::clone(context), Arc::clone(&order.settled));
     let (app, what, who) = (recipe.app.id, order.description(), order.user.email.clone());
@@ -90,6 +91,7 @@ pub(crate) async fn release(
                 let now = Timestamp::now();
                 tx.create_slug(&slug, now)?;
                 tx.set_slug_jobs(slug.id, &jobs)?;
+                tx.set_slug_checks(slug.id, &checks)?;
                 let version = tx.create_release(release, now)?.version;
                 tx.succeed_build(build, slug.id, version, now)?;
                 Ok(version)

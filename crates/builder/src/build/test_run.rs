@@ -294,6 +294,7 @@ impl Test {
                 results: &results,
                 types: &ProcessTypes::default(),
                 jobs: &[],
+                checks: Vec::new(),
                 packed: packed.clone(),
             };
             rows::release_for_tests(&context, order, &recipe, site.id, built).await?;

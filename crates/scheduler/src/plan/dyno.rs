@@ -15,6 +15,9 @@ use super::{Action, Desired, Plan, Policy, Seat, Seen, after, serves};
 /// What follows the status of one that the kernel ended for want of memory.
 pub(crate) const OUT_OF_MEMORY: &str = ", out of memory";
 
+/// How reasons begin of one that ended for what it answered; see [`ropewalk_model::check::Tally::why`].
+pub(crate) const CHECK_FAILED: &str = "check failed: ";
+
 /// Why a dyno ended that did not end by itself.
 pub(crate) const LOST: &str = "the host or its engine was restarted";
 
@@ -59,6 +62,8 @@ pub(super) fn step(
                 plan.push(mark(dyno, DynoState::Down, "its time to live is over"));
             } else if let Some(action) = rest(one, desired) {
                 plan.push(action);
+            } else if let Some(why) = is_ill(one, desired) {
+                plan.push(crash(dyno, &why, policy, now));
             } else {
                 cycle(dyno, since, desired, now, plan);
             }
@@ -70,8 +75,9 @@ pub(super) fn step(
         }
         (DynoState::Crashed, _) => plan.push(Action::Clear { dyno: dyno.id }),
         (DynoState::Down, Seat::Running { .. }) => {
-            let grace = desired.settings.of(&dyno.name.process_type).stop_grace;
-            let until = after(dyno.updated_at, grace.unwrap_or(policy.drain_timeout));
+            let settings = desired.settings.of(&dyno.name.process_type);
+            let drain = settings.drain.or(settings.stop_grace);
+            let until = after(dyno.updated_at, drain.unwrap_or(policy.drain_timeout));
             if one.drained || now >= until {
                 plan.push(Action::Stop { dyno: dyno.id });
             } else {
@@ -125,6 +131,13 @@ fn rest(one: &Seen, desired: &Desired) -> Option<Action> {
     }
 }
 
+/// Why a dyno that is up has to end, when its check says so. One that sleeps is not asked.
+fn is_ill(one: &Seen, desired: &Desired) -> Option<String> {
+    let check = desired.check(&one.dyno)?;
+    let failing = one.dyno.state == DynoState::Up && one.tally.is_failing(check);
+    failing.then(|| one.tally.why(check))
+}
+
 /// A dyno that ran as long as its app lets one, and up to 15 % longer, by its id: those that started together do not all
 /// go together. Not while a release is under way, whose dynos would be others anyway.
 fn cycle(dyno: &Dyno, since: Timestamp, desired: &Desired, now: Timestamp, plan: &mut Plan) {
@@ -154,7 +167,9 @@ fn starting(
     plan: &mut Plan,
 ) {
     let dyno = &one.dyno;
-    if !is_web(dyno) || serves(&one.listening) {
+    let check = desired.check(dyno);
+    let is_bound = !is_web(dyno) || serves(&one.listening);
+    if is_bound && (check.is_none() || one.tally.ready) {
         return plan.push(Action::Mark {
             dyno: dyno.id,
             state: DynoState::Up,
@@ -164,16 +179,21 @@ fn starting(
         });
     }
     let settings = desired.settings.of(&dyno.name.process_type);
-    let boot_timeout = settings.boot_timeout.unwrap_or(policy.boot_timeout);
+    let grace = check.and_then(|check| check.grace);
+    let boot_timeout = grace
+        .or(settings.boot_timeout)
+        .unwrap_or(policy.boot_timeout);
     let until = after(since, boot_timeout);
     if now >= until {
         let seconds = boot_timeout.as_secs();
-        plan.push(crash(
-            dyno,
-            &boot_timeout_text(seconds, &one.listening),
-            policy,
-            now,
-        ));
+        let reason = match check {
+            Some(check) if is_bound => {
+                let why = one.tally.why(check);
+                format!("{why}; it did not pass within {seconds} seconds of launch")
+            }
+            _ => boot_timeout_text(seconds, &one.listening),
+        };
+        plan.push(crash(dyno, &reason, policy, now));
     } else {
         plan.wake(until);
     }

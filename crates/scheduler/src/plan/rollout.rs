@@ -1,12 +1,14 @@
 //! The formation's next step: which dynos are missing, which are too many, and whether the candidate passed.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use ropewalk_model::dyno::jittered_delay;
 use ropewalk_model::{DynoId, DynoName, DynoSize, DynoState, ProcessType};
 use ropewalk_store::{Dyno, Retire};
 
 use super::dyno::{is_formation, is_web};
-use super::{Action, Create, Desired, Plan, Policy, Seat, Seen, Spec, Trigger, Wanted, after};
+use super::{Action, Create, Desired, Plan, Policy, Seat, Seen, Spec, Trigger, Wanted, Way, after};
 
 pub(super) fn step(
     desired: &Desired,
@@ -24,10 +26,37 @@ pub(super) fn step(
         booting: booting(seen),
     };
     rollout.retire_other_releases();
-    rollout.fill(&desired.current, |_| true, Trigger::Scale);
-    if let Some(candidate) = &desired.candidate {
-        rollout.advance(candidate);
+    // First, for places to boot go to what somebody waits for.
+    let stage = match &desired.candidate {
+        Some(candidate) => rollout.advance(candidate),
+        None => Stage::Before,
+    };
+    let candidate = desired.candidate.as_ref();
+    match stage {
+        Stage::Before => {
+            rollout.fill(&desired.current, |_| true, Trigger::Scale);
+        }
+        Stage::InPlace => {
+            let taken = |of: &ProcessType| {
+                Way::of(&desired.settings, of).is_in_place()
+                    && candidate.is_some_and(|spec| spec.commands.contains_key(of))
+            };
+            rollout.fill(&desired.current, |of| !taken(of), Trigger::Scale);
+        }
+        // The next plan is another one.
+        Stage::Over => {}
     }
+}
+
+/// How far a candidate is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Its dynos are beside the current ones, or not there yet.
+    Before,
+    /// Some of them are in the place of current ones.
+    InPlace,
+    /// It passed, or did not.
+    Over,
 }
 
 struct Rollout<'a> {
@@ -40,11 +69,28 @@ struct Rollout<'a> {
 }
 
 /// What the slots of one release came to.
-#[derive(PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 enum Slots {
     AllUp,
     Waiting,
     Crashed { dyno: DynoId, reason: String },
+}
+
+/// At what pace dynos take others' places; see [`Way::InPlace`].
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    surge: u32,
+    batch: u32,
+    unique: bool,
+}
+
+fn worse(one: Slots, other: Slots) -> Slots {
+    match (one, other) {
+        (Slots::AllUp, other) => other,
+        (one, Slots::AllUp) => one,
+        (_, crashed @ Slots::Crashed { .. }) => crashed,
+        (one, Slots::Waiting) => one,
+    }
 }
 
 fn booting(seen: &[Seen]) -> usize {
@@ -59,8 +105,12 @@ fn is_release_command(one: &Seen) -> bool {
 
 /// Whether requests go to it, or will when its app wakes, and nobody asked for its end at once.
 fn serves(one: &Seen) -> bool {
-    is_web(&one.dyno)
-        && matches!(one.dyno.state, DynoState::Up | DynoState::Idle)
+    is_web(&one.dyno) && works(one)
+}
+
+/// The same of a dyno that may be of any type.
+fn works(one: &Seen) -> bool {
+    matches!(one.dyno.state, DynoState::Up | DynoState::Idle)
         && one.dyno.retire != Some(Retire::Stop)
         && matches!(one.seat, Seat::Running { .. })
 }
@@ -74,7 +124,11 @@ impl Rollout<'_> {
             let kept = match one.dyno.name.process_type.as_str() {
                 _ if one.dyno.one_off => true,
                 "release" => Some(version) == candidate,
-                _ => version == self.desired.current.version || Some(version) == candidate,
+                _ => {
+                    version == self.desired.current.version
+                        || Some(version) == candidate
+                        || self.gives_way(&one.dyno.name.process_type)
+                }
             };
             if !kept {
                 self.down(
@@ -83,6 +137,18 @@ impl Rollout<'_> {
                 );
             }
         }
+    }
+
+    /// Whether what is there of a type goes by and by, as its successors come.
+    fn gives_way(&self, of: &ProcessType) -> bool {
+        let formation = &self.desired.formation;
+        self.way(of).is_in_place()
+            && self.desired.current.commands.contains_key(of)
+            && formation.iter().any(|wanted| wanted.process_type == *of)
+    }
+
+    fn way(&self, of: &ProcessType) -> Way {
+        Way::of(&self.desired.settings, of)
     }
 
     fn down(&mut self, one: &Seen, reason: &str) {
@@ -105,35 +171,95 @@ impl Rollout<'_> {
         });
     }
 
-    /// The candidate: release command, then web dynos, then promotion.
-    fn advance(&mut self, spec: &Spec) {
+    /// The candidate: release command, then the dynos that boot beside others, then those that take others' places,
+    /// then promotion.
+    fn advance(&mut self, spec: &Spec) -> Stage {
+        let settings = self.desired.settings.clone();
+        let in_place = |of: &ProcessType| Way::of(&settings, of).is_in_place();
+        // Once it has begun there is no way back but failing.
+        let begun = self.seen.iter().any(|one| {
+            is_formation(&one.dyno)
+                && one.dyno.release_version == spec.version
+                && one.dyno.state != DynoState::Down
+                && in_place(&one.dyno.name.process_type)
+        });
         match self.release_phase(spec) {
             Slots::AllUp => {}
-            Slots::Waiting => return,
+            Slots::Waiting => return Stage::Before,
             Slots::Crashed { dyno, reason } => {
                 let reason = format!("release command failed: {reason}");
-                return self.fail(spec, reason, dyno);
+                return self.fail(spec, reason, Some(dyno));
             }
         }
-        match self.fill(spec, ProcessType::is_web, Trigger::Release) {
-            Slots::AllUp => {
-                self.plan.push(Action::Promote {
-                    app: self.desired.app,
-                    version: spec.version,
-                });
+        let beside = self.fill(spec, |of| !in_place(of), Trigger::Release);
+        if let Slots::Crashed { dyno, reason } = beside {
+            return self.fail(spec, reason, Some(dyno));
+        }
+        let mut all = beside;
+        let goes_on = begun || all == Slots::AllUp;
+        if goes_on {
+            match self.fill(spec, in_place, Trigger::Release) {
+                Slots::Crashed { dyno, reason } => return self.fail(spec, reason, Some(dyno)),
+                Slots::Waiting => all = Slots::Waiting,
+                Slots::AllUp => {}
             }
-            Slots::Waiting => {}
-            Slots::Crashed { dyno, reason } => self.fail(spec, reason, dyno),
+        }
+        if all == Slots::AllUp {
+            self.plan.push(Action::Promote {
+                app: self.desired.app,
+                version: spec.version,
+            });
+            return Stage::Over;
+        }
+        if let Some(reason) = self.is_late(spec) {
+            return self.fail(spec, reason, None);
+        }
+        match goes_on {
+            true => Stage::InPlace,
+            false => Stage::Before,
         }
     }
 
-    fn fail(&mut self, spec: &Spec, reason: String, dyno: DynoId) {
+    /// Why a candidate whose dynos have not passed is given up, when it is time.
+    fn is_late(&mut self, spec: &Spec) -> Option<String> {
+        let deadline = self.desired.settings.all.deadline;
+        let deadline = deadline.unwrap_or(self.policy.deadline);
+        // The release command has a limit of its own.
+        let command = self
+            .seen
+            .iter()
+            .find(|one| is_release_command(one) && one.dyno.release_version == spec.version);
+        let since = command.map_or(self.desired.candidate_since, |one| one.dyno.updated_at);
+        let until = after(since.max(self.desired.candidate_since), deadline);
+        if self.now < until {
+            self.plan.wake(until);
+            return None;
+        }
+        let waits = self.seen.iter().map(|one| &one.dyno).find(|dyno| {
+            is_formation(dyno)
+                && dyno.release_version == spec.version
+                && dyno.state == DynoState::Starting
+        });
+        let who = match waits {
+            Some(dyno) => format!("{} was still starting", dyno.name),
+            None => "not all of its dynos had taken their places".to_owned(),
+        };
+        let seconds = deadline.as_secs();
+        let time = match seconds % 60 {
+            0 => format!("{} minutes", seconds / 60),
+            _ => format!("{seconds} seconds"),
+        };
+        Some(format!("its dynos did not pass within {time}: {who}"))
+    }
+
+    fn fail(&mut self, spec: &Spec, reason: String, dyno: Option<DynoId>) -> Stage {
         self.plan.push(Action::Fail {
             app: self.desired.app,
             version: spec.version,
             reason,
             dyno,
         });
+        Stage::Over
     }
 
     fn release_phase(&mut self, spec: &Spec) -> Slots {
@@ -153,14 +279,10 @@ impl Rollout<'_> {
                     process_type: ProcessType::release(),
                     number: spec.version,
                 };
-                self.create(
-                    spec,
-                    name,
-                    DynoSize::DEFAULT,
-                    command.clone(),
-                    0,
-                    Trigger::ReleasePhase,
-                );
+                let mut formation = self.desired.formation.iter();
+                let row = formation.find(|wanted| wanted.process_type == name.process_type);
+                let size = row.map_or(DynoSize::DEFAULT, |wanted| wanted.size);
+                self.create(spec, name, size, command.clone(), 0, Trigger::ReleasePhase);
                 Slots::Waiting
             }
             Some(dyno) => match dyno.state {
@@ -188,17 +310,27 @@ impl Rollout<'_> {
             })
             .collect();
         for wanted in &wanted {
-            for number in 1..=wanted.quantity {
+            let quantity = self.quantity(wanted);
+            if let Way::InPlace {
+                surge,
+                batch,
+                unique,
+            } = self.way(&wanted.process_type)
+            {
+                let pace = Pace {
+                    surge,
+                    batch,
+                    unique,
+                };
+                all = worse(all, self.roll(spec, wanted, quantity, pace, why));
+                continue;
+            }
+            for number in 1..=quantity {
                 let name = DynoName {
                     process_type: wanted.process_type.clone(),
                     number,
                 };
-                match self.slot(spec, name, wanted.size, why) {
-                    Slots::AllUp => {}
-                    Slots::Waiting if all == Slots::AllUp => all = Slots::Waiting,
-                    Slots::Waiting => {}
-                    crashed @ Slots::Crashed { .. } => all = crashed,
-                }
+                all = worse(all, self.slot(spec, name, wanted.size, why));
             }
         }
         let kept = |dyno: &Dyno| {
@@ -206,8 +338,17 @@ impl Rollout<'_> {
                 wanted.process_type == dyno.name.process_type && dyno.name.number <= wanted.quantity
             })
         };
-        let here =
-            |one: &&Seen| is_formation(&one.dyno) && one.dyno.release_version == spec.version;
+        let rolled = |dyno: &Dyno| {
+            let name = &dyno.name.process_type;
+            Way::of(&self.desired.settings, name).is_in_place()
+                && wanted.iter().any(|wanted| wanted.process_type == *name)
+        };
+        let here = |one: &&Seen| {
+            is_formation(&one.dyno)
+                && one.dyno.release_version == spec.version
+                && of(&one.dyno.name.process_type)
+                && !rolled(&one.dyno)
+        };
         let web = wanted.iter().find(|wanted| wanted.process_type.is_web());
         let web = web.map_or(0, |wanted| wanted.quantity as usize);
         let serving = self.seen.iter().filter(here).filter(|one| serves(one));
@@ -222,6 +363,132 @@ impl Rollout<'_> {
             }
         }
         all
+    }
+
+    /// How many there shall be of a type.
+    fn quantity(&self, wanted: &Wanted) -> u32 {
+        let most = self.desired.settings.most(&wanted.process_type);
+        most.map_or(wanted.quantity, |most| wanted.quantity.min(most))
+    }
+
+    /// Whether a dyno counts as one of its release: a candidate's that serves no requests has to stay up for a while.
+    fn has_settled(&mut self, one: &Seen) -> bool {
+        let is_candidate = one.dyno.release_version != self.desired.current.version;
+        let until = after(one.dyno.updated_at, self.policy.settle);
+        if is_web(&one.dyno) || !is_candidate || self.now >= until {
+            return true;
+        }
+        self.plan.wake(until);
+        false
+    }
+
+    /// Fills the slots of one process type by and by, whatever release has them: as many rows as `surge` allows, and no
+    /// fewer that work than `batch` does.
+    fn roll(
+        &mut self,
+        spec: &Spec,
+        wanted: &Wanted,
+        quantity: u32,
+        pace: Pace,
+        why: Trigger,
+    ) -> Slots {
+        let Some(command) = spec.commands.get(&wanted.process_type).cloned() else {
+            return Slots::AllUp;
+        };
+        let seen = self.seen;
+        let rows = || {
+            seen.iter().filter(|one| {
+                is_formation(&one.dyno) && one.dyno.name.process_type == wanted.process_type
+            })
+        };
+        let is_fresh = |one: &Seen| {
+            let dyno = &one.dyno;
+            dyno.release_version == spec.version
+                && dyno.state != DynoState::Down
+                && dyno.retire.is_none()
+                && dyno.size == wanted.size
+                && (1..=quantity).contains(&dyno.name.number)
+        };
+        let mut all = Slots::AllUp;
+        let mut taken: BTreeSet<u32> = BTreeSet::new();
+        // Those that work, and those of the release that do not yet.
+        let (mut working, mut coming) = (0, 0);
+        for one in rows().filter(|one| is_fresh(one)) {
+            if !taken.insert(one.dyno.name.number) {
+                self.down(one, "one too many");
+                continue;
+            }
+            match one.dyno.state {
+                DynoState::Crashed => {
+                    coming += 1;
+                    all = worse(all, self.crashed_slot(spec, one, command.clone()));
+                }
+                _ if works(one) && self.has_settled(one) => working += 1,
+                DynoState::Idle => {}
+                _ => {
+                    coming += 1;
+                    all = worse(all, Slots::Waiting);
+                }
+            }
+        }
+        let missing: Vec<u32> = (1..=quantity)
+            .filter(|slot| !taken.contains(slot))
+            .collect();
+        let olds = rows().filter(|one| one.dyno.state != DynoState::Down && !is_fresh(one));
+        let (mut olds, idle): (Vec<&Seen>, Vec<&Seen>) = olds.partition(|one| works(one));
+        for one in idle {
+            self.down(one, &self.gone(one));
+        }
+        working += olds.len();
+        let replaces = !olds.is_empty();
+        // Those that nobody wants any more go first, then those whose successors are there.
+        olds.sort_by_key(|one| {
+            let slot = one.dyno.name.number;
+            (slot <= quantity, !taken.contains(&slot), slot)
+        });
+        let quantity = quantity as usize;
+        let missing_at_most = pace.batch.saturating_sub(pace.surge) as usize;
+        let floor = quantity.saturating_sub(missing_at_most);
+        let surplus = working.saturating_sub(floor);
+        if !missing.is_empty() || olds.len() > surplus {
+            all = worse(all, Slots::Waiting);
+        }
+        for one in olds.into_iter().take(surplus) {
+            self.down(one, &self.gone(one));
+        }
+        let room = (quantity + pace.surge as usize).saturating_sub(rows().count());
+        // Where none is replaced there is nothing to go slowly for.
+        let at_once = match replaces {
+            true => (pace.batch as usize).saturating_sub(coming),
+            false => usize::MAX,
+        };
+        let free = missing.into_iter().map(|number| DynoName {
+            process_type: wanted.process_type.clone(),
+            number,
+        });
+        let free = free.filter(|name| !pace.unique || rows().all(|one| one.dyno.name != *name));
+        let why = match rows().count() {
+            0 => why,
+            _ => Trigger::Replace,
+        };
+        for name in free.take(room.min(at_once)) {
+            self.create(spec, name, wanted.size, command.clone(), 0, why);
+        }
+        all
+    }
+
+    /// Why an old one goes.
+    fn gone(&self, one: &Seen) -> String {
+        let version = one.dyno.release_version;
+        match self.desired.candidate.as_ref() {
+            Some(candidate) if version != candidate.version => {
+                format!("replaced by v{}", candidate.version)
+            }
+            None if version != self.desired.current.version => {
+                format!("replaced by v{}", self.desired.current.version)
+            }
+            _ => "replaced".to_owned(),
+        }
     }
 
     fn slot(&mut self, spec: &Spec, name: DynoName, size: DynoSize, why: Trigger) -> Slots {
@@ -252,6 +519,7 @@ impl Rollout<'_> {
             DynoState::Up | DynoState::Idle if !matches!(first.seat, Seat::Running { .. }) => {
                 Slots::Waiting
             }
+            DynoState::Up if !self.has_settled(first) => Slots::Waiting,
             DynoState::Up | DynoState::Idle => {
                 for one in &stale {
                     self.down(one, "replaced");
@@ -277,15 +545,6 @@ impl Rollout<'_> {
         } else {
             Trigger::Replace
         };
-        if !name.process_type.is_web() {
-            for one in stale {
-                self.down(one, "replaced");
-            }
-            // Not before every other dyno of this name has ended, whatever its release.
-            if self.seen.iter().any(|one| one.dyno.name == name) {
-                return Slots::Waiting;
-            }
-        }
         for one in stale
             .iter()
             .filter(|one| one.dyno.state == DynoState::Crashed)

@@ -7,6 +7,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use ropewalk_engine::Exit;
+use ropewalk_model::check::{Answer, Check, Probe, Tally};
+use ropewalk_model::dyno_setting::{Order, Rollout};
 use ropewalk_model::{AppDynoSettings, AppId, DynoId, DynoSize, DynoState, ProcessType};
 use ropewalk_store::{Dyno, Retire};
 use uuid::Uuid;
@@ -25,6 +27,8 @@ struct World {
     policy: Policy,
     next_id: u128,
     failed: Vec<String>,
+    /// The largest quantity of each type that was ever wanted, where that is kept.
+    most: BTreeMap<String, u32>,
 }
 
 /// What is being done to a dyno's container.
@@ -41,7 +45,11 @@ fn spec(version: u32, types: &[&str]) -> Spec {
         .iter()
         .map(|t| (ProcessType::parse(t).unwrap(), format!("run {t}")))
         .collect();
-    Spec { version, commands }
+    Spec {
+        version,
+        commands,
+        ..Spec::default()
+    }
 }
 
 fn wanted(name: &str, quantity: u32) -> Wanted {
@@ -63,6 +71,7 @@ impl World {
                 app: APP,
                 current,
                 candidate: None,
+                candidate_since: Timestamp::from_second(1_000_000).unwrap(),
                 formation,
                 settings: AppDynoSettings::default(),
                 sleep: None,
@@ -73,6 +82,7 @@ impl World {
             policy: Policy::default(),
             next_id: 1,
             failed: Vec::new(),
+            most: BTreeMap::new(),
         }
     }
 
@@ -141,6 +151,7 @@ impl World {
         self.dynos.push(Seen {
             dyno,
             seat: Seat::Absent,
+            tally: Tally::default(),
             listening: vec![],
             drained: true,
             frozen: false,
@@ -550,6 +561,360 @@ fn dynos_that_cycle_give_way_to_others_and_not_all_at_once() {
     assert!(!cycles(&world.plan()));
 }
 
+/// An app of web dynos and workers that is up, and a candidate that its next plans see.
+fn deploying(web: u32, worker: u32, set: impl Fn(&mut AppDynoSettings)) -> World {
+    let types = &["web", "worker"];
+    let formation = vec![wanted("web", web), wanted("worker", worker)];
+    let mut world = World::new(spec(2, types), formation);
+    set(&mut world.desired.settings);
+    world.settle();
+    world.bind_all();
+    world.settle();
+    world.desired.candidate = Some(spec(3, types));
+    world.desired.candidate_since = world.now;
+    world
+}
+
+fn worker() -> ProcessType {
+    ProcessType::parse("worker").unwrap()
+}
+
+#[test]
+fn a_worker_that_crashes_at_once_fails_its_deploy_and_the_old_one_comes_back() {
+    let mut world = deploying(1, 1, |_| {});
+    world.settle();
+    world.bind_all();
+    world.settle();
+    assert_eq!(
+        world.names(),
+        ["web.1 v2 up", "web.1 v3 up", "worker.1 v3 up"]
+    );
+    world.pass(3);
+    world.end("worker.1", 1);
+    world.settle();
+    assert_eq!(world.failed, ["worker.1 crashed: exit 1"]);
+    assert_eq!(world.names(), ["web.1 v2 up", "worker.1 v2 up"]);
+
+    world.desired.candidate = Some(spec(4, &["web", "worker"]));
+    world.desired.candidate_since = world.now;
+    world.settle();
+    world.bind_all();
+    world.settle();
+    world.now = world.plan().wake_at.expect("the worker has settled");
+    world.settle();
+    assert_eq!(world.names(), ["web.1 v4 up", "worker.1 v4 up"]);
+}
+
+#[test]
+fn a_worker_that_starts_first_is_beside_the_old_one_until_it_has_settled() {
+    let mut world = deploying(0, 1, |settings| {
+        settings.part(Some(&worker())).order = Some(Order::StartFirst);
+    });
+    world.settle();
+    assert_eq!(world.names(), ["worker.1 v2 up", "worker.1 v3 up"]);
+    world.pass(5);
+    world.settle();
+    assert_eq!(world.names(), ["worker.1 v3 up"]);
+}
+
+#[test]
+fn a_rolling_deploy_takes_places_by_and_by_and_both_releases_serve() {
+    for (surge, batch, first) in [
+        (
+            1,
+            1,
+            [
+                "web.1 v2 up",
+                "web.1 v3 starting",
+                "web.2 v2 up",
+                "web.3 v2 up",
+            ]
+            .as_slice(),
+        ),
+        (
+            0,
+            1,
+            ["web.1 v3 starting", "web.2 v2 up", "web.3 v2 up"].as_slice(),
+        ),
+        (
+            0,
+            2,
+            ["web.1 v3 starting", "web.2 v3 starting", "web.3 v2 up"].as_slice(),
+        ),
+    ] {
+        let mut world = deploying(3, 0, |settings| {
+            settings.all.rollout = Some(Rollout::Rolling);
+            settings.all.surge = Some(surge);
+            settings.all.batch = Some(batch);
+        });
+        world.settle();
+        assert_eq!(world.names(), first, "surge {surge}, batch {batch}");
+        for _ in 0..3 {
+            world.bind_all();
+            world.settle();
+        }
+        assert_eq!(world.names(), ["web.1 v3 up", "web.2 v3 up", "web.3 v3 up"]);
+        assert_eq!(world.desired.current.version, 3);
+    }
+}
+
+#[test]
+fn a_rolling_deploy_that_fails_goes_back_as_it_came() {
+    let mut world = deploying(3, 0, |settings| {
+        settings.all.rollout = Some(Rollout::Rolling);
+    });
+    world.settle();
+    world.bind_all();
+    world.settle();
+    let half = [
+        "web.1 v3 up",
+        "web.2 v2 up",
+        "web.2 v3 starting",
+        "web.3 v2 up",
+    ];
+    assert_eq!(world.names(), half);
+    let second = world
+        .dynos
+        .iter_mut()
+        .find(|one| one.dyno.state == DynoState::Starting);
+    second.unwrap().seat = Seat::Ended {
+        exit: Exit {
+            code: 1,
+            out_of_memory: false,
+        },
+    };
+    for _ in 0..4 {
+        world.settle();
+        let serving = world
+            .dynos
+            .iter()
+            .filter(|one| one.dyno.state == DynoState::Up);
+        assert!(serving.count() >= 3, "{:?}", world.names());
+        world.bind_all();
+    }
+    assert_eq!(world.failed, ["web.2 crashed: exit 1"]);
+    assert_eq!(world.names(), ["web.1 v2 up", "web.2 v2 up", "web.3 v2 up"]);
+}
+
+#[test]
+fn a_singleton_is_never_there_twice_whatever_its_type_and_its_quantity() {
+    let mut world = deploying(3, 3, |settings| settings.all.singleton = Some(true));
+    assert_eq!(world.dynos.len(), 2);
+    for _ in 0..20 {
+        world.act();
+        for name in ["web", "worker"] {
+            let of = |one: &&Seen| one.dyno.name.process_type.as_str() == name;
+            assert!(
+                world.dynos.iter().filter(of).count() <= 1,
+                "{:?}",
+                world.names()
+            );
+        }
+        world.bind_all();
+        world.finish_all();
+        world.pass(3);
+    }
+    assert_eq!(world.names(), ["web.1 v3 up", "worker.1 v3 up"]);
+}
+
+#[test]
+fn a_deploy_whose_dynos_do_not_pass_in_time_is_reverted_and_says_why() {
+    let mut world = deploying(1, 0, |settings| {
+        settings.all.boot_timeout = Some(Duration::from_secs(180));
+        settings.all.deadline = Some(Duration::from_secs(90));
+    });
+    world.settle();
+    let wake = world.plan().wake_at.unwrap();
+    assert_eq!(wake.duration_since(world.now).as_secs(), 90);
+    world.pass(91);
+    world.settle();
+    assert_eq!(
+        world.failed,
+        ["its dynos did not pass within 90 seconds: web.1 was still starting"]
+    );
+    assert_eq!(world.names(), ["web.1 v2 up"]);
+}
+
+#[test]
+fn the_release_command_has_a_limit_of_its_own_and_the_size_that_it_was_given() {
+    let mut world = deploying(1, 0, |_| {});
+    let large = DynoSize::find("performance-m").unwrap();
+    world.desired.formation.push(Wanted {
+        size: large,
+        ..wanted("release", 0)
+    });
+    world.desired.candidate = Some(spec(3, &["web", "worker", "release"]));
+    world.settle();
+    let command = |world: &World| {
+        let mut dynos = world.dynos.iter();
+        dynos
+            .find(|one| one.dyno.name.process_type.is_one_off())
+            .cloned()
+            .unwrap()
+    };
+    assert_eq!(command(&world).dyno.size, large);
+    world.pass(1800);
+    world.settle();
+    world.end("release.3", 0);
+    world.settle();
+    assert_eq!(world.failed, [""; 0]);
+    world.bind_all();
+    world.settle();
+    assert_eq!(world.names(), ["web.1 v3 up"]);
+}
+
+#[test]
+fn places_to_boot_go_to_the_candidate_first() {
+    let mut world = deploying(8, 0, |_| {});
+    for one in &mut world.dynos {
+        one.dyno.retire = Some(Retire::Replace);
+    }
+    world.act();
+    let starting = world
+        .dynos
+        .iter()
+        .filter(|one| one.dyno.state == DynoState::Starting);
+    let versions: Vec<u32> = starting.map(|one| one.dyno.release_version).collect();
+    assert_eq!(versions, [3; 8]);
+}
+
+#[test]
+fn requests_in_flight_have_the_time_that_is_said_of_them() {
+    let mut world = deploying(1, 0, |settings| {
+        settings.all.stop_grace = Some(Duration::from_secs(10));
+        settings.all.drain = Some(Duration::from_secs(200));
+    });
+    world.desired.candidate = None;
+    world.desired.formation[0].quantity = 0;
+    world.dynos[0].drained = false;
+    world.pass(1);
+    world.settle();
+    world.pass(199);
+    world.settle();
+    assert_eq!(world.names(), ["web.1 v2 down"]);
+    world.pass(2);
+    world.settle();
+    assert!(world.dynos.is_empty());
+}
+
+/// What a dyno answered so far, the newest last.
+fn answered(check: &Check, answers: &[bool]) -> Tally {
+    let mut tally = Tally::default();
+    for good in answers {
+        let answer = match good {
+            true => Answer::Good,
+            false => Answer::Bad("answered 503".to_owned()),
+        };
+        tally.hear(answer, check);
+    }
+    tally
+}
+
+/// An app whose web dynos and workers are asked over HTTP.
+fn checked_world() -> (World, Check) {
+    let check = Check::new(Probe::http("/up", None).unwrap());
+    let mut current = spec(2, &["web", "worker"]);
+    for name in ["web", "worker"] {
+        let of = ProcessType::parse(name).unwrap();
+        current.checks.insert(of, check.clone());
+    }
+    let formation = vec![wanted("web", 1), wanted("worker", 1)];
+    (World::new(current, formation), check)
+}
+
+#[test]
+fn a_dyno_with_a_check_is_up_when_it_passed_whatever_its_type() {
+    let (mut world, check) = checked_world();
+    world.settle();
+    world.bind_all();
+    world.settle();
+    let starting = ["web.1 v2 starting", "worker.1 v2 starting"];
+    assert_eq!(world.names(), starting);
+    for one in &mut world.dynos {
+        one.tally = answered(&check, &[false, false, false, false]);
+    }
+    world.settle();
+    assert_eq!(
+        world.names(),
+        starting,
+        "bad answers end nothing that boots"
+    );
+    for one in &mut world.dynos {
+        one.tally = answered(&check, &[false, true]);
+    }
+    world.settle();
+    assert_eq!(world.names(), ["web.1 v2 up", "worker.1 v2 up"]);
+    // The check of a web dyno may be a command, which knows nothing of ports.
+    let (mut world, check) = checked_world();
+    world.settle();
+    for one in &mut world.dynos {
+        one.tally = answered(&check, &[true]);
+    }
+    world.settle();
+    assert_eq!(world.names(), ["web.1 v2 starting", "worker.1 v2 up"]);
+}
+
+#[test]
+fn a_dyno_that_fails_its_check_is_restarted_and_the_reason_says_what_it_answered() {
+    let (mut world, check) = checked_world();
+    world.settle();
+    world.bind_all();
+    for one in &mut world.dynos {
+        one.tally = answered(&check, &[true, false, false]);
+    }
+    world.settle();
+    assert_eq!(world.names(), ["web.1 v2 up", "worker.1 v2 up"]);
+    for one in &mut world.dynos {
+        one.tally = answered(&check, &[true, false, false, false]);
+    }
+    world.act();
+    assert_eq!(world.names(), ["web.1 v2 crashed", "worker.1 v2 crashed"]);
+    for one in &world.dynos {
+        let reason = one.dyno.reason.as_deref();
+        let why = "check failed: GET /up answered 503 (3 times)";
+        assert_eq!(reason, Some(why));
+    }
+    world.settle();
+    assert_eq!(world.names(), ["web.1 v2 starting", "worker.1 v2 starting"]);
+    // One that sleeps is not asked, and what was known of it says nothing.
+    for one in &mut world.dynos {
+        one.dyno.state = DynoState::Idle;
+        one.tally = answered(&check, &[false, false, false]);
+    }
+    assert_eq!(world.plan().actions, []);
+}
+
+#[test]
+fn a_candidate_that_does_not_pass_its_check_in_time_is_reverted_and_says_what_it_answered() {
+    let mut world = World::new(spec(2, &["web"]), vec![wanted("web", 1)]);
+    world.turn();
+    world.bind_all();
+    world.settle();
+    let mut check = Check::new(Probe::http("/up", None).unwrap());
+    check.grace = Some(Duration::from_secs(120));
+    let mut candidate = spec(3, &["web"]);
+    candidate.checks.insert(ProcessType::web(), check.clone());
+    world.desired.candidate = Some(candidate);
+    world.settle();
+    world.bind_all();
+    for one in &mut world.dynos {
+        one.tally = answered(&check, &[false; 7]);
+    }
+    world.pass(119);
+    world.settle();
+    assert_eq!(world.names(), ["web.1 v2 up", "web.1 v3 starting"]);
+    assert!(world.plan().wake_at.is_some());
+    world.pass(2);
+    world.settle();
+    assert_eq!(
+        world.failed,
+        [
+            "web.1 crashed: check failed: GET /up answered 503 (7 times); it did not pass within 120 seconds of launch"
+        ]
+    );
+    assert_eq!(world.names(), ["web.1 v2 up"]);
+}
+
 /// One dyno in each state, of each kind, with each container: what a plan makes of it.
 fn arrows() -> std::collections::BTreeSet<(String, String)> {
     const STATES: [DynoState; 5] = [
@@ -908,6 +1273,10 @@ fn disturbance() -> impl Strategy<Value = Disturbance> {
 fn disturb(world: &mut World, what: Disturbance, next_version: &mut u32) {
     match what {
         Disturbance::Scale { web, worker } => {
+            for (name, quantity) in [("web", web), ("worker", worker)] {
+                let most = world.most.entry(name.to_owned()).or_default();
+                *most = quantity.max(*most);
+            }
             world.desired.formation = vec![
                 wanted("web", web),
                 wanted("worker", worker),
@@ -922,6 +1291,7 @@ fn disturb(world: &mut World, what: Disturbance, next_version: &mut u32) {
             };
             world.desired.candidate = Some(spec(*next_version, types));
             world.desired.sleep = None;
+            world.desired.candidate_since = world.now;
             *next_version += 1;
         }
         Disturbance::Kill { index, code } => {
@@ -987,15 +1357,58 @@ fn disturb(world: &mut World, what: Disturbance, next_version: &mut u32) {
 
 /// Web dynos of the current release that serve, and nobody asked to stop at once; two of one name count as one.
 fn runs_well(world: &World) -> usize {
+    let in_place = Way::of(&world.desired.settings, &ProcessType::web()).is_in_place();
     let serves = |one: &&Seen| {
         one.dyno.name.process_type.is_web()
-            && one.dyno.release_version == world.desired.current.version
+            && (in_place || one.dyno.release_version == world.desired.current.version)
             && matches!(one.dyno.state, DynoState::Up | DynoState::Idle)
             && one.dyno.retire != Some(Retire::Stop)
             && matches!(one.seat, Seat::Running { .. })
     };
-    let names = world.dynos.iter().filter(serves).map(|one| &one.dyno.name);
+    let serving = world.dynos.iter().filter(serves);
+    if in_place {
+        return serving.count();
+    }
+    let names = serving.map(|one| &one.dyno.name);
     names.collect::<std::collections::BTreeSet<_>>().len()
+}
+
+/// What an app may ask of its rollouts.
+fn rollouts() -> impl Strategy<Value = AppDynoSettings> {
+    let web = (any::<bool>(), 0..3u32, 1..3u32, any::<bool>());
+    let worker = (any::<bool>(), 1..3u32, any::<bool>(), any::<bool>());
+    (web, worker).prop_map(|(web, worker)| {
+        let rolling = |is: bool| is.then_some(Rollout::Rolling);
+        let mut settings = AppDynoSettings::default();
+        let of_web = settings.part(Some(&ProcessType::web()));
+        of_web.rollout = rolling(web.0);
+        of_web.surge = Some(web.1);
+        of_web.batch = Some(web.2);
+        of_web.singleton = Some(web.3 && !web.0);
+        let of_worker = settings.part(Some(&ProcessType::parse("worker").unwrap()));
+        of_worker.rollout = rolling(worker.0);
+        of_worker.batch = Some(worker.1);
+        of_worker.order = worker.2.then_some(Order::StartFirst);
+        of_worker.singleton = Some(worker.3);
+        settings
+    })
+}
+
+/// So many web dynos that run well a plan leaves, if there are as many.
+fn least(world: &World) -> usize {
+    let of = ProcessType::web();
+    let wanted = world.desired.formation[0].quantity;
+    let wanted = world
+        .desired
+        .settings
+        .most(&of)
+        .unwrap_or(wanted)
+        .min(wanted);
+    let fewer = match Way::of(&world.desired.settings, &of) {
+        Way::Beside => 0,
+        Way::InPlace { surge, batch, .. } => batch.saturating_sub(surge),
+    };
+    wanted.saturating_sub(fewer) as usize
 }
 
 /// What must hold whatever happens.
@@ -1007,7 +1420,9 @@ fn check(world: &World, before: &[String]) {
             *by_slot.entry(key).or_default() += 1;
         }
         let name = &one.dyno.name;
-        if name.process_type.as_str() == "worker" {
+        if name.process_type.as_str() == "worker"
+            && world.desired.settings.of(&name.process_type).order != Some(Order::StartFirst)
+        {
             let twins = world
                 .dynos
                 .iter()
@@ -1029,6 +1444,21 @@ fn check(world: &World, before: &[String]) {
         "two release commands: {:?}, before: {before:?}",
         world.names()
     );
+    for name in ["web", "worker"] {
+        let of = ProcessType::parse(name).unwrap();
+        let rows = |one: &&Seen| one.dyno.name.process_type == of;
+        let count = world.dynos.iter().filter(rows).count();
+        if let (Way::InPlace { surge, .. }, Some(most)) =
+            (Way::of(&world.desired.settings, &of), world.most.get(name))
+        {
+            let most = world.desired.settings.most(&of).unwrap_or(most + surge);
+            assert!(
+                count <= most as usize,
+                "{count} dynos of {name}, not {most}: {:?}, before: {before:?}",
+                world.names()
+            );
+        }
+    }
     for (slot, count) in by_slot {
         assert!(
             count == 1,
@@ -1045,8 +1475,11 @@ proptest! {
     fn whatever_happens_the_formation_comes_back(
         events in prop::collection::vec(disturbance(), 1..60),
         cycles in any::<bool>(),
+        asked in prop::option::of(rollouts()),
     ) {
         let mut world = World::new(spec(1, &["web", "worker"]), vec![wanted("web", 2), wanted("worker", 1)]);
+        world.desired.settings = asked.unwrap_or_default();
+        world.most = BTreeMap::from([("web".to_owned(), 2), ("worker".to_owned(), 1)]);
         world.desired.settings.all.cycle = cycles.then(|| Duration::from_secs(3600));
         let mut next_version = 2;
         for event in events {
@@ -1063,11 +1496,12 @@ proptest! {
             let floor = runs_well(&world);
             disturb(&mut world, event, &mut next_version);
             check(&world, &before);
-            let web = world.desired.formation[0].quantity as usize;
+            let web = least(&world);
+            let wanted = world.desired.formation[0].quantity;
             if is_turn && old == world.desired.current.version {
                 prop_assert!(runs_well(&world) >= floor.min(web), "a plan took a dyno away that was wanted");
             }
-            if is_turn && old != world.desired.current.version && was > 0 && web > 0 {
+            if is_turn && old != world.desired.current.version && was > 0 && wanted > 0 {
                 prop_assert!(serving(&world) > 0, "a promotion left nothing serving");
             }
         }
@@ -1090,7 +1524,8 @@ proptest! {
         }
         let mut expected = Vec::new();
         for wanted in &world.desired.formation {
-            for n in 1..=wanted.quantity {
+            let most = world.desired.settings.most(&wanted.process_type);
+            for n in 1..=most.unwrap_or(wanted.quantity).min(wanted.quantity) {
                 expected.push(format!("{}.{n} v{} up", wanted.process_type, world.desired.current.version));
             }
         }

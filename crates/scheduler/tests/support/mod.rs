@@ -178,7 +178,10 @@ impl Rig {
                 instance: self.instance.clone(),
                 slugs: self.folder.path().join("slugs"),
                 network: format!("rw-{}", self.instance),
-                policy: Policy::default(),
+                policy: Policy {
+                    settle: Duration::from_millis(10),
+                    ..Policy::default()
+                },
                 standby: self.standby,
             },
             store: self.store.clone(),

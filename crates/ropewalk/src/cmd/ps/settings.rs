@@ -19,7 +19,14 @@ Settings:
   sleep-after=30m   Without a request for so long the app sleeps, frozen: 10s to 30d, or off
   stop-after=1h     So long after that its dynos end: 1s to 30d, or off
   sleep=on          Of another type than web: its dynos sleep when the app does
-  waiting-page=on   Browsers that wake the app are shown a page if that takes long";
+  waiting-page=on   Browsers that wake the app are shown a page if that takes long
+  drain=30s         Requests in flight have so long before SIGTERM, where that is not the stop-grace: 1s to 5m
+  rollout=rolling   A deploy takes the places of web dynos by and by, and both releases serve: blue-green or rolling
+  surge=1           So many dynos more than wanted while it does: 0 to 100; as many as batch if nothing is said
+  batch=1           So many places at a time: 1 to 100
+  order=start-first A worker's successor starts beside it: stop-first or start-first
+  singleton=on      There is at most one dyno, not even two during a deploy: on or off
+  deadline=10m      A deploy whose dynos have not passed by then is reverted, for the whole app: 1m to 24h";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct SetArgs {

@@ -596,7 +596,11 @@ fn subject(view: &View<'_>, rule: AutoscaleRule) -> ropewalk_store::Result<Subje
 /// What is wanted of a process type, and what may be done to it.
 fn current(view: &View<'_>, rule: &AutoscaleRule) -> ropewalk_store::Result<(Option<u32>, Hold)> {
     let app = view.app(rule.app)?;
-    let still = app.maintenance || view.app_sleep(app.id)?.is_some();
+    let settings = view.dyno_settings(app.id)?;
+    // Nobody is served, or there is nothing to scale.
+    let still = app.maintenance
+        || view.app_sleep(app.id)?.is_some()
+        || settings.most(&rule.process_type).is_some();
     let hold = match (still, app.candidate_version) {
         (true, _) => Hold::Still,
         // A release command may run for an hour; who comes meanwhile is not left waiting.
