@@ -55,6 +55,8 @@ pub struct Config {
     pub policy: Policy,
     /// How long containers stand by for the dynos of a build's release; zero is not at all.
     pub standby: Duration,
+    /// Containers that stand by, while apps are stopped, for whichever wakes first.
+    pub spares: usize,
 }
 
 /// What a scheduler is made of.

@@ -24,6 +24,7 @@ use crate::observe::{self, AppWorld, World};
 use crate::output;
 use crate::reconcile::{Scheduler, Shared};
 use crate::sleep::{Life, Verdict, judge};
+use crate::standby;
 
 /// Apps share so many turns.
 const TURNS: usize = 64;
@@ -136,6 +137,13 @@ pub(crate) async fn look(shared: &Shared, world: &World) -> Option<Timestamp> {
     let canaries: HashSet<AppId> = (world.apps.iter())
         .filter_map(|app| app.edge.canary)
         .collect();
+    let stopped = (world.apps.iter())
+        .filter_map(|app| app.sleep.as_ref())
+        .filter(|sleep| sleep.tier == SleepTier::Stopped)
+        .max_by_key(|sleep| sleep.since);
+    if let Some(stopped) = stopped {
+        standby::keep_spare(shared, stopped.app);
+    }
     let mut next: Option<Timestamp> = None;
     for app in &world.apps {
         let used = shared.routes.last_used(app.app.id);

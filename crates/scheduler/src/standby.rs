@@ -29,6 +29,9 @@ const MOST: u32 = 4;
 /// Most that stand by on a host; each holds some 11 MiB, most of it Docker's shim.
 const MOST_ON_HOST: usize = 16;
 
+/// For how long one stands by for whichever app wakes first, unless it is said again that it should.
+const SPARE: Duration = Duration::from_secs(60);
+
 /// For those that wait to be removed when the server stops.
 const ENDED_WITHIN: Duration = Duration::from_secs(5);
 
@@ -49,7 +52,8 @@ struct Standby {
 /// What it is good for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Place {
-    app: AppId,
+    /// `None` for whichever app wakes first.
+    app: Option<AppId>,
     name: DynoName,
     size: DynoSize,
     image: String,
@@ -68,12 +72,22 @@ impl Standbys {
     /// The id for a new dyno of this name, if a container stands by for one.
     pub(crate) fn take(&self, app: AppId, name: &DynoName, size: DynoSize) -> Option<DynoId> {
         let mut all = self.all();
-        let (id, found) = all.iter_mut().find(|(_, one)| {
+        let fits = |one: &Standby, of: Option<AppId>| {
             let place = &one.place;
-            !one.taken && place.app == app && place.name == *name && place.size == size
-        })?;
-        found.taken = true;
-        Some(*id)
+            let named = of.map_or(name.process_type.is_web(), |_| place.name == *name);
+            !one.taken && place.app == of && named && place.size == size
+        };
+        let found = |of| all.iter().find(|(_, one)| fits(one, of)).map(|(id, _)| *id);
+        let id = found(Some(app)).or_else(|| found(None))?;
+        all.get_mut(&id)?.taken = true;
+        Some(id)
+    }
+
+    /// Those that wait for whichever app wakes first stay for a while; how many there are.
+    fn keep_spares(&self, until: Instant) -> usize {
+        let mut all = self.all();
+        let spares = (all.values_mut()).filter(|one| one.place.app.is_none() && !one.taken);
+        spares.map(|one| one.until = until).count()
     }
 
     fn claim(&self, dyno: DynoId) -> Option<(Place, JoinHandle<EngineResult<Blank>>)> {
@@ -107,6 +121,29 @@ impl Scheduler {
     }
 }
 
+/// Apps are stopped, this one the last: a container stands by for whichever wakes first.
+pub(crate) fn keep_spare(shared: &Shared, app: AppId) {
+    let until = Instant::now() + SPARE;
+    if shared.standbys.keep_spares(until) >= shared.config.spares {
+        return;
+    }
+    let task = shared.clone();
+    shared.spawn(async move {
+        let place = match wanted(&task, app).await {
+            Ok(places) => places.into_iter().next(),
+            Err(error) => return tracing::debug!(%app, %error, "No dyno stands by."),
+        };
+        let mut all = task.standbys.all();
+        let spares = all
+            .values()
+            .filter(|one| one.place.app.is_none() && !one.taken);
+        let room = spares.count() < task.config.spares && all.len() < MOST_ON_HOST;
+        if let Some(place) = place.filter(|_| room) {
+            begin(&task, &mut all, Place { app: None, ..place }, until);
+        }
+    });
+}
+
 /// The web dynos that a release made now would have.
 async fn wanted(shared: &Shared, id: AppId) -> Result<Vec<Place>, SchedulerError> {
     let read = move |view: &View<'_>| {
@@ -127,7 +164,7 @@ async fn wanted(shared: &Shared, id: AppId) -> Result<Vec<Place>, SchedulerError
         .find(|row| row.process_type.is_web())
         .map_or((1, DynoSize::DEFAULT), |row| (row.quantity, row.size));
     let places = (1..=quantity.min(MOST)).map(|number| Place {
-        app: id,
+        app: Some(id),
         name: DynoName {
             process_type: ProcessType::web(),
             number,
@@ -143,7 +180,7 @@ fn stand_by(shared: &Shared, app: AppId, mut wanted: Vec<Place>, long: Duration)
     let until = Instant::now() + long;
     let mut all = shared.standbys.all();
     for one in all.values_mut() {
-        if one.place.app != app || one.taken {
+        if one.place.app != Some(app) || one.taken {
             continue;
         }
         match wanted.iter().position(|place| *place == one.place) {
@@ -156,19 +193,23 @@ fn stand_by(shared: &Shared, app: AppId, mut wanted: Vec<Place>, long: Duration)
     }
     let room = MOST_ON_HOST.saturating_sub(all.len());
     for place in wanted.into_iter().take(room) {
-        let dyno = DynoId(Uuid::new_v4());
-        let spec = blank(shared, dyno, &place);
-        let task = shared.clone();
-        let making = shared.spawn(async move { waiting::start(task.engine.as_ref(), &spec).await });
-        let one = Standby {
-            place,
-            until,
-            taken: false,
-            making: Some(making),
-        };
-        all.insert(dyno, one);
-        shared.spawn(expire(shared.clone(), dyno));
+        begin(shared, &mut all, place, until);
     }
+}
+
+fn begin(shared: &Shared, all: &mut HashMap<DynoId, Standby>, place: Place, until: Instant) {
+    let dyno = DynoId(Uuid::new_v4());
+    let spec = blank(shared, dyno, &place);
+    let task = shared.clone();
+    let making = shared.spawn(async move { waiting::start(task.engine.as_ref(), &spec).await });
+    let one = Standby {
+        place,
+        until,
+        taken: false,
+        making: Some(making),
+    };
+    all.insert(dyno, one);
+    shared.spawn(expire(shared.clone(), dyno));
 }
 
 fn name(shared: &Shared, dyno: DynoId) -> String {
@@ -184,12 +225,13 @@ pub(crate) fn is_name(shared: &Shared, name: &str) -> bool {
 
 fn blank(shared: &Shared, dyno: DynoId, place: &Place) -> ContainerSpec {
     let image = place.image.clone();
+    let app = place.app.unwrap_or(AppId(Uuid::nil()));
     ContainerSpec {
         name: name(shared, dyno),
         command: waiting::command("/app"),
         env: of_init(),
         open_stdin: true,
-        ..launch::outline(shared, place.app, dyno, &place.name, place.size, image)
+        ..launch::outline(shared, app, dyno, &place.name, place.size, image)
     }
 }
 

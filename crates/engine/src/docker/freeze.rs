@@ -45,11 +45,21 @@ pub(super) async fn reclaim(container: &Container) -> Result<()> {
     let Some(pid) = container.pid else {
         return Ok(());
     };
-    let reclaim = |cgroup: &Cgroup| match cgroup.is_frozen()? {
+    let reclaim = |cgroup: &Cgroup| match has_swap() && cgroup.is_frozen()? {
         true => cgroup.reclaim(),
+        // Without swap it is cached files alone, which the kernel takes by itself when it needs memory; to have them
+        // taken now would only make waking slow.
         false => Ok(()),
     };
     act("reclaim memory of", container, pid, reclaim).await
+}
+
+fn has_swap() -> bool {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = text
+        .lines()
+        .find_map(|line| line.strip_prefix("SwapTotal:"));
+    total.is_some_and(|total| !total.trim_start().starts_with("0 "))
 }
 
 async fn act(

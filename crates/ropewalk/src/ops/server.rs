@@ -79,6 +79,9 @@ pub(crate) struct Server {
     /// Minutes after a build for which empty containers wait for the next build and its web dynos; 0 is not at all
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(..=1440))]
     build_ready: u64,
+    /// Empty containers that wait, while apps are asleep and stopped, for whichever is asked for first
+    #[arg(long, default_value_t = 1, value_parser = up_to_four)]
+    dynos_ready: usize,
     /// No build starts with less than this free on the data directory's disk, in MiB
     #[arg(long, default_value_t = 5120)]
     disk_floor: u64,
@@ -102,6 +105,11 @@ pub(crate) struct Server {
     acme_platform: bool,
     #[command(flatten)]
     acme: AcmeArgs,
+}
+
+fn up_to_four(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| *number <= 4);
+    number.ok_or_else(|| "a number from 0 to 4 is wanted".to_owned())
 }
 
 impl Server {
@@ -148,6 +156,7 @@ impl Server {
             network: data.dyno_network(),
             policy: Policy::default(),
             standby: Duration::from_secs(self.build_ready * 60),
+            spares: self.dynos_ready,
         };
         let scheduler = Scheduler::new(ropewalk_scheduler::Parts {
             config,

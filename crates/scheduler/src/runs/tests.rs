@@ -43,6 +43,7 @@ impl Rig {
                 instance: instance.clone(),
                 slugs: path("slugs"),
                 standby: std::time::Duration::ZERO,
+                spares: 0,
                 network: "dynos".to_owned(),
                 policy: Policy::default(),
             },

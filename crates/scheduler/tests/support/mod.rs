@@ -59,6 +59,8 @@ pub struct Rig {
     image: String,
     /// How long containers stand by.
     pub standby: Duration,
+    /// Containers that stand by while apps are stopped.
+    pub spares: usize,
 }
 
 /// One run of the server.
@@ -147,6 +149,7 @@ impl Rig {
             user,
             image: digest.to_string(),
             standby: Duration::from_secs(3600),
+            spares: 0,
         })
     }
 
@@ -183,6 +186,7 @@ impl Rig {
                     ..Policy::default()
                 },
                 standby: self.standby,
+                spares: self.spares,
             },
             store: self.store.clone(),
             engine: Arc::new(self.engine.clone()),

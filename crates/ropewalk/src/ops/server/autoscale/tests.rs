@@ -586,6 +586,7 @@ async fn the_loop_hears_routers_and_scales_within_seconds() {
             network: "rw".to_owned(),
             policy: ropewalk_scheduler::Policy::default(),
             standby: Duration::ZERO,
+            spares: 0,
         },
         store: store.clone(),
         engine: Arc::new(ropewalk_engine::fake::FakeEngine::new(instance)),
