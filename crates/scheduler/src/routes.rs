@@ -781,7 +781,15 @@ fn tcp(app: &AppWorld, world: &World, open: Option<Ports>) -> Vec<TcpRoute> {
 fn wants(app: &AppWorld, process_type: &ProcessType) -> bool {
     let mut formation = app.desired.formation.iter();
     formation.any(|wanted| wanted.process_type == *process_type && wanted.quantity > 0)
-        && app.desired.current.commands.contains_key(process_type)
+        && (app.desired.current.commands.contains_key(process_type)
+            || takes_place(app, process_type))
+}
+
+/// Whether a candidate's dynos of a type serve before it has passed.
+fn takes_place(app: &AppWorld, process_type: &ProcessType) -> bool {
+    let candidate = app.desired.candidate.as_ref();
+    candidate.is_some_and(|spec| spec.commands.contains_key(process_type))
+        && Way::of(&app.desired.settings, process_type).is_in_place()
 }
 
 fn route(app: &AppWorld, world: &World, booting: bool) -> AppRoute {

@@ -64,6 +64,7 @@ async fn a_command_decides_when_a_dyno_is_up_and_when_it_has_to_end() {
         rig.states(app).await == ["worker.1 up"]
     })
     .await;
+    rig.concluded(app).await;
     let first = rig.dynos(app).await[0].id;
     // What the engine does not do says nothing about the dyno.
     let before = rig.calls("exec");

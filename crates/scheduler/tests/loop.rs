@@ -37,6 +37,7 @@ async fn a_dyno_that_crashes_is_replaced_once_and_then_waits() {
         rig.states(app).await == ["worker.1 up"]
     })
     .await;
+    rig.concluded(app).await;
     let first = rig.dynos(app).await[0].id;
 
     rig.engine

@@ -297,6 +297,15 @@ impl Rig {
             .unwrap();
     }
 
+    /// Waits until no release of the app is on its way.
+    pub async fn concluded(&self, app: AppId) {
+        until("its release", async || {
+            let read = self.store.read(move |view| view.app(app)).await;
+            read.unwrap().candidate_version.is_none()
+        })
+        .await;
+    }
+
     pub async fn dynos(&self, app: AppId) -> Vec<Dyno> {
         self.store.read(move |view| view.dynos(app)).await.unwrap()
     }
