@@ -877,8 +877,11 @@ fn a_dyno_that_fails_its_check_is_restarted_and_the_reason_says_what_it_answered
     world.settle();
     assert_eq!(world.names(), ["web.1 v2 starting", "worker.1 v2 starting"]);
     // One that sleeps is not asked, and what was known of it says nothing.
+    world.desired.sleep = Some(SleepTier::Frozen);
+    world.desired.settings.all.sleep = Some(true);
     for one in &mut world.dynos {
         one.dyno.state = DynoState::Idle;
+        one.frozen = true;
         one.tally = answered(&check, &[false, false, false]);
     }
     assert_eq!(world.plan().actions, []);
