@@ -158,9 +158,20 @@ async fn a_run_is_skipped_or_takes_the_place_of_the_one_before_it() {
     let app = rig.app("demo", &[], 0).await;
     promote(&rig, app).await;
     let server = rig.serve();
-    let job = due(&rig, app, |_| {}).await;
+    // Not by itself yet, so that the run that somebody asks for is the first.
+    let job = due(&rig, app, |settings| settings.is_active = false).await;
     let first = server.scheduler.run_job(job).await.unwrap();
     assert_eq!(first.state, RunState::Running);
+    let before = rig.store.read(move |view| view.job(job)).await.unwrap();
+    let active = JobSettings {
+        is_active: true,
+        ..before.settings.clone()
+    };
+    let earlier = Timestamp::now() - SignedDuration::from_mins(2);
+    rig.store
+        .write(move |tx| tx.update_job(&before, &active, earlier))
+        .await
+        .unwrap();
     let refused = server.scheduler.run_job(job).await.unwrap_err();
     let name = first.dyno.unwrap().1.to_string();
     assert!(

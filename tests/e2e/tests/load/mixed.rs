@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use e2e::{Kind, Pace, Repo, Rig, Sockets, wait};
 
-/// How long a dyno goes on for what it has in hand once others serve in its place, less what a clock may be off.
-const GRACE: Duration = Duration::from_secs(29);
+/// How long a dyno goes on for what it has in hand once others serve in its place: longer than the longest request.
+const DRAIN: &str = "drain=12s";
+/// That, less what a clock may be off.
+const GRACE: Duration = Duration::from_secs(11);
 const REQUESTS_A_SECOND: u64 = 200;
 const SOCKETS: u64 = 20;
 
@@ -68,6 +70,7 @@ fn nothing_fails_and_no_websocket_is_cut_before_its_grace_ends() {
     let repo = Repo::with(&[]);
     change(&repo, "round 0");
     rig.push(&repo, &app).good();
+    rig.cli(&["ps:settings:set", DRAIN, "--app", &app]).good();
     rig.cli(&["ps:scale", "web=3", "--app", &app]).good();
     rig.wait_up(&app, 3);
 
