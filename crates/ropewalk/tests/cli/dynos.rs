@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::fake::{Fake, dyno, failed, formation, ok, release};
+use crate::fake::{Fake, ID, dyno, failed, formation, ok, release};
 
 #[test]
 fn dynos_are_listed_by_type_and_number() {
@@ -161,6 +161,31 @@ fn waiting_ends_when_every_dyno_is_new() {
         ok(
             "",
             "Waiting for every dyno to be running v3... 2 / 2, done\n"
+        )
+    );
+    assert_eq!(fake("idle", 3).run(&args).code, 0);
+    let stopped = |fake: Fake| {
+        let sleep = json!({"app": {"id": ID, "name": "demo"}, "tier": "stopped", "since": null,
+            "reason": "put to sleep", "last_used_at": null});
+        fake.on("GET /ropewalk/apps/demo/sleep", 200, sleep)
+    };
+    let none = Fake::new()
+        .on(
+            "GET /apps/demo/releases",
+            200,
+            json!([release(3, "Deploy 1a2b3c4d", true)]),
+        )
+        .on("GET /apps/demo/dynos", 200, json!([]))
+        .on(
+            "GET /apps/demo/formation",
+            200,
+            json!([formation("web", 2, "Standard-1X")]),
+        );
+    assert_eq!(
+        stopped(none).run(&args),
+        ok(
+            "",
+            "Waiting for every dyno to be running v3... 0 / 0, done\n"
         )
     );
     for (state, version) in [("starting", 3), ("up", 2)] {

@@ -128,15 +128,27 @@ async fn look(
         .iter()
         .filter(|dyno| meant(&dyno.process_type))
         .collect();
+    // One that is frozen is as new as it was when it fell asleep.
+    let runs = |dyno: &&&Dyno| matches!(dyno.state.as_str(), "up" | "idle");
     let ready = relevant
         .iter()
-        .filter(|dyno| dyno.state == "up" && dyno.release.version >= version)
+        .filter(runs)
+        .filter(|dyno| dyno.release.version >= version)
         .count();
-    let desired = formation
+    let mut desired = formation
         .iter()
         .filter(|part| meant(&part.process_type))
         .map(|part| part.quantity as usize)
         .sum();
+    if relevant.len() < desired && is_stopped(client, app).await {
+        desired = relevant.len();
+    }
     // Old dynos still there count as missing; dynos not yet made do too.
     Ok((ready, relevant.len().max(desired)))
+}
+
+/// Whether the app sleeps with none of its dynos there: they come when somebody asks for it, and not before.
+async fn is_stopped(client: &Client, app: &str) -> bool {
+    let sleep = client.app_sleep(app).await;
+    sleep.is_ok_and(|sleep| sleep.tier.as_deref() == Some("stopped"))
 }
