@@ -49,7 +49,14 @@ impl Test {
             part("tidy", tidy::run)?;
         }
         part("unit and crate tests", || {
-            let mut args = vec!["test", "--workspace", "--locked", "--exclude", "e2e"];
+            let mut args = vec![
+                "test",
+                "--workspace",
+                "--locked",
+                "--exclude",
+                "e2e",
+                "--no-fail-fast",
+            ];
             args.extend(
                 self.filter
                     .as_deref()

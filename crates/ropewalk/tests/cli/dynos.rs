@@ -25,7 +25,11 @@ fn dynos_are_listed_by_type_and_number() {
         web.2: up 2024/01/01 12:00:00 +0000\n\
         web.10: crashed 2024/01/01 12:00:00 +0000: exit 137, out of memory\n\n";
     assert_eq!(fake.run(&["ps", "-a", "demo"]), ok(expected, ""));
-    let fake = Fake::new().on("GET /ropewalk/apps/demo/dynos", 200, json!([]));
+    let awake = json!({"app": {"id": ID, "name": "demo"}, "tier": null, "since": null, "reason": null,
+        "last_used_at": null});
+    let fake = Fake::new()
+        .on("GET /ropewalk/apps/demo/dynos", 200, json!([]))
+        .on("GET /ropewalk/apps/demo/sleep", 200, awake);
     assert_eq!(
         fake.run(&["ps", "-a", "demo"]),
         ok("No dynos on \u{2b22} demo\n", "")
