@@ -229,9 +229,10 @@ async fn straight_line(
     phases.end("checkout");
     let results = run_buildpacks(context, order, &recipe, log, site, phases).await?;
     let types = discover(site, &results, log).await?;
-    tell_jobs(&jobs, log).await;
+    tell("Discovering jobs", jobs.lines(), &jobs.warnings, log).await;
     checks.warn_of_types(&types.commands);
-    tell_checks(&checks, log).await;
+    let title = "Discovering health checks";
+    tell(title, checks.lines(), &checks.warnings, log).await;
     let packing = context.packing.read().await;
     let packed = pack::pack(context, site, Some(recipe.app.id), log).await?;
     phases.end("pack");
@@ -509,36 +510,21 @@ async fn read_jobs(context: &Context, recipe: &Recipe, site: &Site) -> Result<Fi
     Ok(jobs)
 }
 
-async fn tell_jobs(jobs: &FileJobs, log: &mut BuildLog) {
-    if jobs.jobs.is_empty() && jobs.warnings.is_empty() {
-        return;
-    }
-    log.header("Discovering jobs").await;
-    for job in &jobs.jobs {
-        let line = format!("{}: {} {}", job.name, job.schedule, job.time_zone);
-        log.detail(&line).await;
-    }
-    for warning in &jobs.warnings {
-        log.warning(warning).await;
-    }
-    log.line("").await;
-}
-
 async fn read_checks(site: &Site) -> Result<FileChecks, Failure> {
     let tree = site.app();
     tokio::task::spawn_blocking(move || FileChecks::read(&tree)).await?
 }
 
-async fn tell_checks(checks: &FileChecks, log: &mut BuildLog) {
-    let lines = checks.lines();
-    if lines.is_empty() && checks.warnings.is_empty() {
+/// What a file of the app declares, a line for each thing, and what is wrong with it that ends nothing.
+async fn tell(title: &str, lines: Vec<String>, warnings: &[String], log: &mut BuildLog) {
+    if lines.is_empty() && warnings.is_empty() {
         return;
     }
-    log.header("Discovering health checks").await;
+    log.header(title).await;
     for line in lines {
         log.detail(&line).await;
     }
-    for warning in &checks.warnings {
+    for warning in warnings {
         log.warning(warning).await;
     }
     log.line("").await;

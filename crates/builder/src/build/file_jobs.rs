@@ -27,6 +27,12 @@ struct AppJson {
 }
 
 impl FileJobs {
+    /// A line for each, for the build's output.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let line = |job: &FileJob| format!("{}: {} {}", job.name, job.schedule, job.time_zone);
+        self.jobs.iter().map(line).collect()
+    }
+
     /// Reads app.json at the root of a tree; none names no job. Blocking.
     pub(crate) fn read(tree: &Path) -> Result<Self, Failure> {
         match app_json::text(tree)? {
