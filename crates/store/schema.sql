@@ -198,6 +198,12 @@ CREATE TABLE formations (
     UNIQUE (app_id, type)
 ) STRICT;
 
+CREATE TABLE host_memory (
+    only_one   INTEGER NOT NULL PRIMARY KEY CHECK (only_one = 1),
+    host_mib   INTEGER NOT NULL CHECK (host_mib > 0),
+    overcommit INTEGER NOT NULL CHECK (overcommit > 0)
+) STRICT;
+
 CREATE TABLE job_runs (
     job_id      TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
     slot_at     TEXT NOT NULL,

@@ -26,6 +26,26 @@ pub enum FormationError {
         "{0} is a singleton: there is at most one. To have more: ropewalk ps:settings:set singleton=off --type {0}."
     )]
     Singleton(String),
+    #[error(
+        "A dyno of size {size} needs {needs} of memory, and this host has {has} in all. Take a smaller size."
+    )]
+    TooLarge {
+        size: String,
+        needs: String,
+        has: String,
+    },
+    #[error(
+        "{process_type}={quantity}:{size} needs {needs} of memory, and this host has {free} left for it: {most} would fit. Scale something else down, or take a smaller size."
+    )]
+    Full {
+        process_type: String,
+        quantity: u32,
+        size: String,
+        needs: String,
+        free: String,
+        /// So many of that size would fit.
+        most: u32,
+    },
     #[error("Process type {0} runs once and cannot be scaled.")]
     OneOff(String),
 }

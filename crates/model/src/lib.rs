@@ -4,6 +4,7 @@
 //! are parameters. No wire form and no row is known here.
 
 pub mod acm;
+pub mod admission;
 pub mod check;
 pub mod config_var;
 pub mod cron;

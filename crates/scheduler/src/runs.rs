@@ -223,6 +223,13 @@ pub(crate) fn insert(
         .iter()
         .find(|row| row.process_type == run.process_type)
         .map(|row| row.size);
+    let size = run.size.or(of_type).unwrap_or(DynoSize::DEFAULT);
+    match tx.admit_one_off(&run.process_type, size) {
+        Err(StoreError::Formation(full)) => {
+            return Ok(Err(SchedulerError::Refused(full.to_string())));
+        }
+        admitted => admitted?,
+    }
     let command = resolve(&run.command, &tx.slug(slug)?.process_types);
     let new = NewDyno {
         id,
@@ -232,7 +239,7 @@ pub(crate) fn insert(
             number,
         },
         release_version: release.version,
-        size: run.size.or(of_type).unwrap_or(DynoSize::DEFAULT),
+        size,
         command,
         crashes: 0,
         one_off: true,

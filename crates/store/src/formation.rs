@@ -95,6 +95,7 @@ impl Tx<'_> {
                 return Err(FormationError::Singleton(name.to_string()).into());
             }
             let size = change.size.unwrap_or(row.size);
+            self.admit(app, name, (quantity, size), (row.quantity, row.size))?;
             self.conn.execute(
                 "UPDATE formations SET quantity = ?2, size = ?3, updated_at = ?4 WHERE id = ?1",
                 params![row.id.to_string(), quantity, size.name, time(now)],

@@ -4,6 +4,7 @@
 //! (`synchronous=FULL`); rows never leave as wire forms. There is one writer, so a transaction sees no other.
 
 mod acme;
+mod admission;
 mod app;
 mod autoscale;
 mod build;

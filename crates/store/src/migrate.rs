@@ -26,6 +26,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0020_dyno_settings.sql"),
     include_str!("../migrations/0021_sleep.sql"),
     include_str!("../migrations/0022_checks.sql"),
+    include_str!("../migrations/0023_host_memory.sql"),
 ];
 
 /// Schema version of this build.

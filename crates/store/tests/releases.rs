@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use jiff::Timestamp;
+use ropewalk_model::admission::Memory;
 use ropewalk_model::release::ReleaseStatus;
 use ropewalk_model::{
-    AppId, AppName, DynoId, DynoName, DynoSize, ProcessType, ReleaseId, SlugId, UserId,
+    AppId, AppName, DynoId, DynoName, DynoSize, ProcessType, ReleaseId, SleepTier, SlugId, UserId,
 };
 use ropewalk_store::{
     FormationChange, Key, NewApp, NewDyno, NewRelease, NewSlug, NewToken, PasswordHash, Retire,
@@ -233,6 +234,56 @@ async fn scaling_is_all_or_nothing() {
         .unwrap();
     let web = formation.iter().find(|f| f.process_type.is_web()).unwrap();
     assert_eq!(web.quantity, 5);
+}
+
+#[tokio::test]
+async fn what_the_host_has_no_memory_for_is_refused_and_less_is_always_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let fx = fixture(&store).await;
+    let app = fx.app;
+    fx.deploy(&store, &["web", "worker"]).await;
+    let scale = async |web: u32, size: &str| {
+        let change = FormationChange {
+            process_type: ProcessType::web(),
+            quantity: Some(ropewalk_model::formation::Quantity::Set(web)),
+            size: DynoSize::find(size),
+        };
+        let scaled = store.write(move |tx| tx.scale(app, &[change], now())).await;
+        scaled.map_err(|error| error.to_string())
+    };
+    scale(20, "standard-1x").await.unwrap();
+    let memory = Memory {
+        host_mib: 4480,
+        overcommit: 100,
+    };
+    store
+        .write(move |tx| tx.set_host_memory(memory))
+        .await
+        .unwrap();
+    // More than there is room for, from before it was known: fewer are taken, more are not.
+    assert!(scale(21, "standard-1x").await.is_err());
+    scale(10, "standard-1x").await.unwrap();
+    scale(7, "standard-1x").await.unwrap();
+    let full = scale(5, "standard-2x").await.unwrap_err();
+    assert!(full.contains("4.0 GiB left for it: 4 would fit"), "{full}");
+    let large = scale(1, "performance-l").await.unwrap_err();
+    assert!(large.contains("this host has 4.4 GiB in all"), "{large}");
+    let one_off = async || {
+        let size = DynoSize::DEFAULT;
+        let process_type = ProcessType::parse("run").unwrap();
+        let admitted = store.write(move |tx| tx.admit_one_off(&process_type, size));
+        admitted.await.is_ok()
+    };
+    assert!(one_off().await);
+    scale(8, "standard-1x").await.unwrap();
+    assert!(!one_off().await);
+    // What an app that is stopped would need is free.
+    store
+        .write(move |tx| tx.put_to_sleep(app, SleepTier::Stopped, "idle", now()))
+        .await
+        .unwrap();
+    assert!(one_off().await);
 }
 
 #[tokio::test]

@@ -31,6 +31,7 @@ use ropewalk_engine::{DockerEngine, Engine};
 use ropewalk_log_drains::{LogDrains, Timing, host_roots};
 use ropewalk_logs::{Logs, Outputs};
 use ropewalk_model::Egress;
+use ropewalk_model::admission::{Memory, OVERCOMMIT, OVERCOMMITS};
 use ropewalk_model::egress::Cidr;
 use ropewalk_model::tcp::Ports;
 use ropewalk_ocsp::Staples;
@@ -82,6 +83,9 @@ pub(crate) struct Server {
     /// Empty containers that wait, while apps are asleep and stopped, for whichever is asked for first
     #[arg(long, default_value_t = 1, value_parser = up_to_four)]
     dynos_ready: usize,
+    /// How much of the host's memory dynos may be promised by their sizes, in percent: most use far less than their quota
+    #[arg(long, default_value_t = OVERCOMMIT, value_parser = clap::value_parser!(u32).range(i64::from(*OVERCOMMITS.start())..=i64::from(*OVERCOMMITS.end())))]
+    memory_overcommit: u32,
     /// No build starts with less than this free on the data directory's disk, in MiB
     #[arg(long, default_value_t = 5120)]
     disk_floor: u64,
@@ -137,6 +141,11 @@ impl Server {
 
     async fn parts(&self, data: &Data) -> Result<Parts> {
         let store = Store::open(&data.path("ledger.db"), Key::open(&data.path("key"))?)?;
+        let memory = Memory {
+            host_mib: host::memory_mib(),
+            overcommit: self.memory_overcommit,
+        };
+        store.write(move |tx| tx.set_host_memory(memory)).await?;
         account::ensure_admin(data, &store, &self.domain).await?;
         stacks::register(data, &store).await?;
         let logs = Logs::open(&data.path("logs"))?;

@@ -18,13 +18,14 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use ropewalk_autoscale::{Decision, Dynos, Hold, Memory, Moment, Signals, decide};
 use ropewalk_logs::Logs;
-use ropewalk_model::formation::Quantity;
+use ropewalk_model::formation::{FormationError, Quantity};
 use ropewalk_model::log_line::LogSource;
 use ropewalk_model::scaling::{Settings, Target};
 use ropewalk_model::{AppId, AppName, DynoId, DynoState, ProcessType};
 use ropewalk_scheduler::{Report, Routes, Scheduler, Usage};
 use ropewalk_store::{
-    AutoscaleEvent, AutoscaleRule, Formation, FormationChange, NewAutoscaleEvent, Store, View,
+    AutoscaleEvent, AutoscaleRule, Formation, FormationChange, NewAutoscaleEvent, Store,
+    StoreError, View,
 };
 use ropewalk_telemetry::Round;
 use tokio::sync::broadcast::error::RecvError;
@@ -199,6 +200,8 @@ struct Watched {
     memory: Memory,
     /// As it was at the last look.
     hold: Hold,
+    /// When it was last said that the host has no room for more.
+    full: Option<u64>,
     /// When its rule was last changed.
     changed: Option<Timestamp>,
     /// What a dry run said last, and when it last would have said so.
@@ -405,9 +408,35 @@ impl Autoscaler {
         let Some(quantity) = decision.change() else {
             return false;
         };
-        match apply(&self.store, &subject.rule, &decision, quantity).await {
+        let mut decision = decision;
+        let mut applied = apply(&self.store, &subject.rule, &decision, quantity).await;
+        let mut full_now = None;
+        if let Err(StoreError::Formation(full @ FormationError::Full { most, .. })) = &applied {
+            let (most, text) = (*most, full.to_string());
+            if watched
+                .full
+                .is_none_or(|last| now.saturating_sub(last) >= SILENCE)
+            {
+                watched.full = Some(now);
+                full_now = Some(format!("Autoscale cannot go on: {text}"));
+            }
+            applied = match most > decision.from {
+                // As far as it goes.
+                true => {
+                    decision.to = most;
+                    apply(&self.store, &subject.rule, &decision, most).await
+                }
+                false => Ok(None),
+            };
+        }
+        if matches!(applied, Ok(Some(_))) {
+            watched.memory.done(&decision, now);
+        }
+        if let Some(text) = full_now {
+            self.say(key.0, &text);
+        }
+        match applied {
             Ok(Some(row)) => {
-                watched.memory.done(&decision, now);
                 self.say(key.0, &scaled(&row, &decision));
                 true
             }

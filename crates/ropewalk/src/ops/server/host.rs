@@ -31,6 +31,13 @@ const GRACE: Duration = Duration::from_secs(10);
 /// it (RFC 2606), so no router passes a request for it on.
 pub(crate) const LOCAL_NAME: &str = "ropewalk.invalid";
 
+/// MiB of memory that this host has.
+pub(super) fn memory_mib() -> u64 {
+    let facts = rustix::system::sysinfo();
+    let bytes = u128::from(facts.totalram) * u128::from(facts.mem_unit);
+    u64::try_from(bytes >> 20).unwrap_or(u64::MAX).max(1)
+}
+
 /// What answers for each host.
 #[derive(Clone)]
 pub(super) struct Hosts {

@@ -270,6 +270,29 @@ async fn late_answers_bring_dynos_and_a_line_in_the_log_and_idleness_takes_them(
 }
 
 #[tokio::test]
+async fn it_goes_as_far_as_the_host_has_memory_and_says_so_once() {
+    let mut rig = Rig::new().await;
+    let memory = ropewalk_model::admission::Memory {
+        host_mib: 384 + 3 * 512,
+        overcommit: 100,
+    };
+    let store = rig.autoscaler.store.clone();
+    store
+        .write(move |tx| tx.set_host_memory(memory))
+        .await
+        .unwrap();
+    rig.step().await;
+    assert!(rig.seconds(40, Some(812)).await);
+    assert_eq!(rig.quantity().await, 3);
+    let full = "Autoscale cannot go on: web=4:Standard-1X needs 2.0 GiB of memory, and this host has 1.5 GiB left for it: \
+                3 would fit. Scale something else down, or take a smaller size.";
+    let scaled = "Scaled to web@3:Standard-1X by autoscale (p95 812 ms over 500 ms)";
+    assert_eq!(rig.log().await, [full, scaled]);
+    assert!(!rig.seconds(100, Some(900)).await);
+    assert_eq!(rig.log().await.len(), 2);
+}
+
+#[tokio::test]
 async fn an_app_in_maintenance_is_left_alone() {
     let mut rig = Rig::new().await;
     let app = rig.app;
