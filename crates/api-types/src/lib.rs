@@ -34,6 +34,7 @@ pub mod page;
 pub mod pipeline;
 mod present;
 pub mod rate_limit;
+pub mod rebase;
 pub mod reference;
 pub mod region;
 pub mod release;

@@ -230,6 +230,10 @@ pub struct StackStatus {
     pub name: String,
     /// `sha256:…`
     pub version: String,
+    /// Apps that run on this stack, whatever its version.
+    pub apps: u32,
+    /// Those of them that run on an older version.
+    pub apps_behind: u32,
 }
 
 /// Dynos by state.

@@ -181,6 +181,10 @@ fn of_apps() -> Router<State> {
             get(sleep::info).put(sleep::update).delete(sleep::delete),
         )
         .route(
+            "/ropewalk/apps/{app}/rebase",
+            get(rebase::info).post(rebase::create),
+        )
+        .route(
             "/ropewalk/apps/{app}/tcp-routes",
             get(tcp_route::list).post(tcp_route::create),
         )

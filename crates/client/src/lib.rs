@@ -36,6 +36,7 @@ mod monitors;
 mod oauth;
 pub mod output;
 mod pipelines;
+mod rebase;
 mod relay;
 mod releases;
 mod request;

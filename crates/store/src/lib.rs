@@ -67,7 +67,7 @@ pub use sleep::AppSleep;
 pub use slug::{NewSlug, Slug, Tgz};
 pub use sni_endpoint::{NewSniEndpoint, ServedCertificate, SniEndpoint};
 pub use ssh_key::{NewSshKey, SshKey};
-pub use stack::Stack;
+pub use stack::{Stack, StackUse};
 pub use tcp_route::{NewTcpRoute, TcpEntrance, TcpRoute, WantedEntrance};
 pub use test_run::{NewTestRun, TestCase, TestRun};
 pub use token::{NewToken, Token};

@@ -17,6 +17,14 @@ pub struct Stack {
     pub created_at: Timestamp,
 }
 
+/// How many apps run on a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StackUse {
+    pub name: String,
+    pub version: String,
+    pub apps: u32,
+}
+
 fn stack(row: &Row<'_>) -> Result<Stack> {
     Ok(Stack {
         name: row.get("name")?,
@@ -48,6 +56,23 @@ impl View<'_> {
             .conn
             .prepare_cached("SELECT * FROM stacks WHERE version = ?1 LIMIT 1")?;
         first(&mut statement, [version], stack)
+    }
+
+    /// The versions that current releases with code are on, those of test runs apart.
+    pub fn stacks_in_use(&self) -> Result<Vec<StackUse>> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT r.stack, r.stack_version, COUNT(*) AS apps FROM apps a
+             JOIN releases r ON r.app_id = a.id AND r.version = a.current_version
+             WHERE NOT a.ephemeral AND r.slug_id IS NOT NULL AND r.stack_version IS NOT NULL
+             GROUP BY r.stack, r.stack_version ORDER BY r.stack, r.stack_version",
+        )?;
+        all(&mut statement, [], |row| {
+            Ok(StackUse {
+                name: row.get("stack")?,
+                version: row.get("stack_version")?,
+                apps: row.get("apps")?,
+            })
+        })
     }
 }
 

@@ -426,3 +426,38 @@ async fn a_dyno_takes_the_place_of_another_once_and_not_of_one_that_is_to_end() 
         .await
         .unwrap();
 }
+
+#[tokio::test]
+async fn which_versions_of_stacks_apps_run_on_is_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let fx = fixture(&store).await;
+    let app = fx.app;
+    let in_use = async || {
+        let used = store.read(|view| view.stacks_in_use()).await.unwrap();
+        let used = used
+            .into_iter()
+            .map(|used| format!("{} {}: {}", used.name, used.version, used.apps));
+        used.collect::<Vec<_>>()
+    };
+    assert!(in_use().await.is_empty());
+    let version = fx.deploy(&store, &["web"]).await;
+    assert!(in_use().await.is_empty(), "it has not passed");
+    store
+        .write(move |tx| tx.promote_candidate(app, version, now()))
+        .await
+        .unwrap();
+    assert_eq!(in_use().await, ["debian-13 sha256:11: 1"]);
+
+    let mut rebase = fx.release("Rebase to debian-13 12");
+    rebase.stack = Some(("debian-13".into(), "sha256:12".into()));
+    store
+        .write(move |tx| {
+            let made = tx.create_release(rebase, now())?;
+            assert!(made.slug.is_some(), "the code is kept");
+            tx.promote_candidate(app, made.version, now())
+        })
+        .await
+        .unwrap();
+    assert_eq!(in_use().await, ["debian-13 sha256:12: 1"]);
+}

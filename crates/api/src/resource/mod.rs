@@ -40,6 +40,7 @@ pub(crate) mod pipeline_coupling;
 pub(crate) mod pipeline_promotion;
 pub(crate) mod public_key;
 pub(crate) mod rate_limit;
+pub(crate) mod rebase;
 pub(crate) mod region;
 pub(crate) mod release;
 pub(crate) mod schema;

@@ -271,6 +271,8 @@ async fn doors(rig: &Rig) -> Vec<Door> {
         ("GET", "/ropewalk/apps/{x}/tcp-routes"),
         ("POST", "/ropewalk/apps/{x}/tcp-routes"),
         ("DELETE", "/ropewalk/apps/{x}/tcp-routes/{x}"),
+        ("GET", "/ropewalk/apps/{x}/rebase"),
+        ("POST", "/ropewalk/apps/{x}/rebase"),
         ("GET", "/ropewalk/apps/{x}/jobs"),
         ("POST", "/ropewalk/apps/{x}/jobs"),
         ("GET", "/ropewalk/apps/{x}/jobs/{x}"),

@@ -20,6 +20,7 @@ mod log_session;
 mod metrics;
 mod monitors;
 mod pipelines;
+mod rebase;
 mod resources;
 mod revocation;
 mod rig;

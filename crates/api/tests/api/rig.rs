@@ -756,6 +756,8 @@ impl Platform for FakePlatform {
                 stacks: vec![StackStatus {
                     name: "debian-13".into(),
                     version: "sha256:13".into(),
+                    apps: 0,
+                    apps_behind: 0,
                 }],
                 dynos: DynoCounts::default(),
                 tasks: Vec::new(),

@@ -22,7 +22,7 @@ use ropewalk_model::traffic::{Recent, Totals};
 use ropewalk_model::{AppId, DynoId, DynoState, JobId, SleepTier, Traffic};
 use ropewalk_ocsp::Staples;
 use ropewalk_scheduler::{NewInside, NewRun, Routes, Scheduler, SchedulerError};
-use ropewalk_store::{JobRun, Store, StoreError};
+use ropewalk_store::{JobRun, Store, StoreError, View};
 use ropewalk_telemetry::{TaskStatus, Tasks, rss_bytes};
 use uuid::Uuid;
 
@@ -218,16 +218,7 @@ impl Ports {
         let (stacks, dynos) = self
             .store
             .read(|view| {
-                let mut stacks: Vec<StackStatus> = Vec::new();
-                for stack in view.stacks()? {
-                    // Newest first within a name.
-                    if stacks.iter().all(|known| known.name != stack.name) {
-                        stacks.push(StackStatus {
-                            name: stack.name,
-                            version: stack.version,
-                        });
-                    }
-                }
+                let stacks = stack_status(view)?;
                 let mut counts = DynoCounts::default();
                 for dyno in view.all_dynos()? {
                     match dyno.state {
@@ -267,6 +258,31 @@ impl Ports {
             tasks: self.tasks.status(),
         }
     }
+}
+
+fn stack_status(view: &View<'_>) -> Result<Vec<StackStatus>, StoreError> {
+    let mut stacks: Vec<StackStatus> = Vec::new();
+    for stack in view.stacks()? {
+        // Newest first within a name.
+        if stacks.iter().all(|known| known.name != stack.name) {
+            stacks.push(StackStatus {
+                name: stack.name,
+                version: stack.version,
+                apps: 0,
+                apps_behind: 0,
+            });
+        }
+    }
+    for used in view.stacks_in_use()? {
+        let Some(stack) = stacks.iter_mut().find(|stack| stack.name == used.name) else {
+            continue;
+        };
+        stack.apps += used.apps;
+        if used.version != stack.version {
+            stack.apps_behind += used.apps;
+        }
+    }
+    Ok(stacks)
 }
 
 fn scheduler_status(scheduler: &Scheduler) -> SchedulerStatus {
