@@ -9,7 +9,8 @@ use clap::{Parser, Subcommand};
 use crate::cmd::{
     absent, access, apps, authorizations, autoscale, buildpacks, builds, certs, certs_auto, ci,
     completions, config, context, domains, drains, edge, features, git, heroku, import, jobs, keys,
-    login, logs, open, pipelines, ps, releases, run, sessions, slugs, stack, tcp, top, users,
+    login, logs, open, pipelines, ps, rebase, releases, run, sessions, slugs, stack, tcp, top,
+    users,
 };
 use crate::ops::OpsCommand;
 
@@ -398,6 +399,9 @@ pub(crate) enum ApiCommand {
     /// Choose the stack of the next build
     #[command(name = "stack:set", alias = "apps:stacks:set")]
     StackSet(stack::SetArgs),
+    /// Put an app on the newest version of its stack, without a build
+    #[command(name = "rebase", alias = "stack:rebase")]
+    Rebase(rebase::Args),
 
     /// List an app's domains
     #[command(name = "domains")]

@@ -33,6 +33,7 @@ pub(crate) mod metrics;
 pub(crate) mod open;
 pub(crate) mod pipelines;
 pub(crate) mod ps;
+pub(crate) mod rebase;
 pub(crate) mod releases;
 pub(crate) mod run;
 pub(crate) mod sessions;
@@ -161,6 +162,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Import(args) => import::run(cx, args).await,
         Command::Stack(args) => stack::list(cx, args).await,
         Command::StackSet(args) => stack::set(cx, args).await,
+        Command::Rebase(args) => rebase::run(cx, args).await,
         Command::Domains(args) => domains::list(cx, args).await,
         Command::DomainsAdd(args) => domains::add(cx, args).await,
         Command::DomainsRemove(args) => domains::remove(cx, args).await,

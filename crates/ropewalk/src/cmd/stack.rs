@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use ropewalk_client::types::app::AppUpdate;
 
 use crate::cmd::context::{AppArgs, Context, JsonArgs};
+use crate::cmd::rebase;
 use crate::ui::json;
 
 #[derive(Debug, clap::Args)]
@@ -29,8 +30,12 @@ pub(crate) struct SetArgs {
 pub(crate) async fn list(cx: &Context, args: ListArgs) -> anyhow::Result<ExitCode> {
     let app = cx.app(&args.app).await?;
     let client = cx.client()?;
-    let (app, stacks) = tokio::join!(client.app(&app), client.stacks());
-    let (app, mut stacks) = (app?, stacks?);
+    let (info, stacks, versions) = tokio::join!(
+        client.app(&app),
+        client.stacks(),
+        client.stack_versions(&app)
+    );
+    let (app, mut stacks) = (info?, stacks?);
     if args.json.json {
         json::print(&cx.out, &stacks)?;
         return Ok(ExitCode::SUCCESS);
@@ -45,6 +50,10 @@ pub(crate) async fn list(cx: &Context, args: ListArgs) -> anyhow::Result<ExitCod
         let note = if next { " (active on next deploy)" } else { "" };
         let line = format!("{} {}{note}", if runs { "*" } else { " " }, stack.name);
         cx.out.line(&if runs { paint.key(&line) } else { line })?;
+    }
+    // The list is good without it.
+    if let Some(advice) = versions.ok().as_ref().and_then(rebase::advice) {
+        cx.out.remark(&advice)?;
     }
     Ok(ExitCode::SUCCESS)
 }

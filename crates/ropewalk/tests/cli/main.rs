@@ -17,6 +17,7 @@ mod login;
 mod metrics;
 mod others;
 mod pipelines;
+mod rebase;
 mod releases;
 mod run;
 mod top;
