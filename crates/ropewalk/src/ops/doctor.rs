@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
@@ -16,14 +15,12 @@ use serde::Serialize;
 
 use super::DataArg;
 use super::data::{Data, ROUTER_CERTIFICATES, STAPLES};
-use super::server::LOCAL_NAME;
+use super::local::{self, Asked, StackStatus};
 use crate::cmd::context::JsonArgs;
 use crate::ui::Printer;
 
 /// What server and router together should stay below, in bytes.
 const MEMORY_GOAL: u64 = 50 << 20;
-/// For the server's answer.
-const ANSWER: Duration = Duration::from_secs(5);
 /// Builds do not start below this, in bytes.
 const DISK_FLOOR: u64 = 5 << 30;
 
@@ -53,6 +50,7 @@ impl Doctor {
         findings.push(squashfs());
         findings.push(disk(&data.root));
         findings.push(stacks(&data));
+        findings.extend(behind(&data).await);
         findings.extend(certificates(&data));
         findings.extend(processes(&data));
         findings.extend(tasks(&data).await);
@@ -189,6 +187,24 @@ fn stacks(data: &Data) -> Finding {
     }
 }
 
+/// How many apps lack the packages of their stack's newest version; nothing where no server runs. That is nobody's
+/// failure: an app may have been rolled back for good reason.
+async fn behind(data: &Data) -> Option<Finding> {
+    let stacks = local::stacks(data).await.ok()?;
+    Some(finding("rebase", true, what_is_behind(&stacks), ""))
+}
+
+fn what_is_behind(stacks: &[StackStatus]) -> String {
+    let behind: u32 = stacks.iter().map(|stack| stack.apps_behind).sum();
+    if behind == 0 {
+        return "no app runs on an older version of its stack".to_owned();
+    }
+    let all: u32 = stacks.iter().map(|stack| stack.apps).sum();
+    format!(
+        "{behind} of {all} apps run on an older version of their stack; `ropewalk rebase --all` puts them on the newest"
+    )
+}
+
 /// Those that the router serves, wherever they came from.
 fn certificates(data: &Data) -> Vec<Finding> {
     let text = match std::fs::read(data.path(ROUTER_CERTIFICATES)) {
@@ -323,40 +339,11 @@ fn processes(data: &Data) -> Vec<Finding> {
 async fn tasks(data: &Data) -> Option<Finding> {
     let hint =
         "see the server's log (journalctl -u ropewalk-server); restart it if nothing there helps";
-    match ask_tasks(data).await {
+    match local::tasks(data).await {
         Ok(tasks) => Some(in_time(&tasks, hint)),
         Err(Asked::NoServer) => None,
         Err(Asked::Failed(text)) => Some(finding("tasks", false, text, hint)),
     }
-}
-
-enum Asked {
-    NoServer,
-    Failed(String),
-}
-
-async fn ask_tasks(data: &Data) -> Result<Vec<Task>, Asked> {
-    let socket = data.socket("platform.sock");
-    if tokio::net::UnixStream::connect(&socket).await.is_err() {
-        return Err(Asked::NoServer);
-    }
-    let failed = |error: &dyn std::fmt::Display| Asked::Failed(error.to_string());
-    let token = std::fs::read_to_string(data.path("admin-token"))
-        .map_err(|error| Asked::Failed(format!("the administrator's token: {error}")))?;
-    let client = reqwest::Client::builder()
-        .unix_socket(socket)
-        .timeout(ANSWER)
-        .build()
-        .map_err(|error| failed(&error))?;
-    let asked = client
-        .get(format!("http://{LOCAL_NAME}/ropewalk/tasks"))
-        .header("Accept", "application/vnd.heroku+json; version=3")
-        .bearer_auth(token.trim())
-        .send()
-        .await
-        .and_then(reqwest::Response::error_for_status)
-        .map_err(|error| failed(&error))?;
-    asked.json().await.map_err(|error| failed(&error))
 }
 
 fn in_time(tasks: &[Task], hint: &'static str) -> Finding {
@@ -407,6 +394,18 @@ mod tests {
     use ropewalk_api_types::task::Rounds;
 
     use super::*;
+
+    #[test]
+    fn apps_behind_are_counted_over_all_stacks() {
+        let stack = |apps, apps_behind| StackStatus {
+            name: "debian-13".to_owned(),
+            version: "sha256:13".to_owned(),
+            apps,
+            apps_behind,
+        };
+        assert!(what_is_behind(&[stack(4, 0)]).starts_with("no app"));
+        assert!(what_is_behind(&[stack(4, 1), stack(2, 2)]).starts_with("3 of 6 apps"));
+    }
 
     #[test]
     fn a_certificate_that_ends_soon_is_found() {

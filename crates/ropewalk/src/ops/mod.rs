@@ -8,6 +8,7 @@ mod dynos;
 mod git_hook;
 mod install;
 mod leftovers;
+mod local;
 mod programs;
 mod releases;
 mod router;
