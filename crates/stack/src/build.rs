@@ -238,7 +238,8 @@ fn settings(name: &str, architecture: &str, env: &BTreeMap<String, String>) -> S
     }
 }
 
-fn describe(settings: &Settings, layers: Vec<Layer>, kept: &BlobStore) -> Result<ImageRef> {
+/// The image of these layers, described in the blob store.
+pub fn describe(settings: &Settings, layers: Vec<Layer>, kept: &BlobStore) -> Result<ImageRef> {
     let config = image::config(settings, &layers)?;
     let manifest = image::manifest(Form::Oci, &config, &layers)?;
     Ok(ImageRef {
@@ -248,7 +249,8 @@ fn describe(settings: &Settings, layers: Vec<Layer>, kept: &BlobStore) -> Result
     })
 }
 
-fn version(run: &ImageRef, build: &ImageRef) -> Digest {
+/// The version of a stack of these images: another one as soon as a byte of either differs, and not before.
+pub fn version(run: &ImageRef, build: &ImageRef) -> Digest {
     let text = format!("{}\n{}\n", run.config_digest, build.config_digest);
     Digest::of(text.as_bytes())
 }

@@ -11,6 +11,7 @@ pub mod load;
 pub mod machine;
 pub mod repo;
 pub mod sockets;
+mod stack;
 pub mod terminal;
 pub mod tls;
 
@@ -20,7 +21,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -67,6 +68,8 @@ pub struct Rig {
     tcp: Option<u16>,
     /// The supervisor, or server and router where there is none.
     processes: Vec<Child>,
+    /// Digests of images that it made and nobody else uses.
+    images: Mutex<Vec<String>>,
 }
 
 /// What a program that was run came to.
@@ -169,6 +172,7 @@ impl Rig {
             engine,
             tcp,
             processes,
+            images: Mutex::default(),
         };
         rig.wait(
             "the platform to be ready",
@@ -571,6 +575,12 @@ impl Drop for Rig {
                 "teardown failed: {}",
                 String::from_utf8_lossy(&output.stderr)
             );
+        }
+        // Each is known by one of its digests only, whichever the engine keeps.
+        for image in self.images.get_mut().into_iter().flatten() {
+            let _ = at(self.engine.as_deref(), "docker")
+                .args(["rmi", image])
+                .output();
         }
         let _ = std::fs::remove_dir_all(&self.data);
     }

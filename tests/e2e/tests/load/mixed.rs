@@ -15,13 +15,15 @@ const SOCKETS: u64 = 20;
 /// Without a package besides Node.
 const SERVER: &str = r#"const http = require("http");
 const crypto = require("crypto");
+const fs = require("fs");
 const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+const patch = () => fs.existsSync("/etc/patch") ? fs.readFileSync("/etc/patch", "utf8") : "unpatched";
 const server = http.createServer((request, response) => {
   const url = new URL(request.url, "http://app");
   let bytes = 0;
   request.on("data", (chunk) => { bytes += chunk.length; });
   request.on("end", () => {
-    const body = url.pathname === "/upload" ? `${bytes} bytes` : "ANSWER";
+    const body = url.pathname === "/upload" ? `${bytes} bytes` : url.pathname === "/stack" ? patch() : "ANSWER";
     setTimeout(() => response.end(body), Number(url.searchParams.get("ms") || 0));
   });
 });
@@ -99,6 +101,12 @@ fn nothing_fails_and_no_websocket_is_cut_before_its_grace_ends() {
             let var = format!("ROUND={round}");
             rig.cli(&["config:set", &var, "--app", &app]).good();
         });
+        let patch = format!("patch {round}");
+        rig.patch_stack("etc/patch", &patch);
+        act("the rebase", 3, &|| {
+            rig.cli(&["rebase", "--app", &app]).good();
+        });
+        assert_eq!(rig.get(&app, "/stack"), (200, patch));
         act("scaling down", 2, &|| {
             rig.cli(&["ps:scale", "web=2", "--app", &app]).good();
         });
