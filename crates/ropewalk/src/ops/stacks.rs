@@ -66,7 +66,7 @@ impl StacksBuild {
         progress(&format!("{} is {}", stack.name, stack.version));
         match taken_in(&data, &stack).await {
             Some(true) => progress(
-                "Builds take it from now on; ropewalk rebase --all puts apps on it without one.",
+                "The server has it: builds use it, and ropewalk rebase --all puts apps on it without one.",
             ),
             Some(false) => progress(
                 "The server has not taken it in yet. It goes on trying; its log says what fails.",

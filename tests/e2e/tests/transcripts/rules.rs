@@ -35,6 +35,7 @@ const RULES: &[(&str, &str)] = &[
     (r"\bDeploy [0-9a-f]{8}\b", "Deploy <commit>"),
     (r"\bPromote (\S+ v\d+) [0-9a-f]{8}\b", "Promote $1 <commit>"),
     (r"\bmain(:|  )[0-9a-f]{7}\b", "main$1<commit>"),
+    (r"\bdebian-13 [0-9a-f]{12}\b", "debian-13 <digest>"),
     // How much and how long.
     (r"\b\d+(\.\d+)? ?(B|[KMG]B|[KMG]iB|[KMG])\b", "<size>"),
     (
