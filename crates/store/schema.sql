@@ -143,6 +143,23 @@ CREATE TABLE dyno_settings (
     PRIMARY KEY (app_id, process_type, name)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE dyno_sizes (
+    name        TEXT    NOT NULL PRIMARY KEY COLLATE NOCASE,
+    revision    INTEGER NOT NULL DEFAULT 1,
+    memory_mib  INTEGER NOT NULL,
+    limit_mib   INTEGER NOT NULL,
+    cpu_shares  INTEGER NOT NULL,
+    -- Thousandths of a core; 0 is no limit.
+    cpu_millis  INTEGER NOT NULL DEFAULT 0,
+    pids        INTEGER NOT NULL,
+    -- 0 is no limit.
+    disk_mib    INTEGER NOT NULL,
+    -- Thousandths of a cent for an hour.
+    price       INTEGER,
+    dedicated   INTEGER NOT NULL DEFAULT 0,
+    sleeps      INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
 CREATE TABLE dynos (
     id              TEXT PRIMARY KEY,
     app_id          TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
@@ -163,7 +180,7 @@ CREATE TABLE dynos (
     env             BLOB,
     created_at      TEXT NOT NULL,
     updated_at      TEXT NOT NULL
-, one_off INTEGER NOT NULL DEFAULT 0 CHECK (one_off IN (0, 1)), time_to_live INTEGER) STRICT;
+, one_off INTEGER NOT NULL DEFAULT 0 CHECK (one_off IN (0, 1)), time_to_live INTEGER, size_revision INTEGER NOT NULL DEFAULT 1) STRICT;
 
 CREATE TABLE edge_settings (
     app_id     TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,

@@ -358,6 +358,16 @@ fn of_catalogue() -> Router<State> {
         .route("/dyno-sizes", get(dyno_size::list))
         .route("/dyno-sizes/{size}", get(dyno_size::info))
         .route(
+            "/ropewalk/dyno-sizes",
+            get(dyno_size::list_limits).post(dyno_size::create),
+        )
+        .route(
+            "/ropewalk/dyno-sizes/{size}",
+            get(dyno_size::limits)
+                .patch(dyno_size::update)
+                .delete(dyno_size::delete),
+        )
+        .route(
             "/apps/{app}/available-dyno-sizes",
             get(dyno_size::list_for_app),
         )

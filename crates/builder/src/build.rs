@@ -501,7 +501,9 @@ async fn discover(
 /// The jobs that app.json names. One whose name a person's job has is kept, and has to wait for that name.
 async fn read_jobs(context: &Context, recipe: &Recipe, site: &Site) -> Result<FileJobs, Failure> {
     let tree = site.app();
-    let mut jobs = tokio::task::spawn_blocking(move || FileJobs::read(&tree)).await??;
+    let sizes = context.store.read(|view| view.sizes()).await?;
+    let read = tokio::task::spawn_blocking(move || FileJobs::read(&tree, &sizes));
+    let mut jobs = read.await??;
     if !jobs.jobs.is_empty() {
         let app = recipe.app.id;
         let known = context.store.read(move |view| view.jobs(app)).await?;

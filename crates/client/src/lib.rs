@@ -22,6 +22,7 @@ mod collaborators;
 mod config_vars;
 mod domains;
 mod dyno_settings;
+mod dyno_sizes;
 mod dynos;
 mod edge;
 mod error;

@@ -3,8 +3,8 @@
 //! Quotas are counted, not what is used now: dynos that idle today are busy tomorrow. A host may promise more than it
 //! has, for hardly ever is everybody busy at once; what it may never do is to be asked for one dyno larger than itself.
 
-use crate::DynoSize;
 use crate::formation::FormationError;
+use crate::{DynoSize, SizeName};
 
 /// Of what the host has beyond its own needs, dynos may be promised so much, in percent, where the operator says nothing.
 pub const OVERCOMMIT: u32 = 400;
@@ -52,7 +52,7 @@ impl Memory {
         if needs <= before_mib {
             return Ok(());
         }
-        let size = asked.size.name.to_owned();
+        let size = asked.size.name;
         if each > self.host_mib {
             return Err(FormationError::TooLarge {
                 needs: gib(each),
@@ -75,6 +75,28 @@ impl Memory {
     }
 }
 
+impl Memory {
+    /// Whether all dynos together may be promised `now_mib`, after `before_mib`, because a size has changed.
+    ///
+    /// # Errors
+    /// [`FormationError::Grown`].
+    pub fn admit_size(
+        self,
+        size: SizeName,
+        before_mib: u64,
+        now_mib: u64,
+    ) -> Result<(), FormationError> {
+        if now_mib <= before_mib.max(self.room_mib()) {
+            return Ok(());
+        }
+        Err(FormationError::Grown {
+            size,
+            needs: gib(now_mib),
+            has: gib(self.room_mib()),
+        })
+    }
+}
+
 /// MiB as people read them.
 fn gib(mib: u64) -> String {
     format!("{:.1} GiB", mib as f64 / 1024.0)
@@ -83,6 +105,7 @@ fn gib(mib: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Sizes;
 
     const HOST: Memory = Memory {
         host_mib: 4096,
@@ -93,7 +116,7 @@ mod tests {
         Asked {
             process_type: "web",
             quantity,
-            size: DynoSize::find(size).unwrap(),
+            size: Sizes::default().find(size).unwrap(),
         }
     }
 
@@ -118,6 +141,13 @@ mod tests {
     fn taking_less_is_always_admitted() {
         assert_eq!(HOST.admit(asked(9, "standard-1x"), 5120, 100_000), Ok(()));
         assert_eq!(HOST.admit(asked(0, "performance-l"), 0, 100_000), Ok(()));
+        assert_eq!(HOST.admit_size(DynoSize::DEFAULT.name, 9000, 8000), Ok(()));
+        let grown = HOST.admit_size(DynoSize::DEFAULT.name, 7000, 8000);
+        assert_eq!(
+            grown.unwrap_err().to_string(),
+            "With Standard-1X so large all dynos together would be promised 7.8 GiB of memory, and this host has 7.2 GiB \
+             for them. Scale something down first."
+        );
         assert!(HOST.admit(asked(11, "standard-1x"), 5120, 100_000).is_err());
     }
 }

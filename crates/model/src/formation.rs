@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::SizeName;
+
 /// Most dynos of one process type.
 pub const MAX_QUANTITY: u32 = 100;
 
@@ -30,7 +32,7 @@ pub enum FormationError {
         "A dyno of size {size} needs {needs} of memory, and this host has {has} in all. Take a smaller size."
     )]
     TooLarge {
-        size: String,
+        size: SizeName,
         needs: String,
         has: String,
     },
@@ -40,11 +42,19 @@ pub enum FormationError {
     Full {
         process_type: String,
         quantity: u32,
-        size: String,
+        size: SizeName,
         needs: String,
         free: String,
         /// So many of that size would fit.
         most: u32,
+    },
+    #[error(
+        "With {size} so large all dynos together would be promised {needs} of memory, and this host has {has} for them. Scale something down first."
+    )]
+    Grown {
+        size: SizeName,
+        needs: String,
+        has: String,
     },
     #[error("Process type {0} runs once and cannot be scaled.")]
     OneOff(String),

@@ -47,6 +47,6 @@ pub use id::{
 pub use name::{AppName, ProcessType};
 pub use response_times::ResponseTimes;
 pub use scope::{Scope, Scopes};
-pub use size::DynoSize;
+pub use size::{DynoSize, SizeName, Sizes};
 pub use sleep::SleepTier;
 pub use traffic::Traffic;

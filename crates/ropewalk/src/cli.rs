@@ -9,8 +9,8 @@ use clap::{Parser, Subcommand};
 use crate::cmd::{
     absent, access, apps, authorizations, autoscale, buildpacks, builds, certs, certs_auto, ci,
     completions, config, context, domains, drains, edge, features, git, heroku, import, jobs, keys,
-    login, logs, open, pipelines, ps, rebase, releases, run, sessions, slugs, stack, tcp, top,
-    users,
+    login, logs, open, pipelines, ps, rebase, releases, run, sessions, sizes, slugs, stack, tcp,
+    top, users,
 };
 use crate::ops::OpsCommand;
 
@@ -495,6 +495,19 @@ pub(crate) enum ApiCommand {
     /// Ask something of requests no more
     #[command(name = "edge:unset")]
     EdgeUnset(edge::UnsetArgs),
+
+    /// List the dyno sizes: what a dyno of each may use
+    #[command(name = "sizes")]
+    Sizes(context::JsonArgs),
+    /// Add a dyno size (administrators)
+    #[command(name = "sizes:add", after_help = sizes::SETTINGS)]
+    SizesAdd(sizes::SettingsArgs),
+    /// Change what dynos of a size may use; those that run are replaced one after the other (administrators)
+    #[command(name = "sizes:set", after_help = sizes::SETTINGS)]
+    SizesSet(sizes::SettingsArgs),
+    /// Remove a dyno size that nothing has (administrators)
+    #[command(name = "sizes:remove")]
+    SizesRemove(sizes::RemoveArgs),
 
     /// List where bytes of any protocol come in for an app
     #[command(name = "tcp")]

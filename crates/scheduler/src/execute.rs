@@ -9,7 +9,7 @@ use ropewalk_store::{Dyno, NewDyno, StoreError};
 use uuid::Uuid;
 
 use crate::observe::Orphan;
-use crate::plan::{Action, CHECK_FAILED, Create, LOST, OUT_OF_MEMORY, Trigger};
+use crate::plan::{Action, CHECK_FAILED, Create, DISK_FULL, LOST, OUT_OF_MEMORY, Trigger};
 use crate::reconcile::Shared;
 use crate::{SchedulerError, jobs, launch, observe, output, sleeper};
 
@@ -269,6 +269,10 @@ fn announce(shared: &Shared, dyno: &Dyno, state: DynoState, reason: Option<&str>
         }
         (DynoState::Crashed, Some(reason)) if reason.starts_with(CHECK_FAILED) => {
             say(&format!("Health {reason}"));
+            say("Stopping process with SIGKILL");
+        }
+        (DynoState::Crashed, Some(reason)) if reason.starts_with(DISK_FULL) => {
+            say(&format!("Error: {reason}"));
             say("Stopping process with SIGKILL");
         }
         (DynoState::Crashed, Some(reason)) => match reason.strip_prefix("exit ") {

@@ -6,6 +6,7 @@
 
 mod ages;
 mod checks;
+mod disk;
 mod environment;
 mod error;
 mod execute;

@@ -247,6 +247,7 @@ fn see(
     let frozen = shared.sleepers.is_frozen(dyno.id);
     Seen {
         tally: shared.checks.tally(dyno.id),
+        written: shared.disk.used(dyno.id),
         dyno,
         seat,
         lost: false,
@@ -267,6 +268,7 @@ fn running(dyno: &Dyno, container: &Container) -> Option<Running> {
         app: dyno.app,
         name: dyno.name.clone(),
         quota: dyno.size.memory_mib << 20,
+        disk_mib: dyno.size.disk_mib,
         container: container.id.clone(),
         pid: container.pid?,
     })
@@ -278,6 +280,7 @@ fn read_rows(view: &View<'_>) -> StoreResult<Rows> {
     let mut settings = view.all_dyno_settings()?;
     let (mut sleeps, last_used) = (view.app_sleeps()?, view.apps_last_used()?);
     let to_zero = view.apps_to_zero()?;
+    let usual_size = view.sizes()?.usual();
     let mut tcp: HashMap<AppId, Vec<TcpRoute>> = HashMap::new();
     for route in view.all_tcp_routes()? {
         tcp.entry(route.app).or_default().push(route);
@@ -314,6 +317,7 @@ fn read_rows(view: &View<'_>) -> StoreResult<Rows> {
                 .as_ref()
                 .map_or(Timestamp::MIN, |release| release.created_at),
             formation: Vec::new(),
+            usual_size,
             settings: app_settings,
             // Of a release's dynos it must be seen whether they pass.
             sleep: sleep

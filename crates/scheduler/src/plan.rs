@@ -21,9 +21,10 @@ use ropewalk_model::dyno::{BOOT_TIMEOUT, PORT, STOP_GRACE};
 use ropewalk_model::{
     AppDynoSettings, AppId, DynoId, DynoName, DynoSize, DynoState, ProcessType, SleepTier,
 };
+use ropewalk_slug::Used;
 use ropewalk_store::Dyno;
 
-pub(crate) use dyno::{CHECK_FAILED, LOST, OUT_OF_MEMORY, is_web};
+pub(crate) use dyno::{CHECK_FAILED, DISK_FULL, LOST, OUT_OF_MEMORY, is_web};
 pub(crate) use way::Way;
 
 /// What bounds the plans.
@@ -72,6 +73,8 @@ pub struct Desired {
     /// Since when there is this candidate.
     pub candidate_since: Timestamp,
     pub formation: Vec<Wanted>,
+    /// Of process types that the formation does not name.
+    pub usual_size: DynoSize,
     pub settings: AppDynoSettings,
     /// How deep it sleeps.
     pub sleep: Option<SleepTier>,
@@ -105,6 +108,21 @@ pub struct Wanted {
     pub size: DynoSize,
 }
 
+/// What is done at once, and what has to wait until all apps have had their turn: places to start in are few, and after a
+/// reboot of the host everything wants one. Requests wait for web dynos; nobody waits for the others.
+pub(crate) fn web_first(actions: Vec<Action>, seen: &[Seen]) -> (Vec<Action>, Vec<Action>) {
+    actions.into_iter().partition(|action| match action {
+        Action::Create(create) | Action::Replace { create, .. } => {
+            create.name.process_type.is_web()
+        }
+        Action::Launch { dyno } => {
+            let one = seen.iter().find(|one| one.dyno.id == *dyno);
+            one.is_none_or(|one| is_web(&one.dyno))
+        }
+        _ => true,
+    })
+}
+
 /// One dyno as it is seen.
 #[derive(Debug, Clone)]
 pub struct Seen {
@@ -114,6 +132,8 @@ pub struct Seen {
     pub lost: bool,
     /// What it answered to its check, if it has one.
     pub tally: Tally,
+    /// What it has written.
+    pub written: Used,
     /// What is bound in its network namespace.
     pub listening: Vec<SocketAddr>,
     /// No request is in flight to it and none can come any more.

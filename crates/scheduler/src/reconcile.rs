@@ -15,7 +15,7 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 use ropewalk_engine::Engine;
 use ropewalk_logs::{Logs, Outputs};
-use ropewalk_model::{DynoId, InstanceId};
+use ropewalk_model::{AppName, DynoId, InstanceId};
 use ropewalk_slug::Mounts;
 use ropewalk_store::Store;
 use ropewalk_telemetry::Round;
@@ -26,9 +26,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::ages::Clock;
 use crate::checks::{self, Checks};
+use crate::disk::Disk;
 use crate::observe::{Memory, World};
 use crate::output::{self, Readers, Start};
-use crate::plan::{Action, Policy, Seat, is_web, plan, serves};
+use crate::plan::{Action, Policy, Seat, is_web, plan, serves, web_first};
 use crate::ports::{self, Ports};
 use crate::routes::Routes;
 use crate::runs::Runs;
@@ -89,6 +90,7 @@ pub(crate) struct Inner {
     pub(crate) sleepers: Sleepers,
     pub(crate) ports: Ports,
     pub(crate) checks: Checks,
+    pub(crate) disk: Disk,
     pub(crate) readers: Readers,
     pub(crate) clock: Clock,
     pub(crate) parallel: Semaphore,
@@ -234,6 +236,7 @@ impl Scheduler {
             sleepers: Sleepers::default(),
             ports: Ports::default(),
             checks: Checks::default(),
+            disk: Disk::default(),
             readers: Readers::default(),
             clock: Clock::start(),
             parallel: Semaphore::new(PARALLEL),
@@ -320,6 +323,11 @@ impl Scheduler {
     /// Says, until `shutdown`, which dynos use more memory than is meant for them.
     pub async fn run_watch(&self, shutdown: CancellationToken) {
         crate::watch::run(&self.shared, shutdown).await;
+    }
+
+    /// Looks, until `shutdown`, at how much dynos write.
+    pub async fn run_disk(&self, shutdown: CancellationToken) {
+        crate::disk::run(&self.shared, shutdown).await;
     }
 
     /// Removes, until `shutdown`, the mounts and files that nothing refers to. Beside [`Self::run`], because deleting
@@ -424,6 +432,7 @@ pub(crate) async fn one_pass(shared: &Shared) -> Result<Done, SchedulerError> {
         let until = Duration::try_from(at.duration_since(now)).unwrap_or_default();
         done.next.sooner(until.max(Duration::from_millis(20)));
     }
+    let mut later = Vec::new();
     for app in &world.apps {
         let plan = plan(&app.desired, &app.seen, &shared.config.policy, now);
         if let Some(at) = plan.wake_at {
@@ -440,11 +449,17 @@ pub(crate) async fn one_pass(shared: &Shared) -> Result<Done, SchedulerError> {
         }));
         done.actions += plan.actions.len();
         let again = plan.actions.iter().any(|action| !is_long(action));
-        if let Err(error) = execute::all(shared, plan.actions, &world.containers).await {
-            done.error = Some(format!("app {}: {error}", app.app.name));
-            done.next.sooner(Duration::from_secs(1));
+        let (at_once, after) = web_first(plan.actions, &app.seen);
+        if let Err(error) = execute::all(shared, at_once, &world.containers).await {
+            done.failed(&app.app.name, &error);
         } else if again {
             done.next.sooner(Duration::from_millis(1));
+        }
+        later.push((app, after));
+    }
+    for (app, actions) in later {
+        if let Err(error) = execute::all(shared, actions, &world.containers).await {
+            done.failed(&app.app.name, &error);
         }
     }
     Ok(done)
@@ -459,6 +474,13 @@ fn is_long(action: &Action) -> bool {
             | Action::Freeze { .. }
             | Action::Thaw { .. }
     )
+}
+
+impl Done {
+    fn failed(&mut self, app: &AppName, error: &SchedulerError) {
+        self.error = Some(format!("app {app}: {error}"));
+        self.next.sooner(Duration::from_secs(1));
+    }
 }
 
 impl Next {

@@ -223,7 +223,10 @@ pub(crate) fn insert(
         .iter()
         .find(|row| row.process_type == run.process_type)
         .map(|row| row.size);
-    let size = run.size.or(of_type).unwrap_or(DynoSize::DEFAULT);
+    let size = match run.size.or(of_type) {
+        Some(size) => size,
+        None => tx.sizes()?.usual(),
+    };
     match tx.admit_one_off(&run.process_type, size) {
         Err(StoreError::Formation(full)) => {
             return Ok(Err(SchedulerError::Refused(full.to_string())));

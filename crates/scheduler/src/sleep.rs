@@ -59,7 +59,7 @@ impl Rules {
             return Self::default();
         };
         let settings = settings.of(&web);
-        let usual = (to_zero || wanted.size.name == "Eco").then_some(SLEEP_AFTER);
+        let usual = (to_zero || wanted.size.sleeps).then_some(SLEEP_AFTER);
         let limit = |time: Duration| (!time.is_zero()).then_some(time);
         Self {
             sleep_after: settings.sleep_after.map_or(usual, limit),
@@ -104,7 +104,7 @@ impl Desired {
 mod tests {
     use jiff::SignedDuration;
     use proptest::prelude::*;
-    use ropewalk_model::DynoSize;
+    use ropewalk_model::Sizes;
     use ropewalk_model::dyno_setting::Name;
 
     use super::*;
@@ -122,7 +122,7 @@ mod tests {
         vec![Wanted {
             process_type: ProcessType::web(),
             quantity,
-            size: DynoSize::find(size).unwrap(),
+            size: Sizes::default().find(size).unwrap(),
         }]
     }
 

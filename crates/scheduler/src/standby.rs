@@ -150,9 +150,9 @@ async fn wanted(shared: &Shared, id: AppId) -> Result<Vec<Place>, SchedulerError
         let app = view.app(id)?;
         let stack = view.newest_stack(&app.stack)?;
         let rows = view.quantities(id)?;
-        Ok((stack, rows))
+        Ok((stack, rows, view.sizes()?.usual()))
     };
-    let (stack, rows) = shared.store.read(read).await?;
+    let (stack, rows, usual) = shared.store.read(read).await?;
     let stack = stack.ok_or(StoreError::NotFound("stack"))?;
     let images = ImageIds::read(&stack.images["run"]).ok_or(StoreError::NotFound("stack image"))?;
     let Some(image) = images.find(shared.engine.as_ref()).await? else {
@@ -162,7 +162,7 @@ async fn wanted(shared: &Shared, id: AppId) -> Result<Vec<Place>, SchedulerError
     let (quantity, size) = rows
         .iter()
         .find(|row| row.process_type.is_web())
-        .map_or((1, DynoSize::DEFAULT), |row| (row.quantity, row.size));
+        .map_or((1, usual), |row| (row.quantity, row.size));
     let places = (1..=quantity.min(MOST)).map(|number| Place {
         app: Some(id),
         name: DynoName {

@@ -28,6 +28,8 @@ pub(crate) struct Running {
     pub(crate) name: DynoName,
     /// Bytes.
     pub(crate) quota: u64,
+    /// MiB that it may write; 0 is no limit.
+    pub(crate) disk_mib: u64,
     pub(crate) container: ContainerId,
     pub(crate) pid: u32,
 }

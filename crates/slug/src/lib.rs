@@ -20,6 +20,7 @@ mod stamps;
 pub mod travel;
 pub mod tree;
 pub mod unpack;
+mod used;
 pub mod view;
 
 pub use change::Change;
@@ -33,6 +34,7 @@ pub use notes::{Base, Notes};
 pub use stamps::Stamps;
 pub use travel::{GzipHasher, Travel, write_tgz};
 pub use tree::{Limits, TreeFacts};
+pub use used::{Used, used};
 pub use view::View;
 
 /// User and group that own every file of a slug and run every dyno.

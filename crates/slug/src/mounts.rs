@@ -277,6 +277,16 @@ impl Mounts {
     }
 
     /// The folder of a dyno's `upper`, `work` and `merged`.
+    /// Where it is kept what a dyno wrote.
+    pub fn written_path(&self, dyno: DynoId) -> PathBuf {
+        self.dyno_path(dyno).join("upper")
+    }
+
+    /// The folder of all mounts.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     pub fn dyno_path(&self, dyno: DynoId) -> PathBuf {
         self.root.join("dyno").join(dyno.to_string())
     }

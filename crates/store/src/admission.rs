@@ -23,7 +23,7 @@ impl View<'_> {
 
     /// MiB that dynos are promised: of all formations as far as there are commands for them, of apps that are not stopped,
     /// and of one-off dynos. Those of one app's process type are left out.
-    fn promised(&self, but: Option<(AppId, &ProcessType)>) -> Result<u64> {
+    pub(crate) fn promised(&self, but: Option<(AppId, &ProcessType)>) -> Result<u64> {
         let sleeps = self.app_sleeps()?;
         let mut sum = 0;
         for app in self.apps()? {
@@ -79,6 +79,17 @@ impl Tx<'_> {
         };
         let others = self.promised(Some((app, process_type)))?;
         Ok(memory.admit(asked, before, others)?)
+    }
+
+    /// Whether a size may have become as it is, where `before` MiB were promised.
+    ///
+    /// # Errors
+    /// A refusal that says by how much it is too much.
+    pub(crate) fn admit_size(&self, size: &DynoSize, before: u64) -> Result<()> {
+        match self.host_memory()? {
+            Some(memory) => Ok(memory.admit_size(size.name, before, self.promised(None)?)?),
+            None => Ok(()),
+        }
     }
 
     /// Whether there is room for one more one-off dyno.

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use ropewalk_model::{AppId, DynoId, DynoName, DynoSize, DynoState, ProcessType};
+use ropewalk_model::{AppId, DynoId, DynoName, DynoSize, DynoState, ProcessType, Sizes};
 use rusqlite::{Row, params};
 
+use crate::dyno_size::size_of;
 use crate::row::{all, first, parse, parse_with, time};
 use crate::{Result, StoreError, Tx, View};
 
@@ -15,6 +16,7 @@ pub struct Dyno {
     pub app: AppId,
     pub name: DynoName,
     pub release_version: u32,
+    /// With the revision that it was made with.
     pub size: DynoSize,
     /// Shell line that the launcher runs.
     pub command: String,
@@ -70,7 +72,7 @@ pub struct NewDyno {
     pub env: BTreeMap<String, String>,
 }
 
-fn dyno(row: &Row<'_>) -> Result<Dyno> {
+fn dyno(row: &Row<'_>, sizes: &Sizes) -> Result<Dyno> {
     let retire: Option<String> = row.get("retire")?;
     Ok(Dyno {
         id: parse(row, "id")?,
@@ -80,7 +82,10 @@ fn dyno(row: &Row<'_>) -> Result<Dyno> {
             number: row.get("number")?,
         },
         release_version: row.get("release_version")?,
-        size: parse_with(row, "size", DynoSize::find)?,
+        size: DynoSize {
+            revision: row.get("size_revision")?,
+            ..size_of(row, sizes)?
+        },
         command: row.get("command")?,
         state: parse_with(row, "state", DynoState::parse)?,
         reason: row.get("reason")?,
@@ -114,21 +119,24 @@ impl View<'_> {
         let mut statement = self.conn.prepare_cached(
             "SELECT * FROM dynos WHERE app_id = ?1 ORDER BY type, number, created_at",
         )?;
-        all(&mut statement, [app.to_string()], dyno)
+        let sizes = self.sizes()?;
+        all(&mut statement, [app.to_string()], |row| dyno(row, &sizes))
     }
 
     pub fn all_dynos(&self) -> Result<Vec<Dyno>> {
         let mut statement = self
             .conn
             .prepare_cached("SELECT * FROM dynos ORDER BY app_id, type, number, created_at")?;
-        all(&mut statement, [], dyno)
+        let sizes = self.sizes()?;
+        all(&mut statement, [], |row| dyno(row, &sizes))
     }
 
     pub fn dyno(&self, id: DynoId) -> Result<Option<Dyno>> {
         let mut statement = self
             .conn
             .prepare_cached("SELECT * FROM dynos WHERE id = ?1")?;
-        first(&mut statement, [id.to_string()], dyno)
+        let sizes = self.sizes()?;
+        first(&mut statement, [id.to_string()], |row| dyno(row, &sizes))
     }
 
     /// The variables given with a one-off dyno.
@@ -158,22 +166,23 @@ impl Tx<'_> {
         };
         self.conn.execute(
             "INSERT INTO dynos (id, app_id, type, number, release_version, size, command, state, crashes,
-                                one_off, attached, time_to_live, env, created_at, updated_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'starting', ?8, ?9, ?10, ?11, ?12, ?13, ?13)",
+                                one_off, attached, time_to_live, env, created_at, updated_at, size_revision)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'starting', ?8, ?9, ?10, ?11, ?12, ?13, ?13, ?14)",
             params![
                 new.id.to_string(),
                 new.app.to_string(),
                 new.name.process_type.as_str(),
                 new.name.number,
                 new.release_version,
-                new.size.name,
+                new.size.name.as_str(),
                 new.command,
                 new.crashes,
                 new.one_off,
                 new.attached,
                 new.time_to_live,
                 env,
-                time(now)
+                time(now),
+                new.size.revision
             ],
         )?;
         Ok(())

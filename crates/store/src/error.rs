@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use ropewalk_model::config_var::ConfigVarError;
 use ropewalk_model::formation::FormationError;
+use ropewalk_model::size::SizeError;
 use thiserror::Error;
 
 #[derive(Debug, Error)]
@@ -47,6 +48,8 @@ pub enum StoreError {
     ConfigVar(#[from] ConfigVarError),
     #[error(transparent)]
     Formation(#[from] FormationError),
+    #[error(transparent)]
+    Size(#[from] SizeError),
     /// A rule of releases forbids it; the text is for the user.
     #[error("{0}")]
     Refused(String),

@@ -2,10 +2,11 @@
 
 use jiff::Timestamp;
 use ropewalk_model::formation::{FormationError, Quantity};
-use ropewalk_model::{AppId, DynoSize, ProcessType, SlugId};
+use ropewalk_model::{AppId, DynoSize, ProcessType, Sizes, SlugId};
 use rusqlite::{Row, params};
 use uuid::Uuid;
 
+use crate::dyno_size::size_of;
 use crate::row::{all, parse, parse_with, time};
 use crate::{Result, Tx, View};
 
@@ -30,13 +31,13 @@ pub struct FormationChange {
     pub size: Option<DynoSize>,
 }
 
-fn formation(row: &Row<'_>) -> Result<Formation> {
+fn formation(row: &Row<'_>, sizes: &Sizes) -> Result<Formation> {
     Ok(Formation {
         id: parse(row, "id")?,
         app: parse(row, "app_id")?,
         process_type: parse_with(row, "type", |text| ProcessType::parse(text).ok())?,
         quantity: row.get("quantity")?,
-        size: parse_with(row, "size", DynoSize::find)?,
+        size: size_of(row, sizes)?,
         command: None,
         created_at: parse(row, "created_at")?,
         updated_at: parse(row, "updated_at")?,
@@ -64,7 +65,10 @@ impl View<'_> {
         let mut statement = self
             .conn
             .prepare_cached("SELECT * FROM formations WHERE app_id = ?1 ORDER BY type")?;
-        all(&mut statement, [id.to_string()], formation)
+        let sizes = self.sizes()?;
+        all(&mut statement, [id.to_string()], |row| {
+            formation(row, &sizes)
+        })
     }
 }
 
@@ -98,7 +102,7 @@ impl Tx<'_> {
             self.admit(app, name, (quantity, size), (row.quantity, row.size))?;
             self.conn.execute(
                 "UPDATE formations SET quantity = ?2, size = ?3, updated_at = ?4 WHERE id = ?1",
-                params![row.id.to_string(), quantity, size.name, time(now)],
+                params![row.id.to_string(), quantity, size.name.as_str(), time(now)],
             )?;
         }
         self.formation(app)
@@ -116,7 +120,7 @@ impl Tx<'_> {
                     app.to_string(),
                     name,
                     u32::from(name == "web"),
-                    DynoSize::DEFAULT.name,
+                    DynoSize::DEFAULT.name.as_str(),
                     time(now)
                 ],
             )?;

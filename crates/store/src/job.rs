@@ -4,11 +4,12 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use ropewalk_model::cron::Cron;
 use ropewalk_model::job::{JobName, MOST_JOBS, Missed, Overlap, Source};
-use ropewalk_model::{AppId, DynoSize, JobId, SlugId, time_zone};
+use ropewalk_model::{AppId, DynoSize, JobId, Sizes, SlugId, time_zone};
 use rusqlite::{Row, params};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::dyno_size::size_of;
 use crate::row::{all, first, is_taken, json, parse, parse_opt, parse_with, time, to_json};
 use crate::{Result, StoreError, Tx, View};
 
@@ -59,24 +60,22 @@ impl FileJob {
             schedule: settings.schedule.to_string(),
             time_zone: time_zone::name(&settings.time_zone).to_owned(),
             command: settings.command.clone(),
-            size: settings.size.map(|size| size.name.to_owned()),
+            size: settings.size.map(|size| size.name.to_string()),
             time_limit: settings.time_limit,
             overlap: settings.overlap.as_str().to_owned(),
             missed: settings.missed.as_str().to_owned(),
         }
     }
 
-    /// `None` of what this program would not have written.
-    fn settings(&self) -> Option<JobSettings> {
+    /// `None` of what this program would not have written. A size that the host had when the slug was built and has no
+    /// more is not asked for.
+    fn settings(&self, sizes: &Sizes) -> Option<JobSettings> {
         Some(JobSettings {
             name: JobName::parse(&self.name).ok()?,
             schedule: self.schedule.parse().ok()?,
             time_zone: time_zone::find(&self.time_zone).ok()?.0,
             command: self.command.clone(),
-            size: match &self.size {
-                None => None,
-                Some(name) => Some(DynoSize::find(name)?),
-            },
+            size: self.size.as_deref().and_then(|name| sizes.find(name)),
             time_limit: self.time_limit,
             overlap: Overlap::parse(&self.overlap)?,
             missed: Missed::parse(&self.missed)?,
@@ -85,7 +84,7 @@ impl FileJob {
     }
 }
 
-fn job(row: &Row<'_>) -> Result<Job> {
+fn job(row: &Row<'_>, sizes: &Sizes) -> Result<Job> {
     let size: Option<String> = row.get("size")?;
     Ok(Job {
         id: parse(row, "id")?,
@@ -97,7 +96,7 @@ fn job(row: &Row<'_>) -> Result<Job> {
             command: row.get("command")?,
             size: match size {
                 None => None,
-                Some(_) => Some(parse_with(row, "size", DynoSize::find)?),
+                Some(_) => Some(size_of(row, sizes)?),
             },
             time_limit: row.get("time_limit")?,
             overlap: parse_with(row, "overlap", Overlap::parse)?,
@@ -117,19 +116,23 @@ impl View<'_> {
         let mut statement = self
             .conn
             .prepare_cached("SELECT * FROM jobs WHERE app_id = ?1 ORDER BY name")?;
-        all(&mut statement, [app.to_string()], job)
+        let sizes = self.sizes()?;
+        all(&mut statement, [app.to_string()], |row| job(row, &sizes))
     }
 
     pub fn all_jobs(&self) -> Result<Vec<Job>> {
         let mut statement = self.conn.prepare_cached("SELECT * FROM jobs ORDER BY id")?;
-        all(&mut statement, [], job)
+        let sizes = self.sizes()?;
+        all(&mut statement, [], |row| job(row, &sizes))
     }
 
     pub fn job(&self, id: JobId) -> Result<Job> {
         let mut statement = self
             .conn
             .prepare_cached("SELECT * FROM jobs WHERE id = ?1")?;
-        first(&mut statement, [id.to_string()], job)?.ok_or(StoreError::NotFound("job"))
+        let sizes = self.sizes()?;
+        first(&mut statement, [id.to_string()], |row| job(row, &sizes))?
+            .ok_or(StoreError::NotFound("job"))
     }
 
     /// By name or id.
@@ -137,8 +140,9 @@ impl View<'_> {
         let mut statement = self
             .conn
             .prepare_cached("SELECT * FROM jobs WHERE app_id = ?1 AND (name = ?2 OR id = ?2)")?;
-        first(&mut statement, [&app.to_string(), name_or_id], job)?
-            .ok_or(StoreError::NotFound("job"))
+        let sizes = self.sizes()?;
+        let key = [&app.to_string(), name_or_id];
+        first(&mut statement, key, |row| job(row, &sizes))?.ok_or(StoreError::NotFound("job"))
     }
 
     /// The jobs that a slug brings.
@@ -188,7 +192,7 @@ impl Tx<'_> {
                     settings.schedule.to_string(),
                     time_zone::name(&settings.time_zone),
                     settings.command,
-                    settings.size.map(|size| size.name),
+                    settings.size.as_ref().map(|size| size.name.as_str()),
                     settings.time_limit,
                     settings.overlap.as_str(),
                     settings.missed.as_str(),
@@ -240,7 +244,8 @@ impl Tx<'_> {
             Some(slug) => self.slug_jobs(slug)?,
             None => Vec::new(),
         };
-        let wanted = wanted.iter().filter_map(FileJob::settings);
+        let sizes = self.sizes()?;
+        let wanted = wanted.iter().filter_map(|job| job.settings(&sizes));
         let wanted: Vec<JobSettings> = wanted.collect();
         let known = self.jobs(app)?;
         for job in known.iter().filter(|job| job.source == Source::AppJson) {
@@ -292,7 +297,7 @@ impl Tx<'_> {
                     settings.schedule.to_string(),
                     time_zone::name(&settings.time_zone),
                     settings.command,
-                    settings.size.map(|size| size.name),
+                    settings.size.as_ref().map(|size| size.name.as_str()),
                     settings.time_limit,
                     settings.overlap.as_str(),
                     settings.missed.as_str(),

@@ -13,6 +13,7 @@ mod collaborator;
 mod domain;
 mod dyno;
 mod dyno_setting;
+mod dyno_size;
 mod edge;
 mod error;
 mod expected_slug;

@@ -27,6 +27,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0021_sleep.sql"),
     include_str!("../migrations/0022_checks.sql"),
     include_str!("../migrations/0023_host_memory.sql"),
+    include_str!("../migrations/0024_dyno_sizes.sql"),
 ];
 
 /// Schema version of this build.

@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use ropewalk_model::admission::Memory;
 use ropewalk_model::release::ReleaseStatus;
 use ropewalk_model::{
-    AppId, AppName, DynoId, DynoName, DynoSize, ProcessType, ReleaseId, SleepTier, SlugId, UserId,
+    AppId, AppName, DynoId, DynoName, DynoSize, ProcessType, ReleaseId, SizeName, Sizes, SleepTier,
+    SlugId, UserId,
 };
 use ropewalk_store::{
     FormationChange, Key, NewApp, NewDyno, NewRelease, NewSlug, NewToken, PasswordHash, Retire,
@@ -247,7 +248,7 @@ async fn what_the_host_has_no_memory_for_is_refused_and_less_is_always_taken() {
         let change = FormationChange {
             process_type: ProcessType::web(),
             quantity: Some(ropewalk_model::formation::Quantity::Set(web)),
-            size: DynoSize::find(size),
+            size: Sizes::default().find(size),
         };
         let scaled = store.write(move |tx| tx.scale(app, &[change], now())).await;
         scaled.map_err(|error| error.to_string())
@@ -284,6 +285,99 @@ async fn what_the_host_has_no_memory_for_is_refused_and_less_is_always_taken() {
         .await
         .unwrap();
     assert!(one_off().await);
+}
+
+#[tokio::test]
+async fn sizes_are_the_operators_and_their_dynos_are_told_apart_by_revision() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let fx = fixture(&store).await;
+    let app = fx.app;
+    fx.deploy(&store, &["web"]).await;
+    assert_eq!(
+        store.read(|view| view.sizes()).await.unwrap(),
+        Sizes::default(),
+        "the migration gives what the model says a new host has"
+    );
+    let huge = DynoSize::with_memory(SizeName::parse("Huge").unwrap(), 8192);
+    store.write(move |tx| tx.add_size(&huge)).await.unwrap();
+    let again = DynoSize {
+        name: SizeName::parse("HUGE").unwrap(),
+        ..huge
+    };
+    assert!(store.write(move |tx| tx.add_size(&again)).await.is_err());
+    let change = FormationChange {
+        process_type: ProcessType::web(),
+        quantity: None,
+        size: Some(huge),
+    };
+    let new = NewDyno {
+        id: DynoId(Uuid::new_v4()),
+        app,
+        name: DynoName::parse("web.1").unwrap(),
+        release_version: 1,
+        size: huge,
+        command: "true".to_owned(),
+        crashes: 0,
+        one_off: false,
+        attached: false,
+        time_to_live: None,
+        env: BTreeMap::new(),
+    };
+    let (wanted, dyno) = store
+        .write(move |tx| {
+            tx.scale(app, &[change], now())?;
+            tx.create_dyno(&new, now())?;
+            let cheap = DynoSize {
+                price: Some(5000),
+                ..huge
+            };
+            assert_eq!(tx.change_size(&cheap)?.revision, 1, "a price is no limit");
+            let small = DynoSize {
+                memory_mib: 4096,
+                ..cheap
+            };
+            assert_eq!(tx.change_size(&small)?.revision, 2);
+            Ok((tx.formation(app)?[0].size, tx.dynos(app)?[0].size))
+        })
+        .await
+        .unwrap();
+    assert_eq!((wanted.memory_mib, wanted.revision), (4096, 2));
+    assert_eq!((dyno.price, dyno.revision), (Some(5000), 1));
+    // What the host has no memory for is refused of sizes too, and nothing is changed.
+    let memory = Memory {
+        host_mib: 8192,
+        overcommit: 100,
+    };
+    let larger = DynoSize {
+        memory_mib: 8000,
+        ..wanted
+    };
+    let changed = store.write(move |tx| {
+        tx.set_host_memory(memory)?;
+        Ok(())
+    });
+    changed.await.unwrap();
+    let full = store.write(move |tx| tx.change_size(&larger)).await;
+    assert!(
+        full.unwrap_err()
+            .to_string()
+            .starts_with("With Huge so large")
+    );
+    let sizes = store.read(|view| view.sizes()).await.unwrap();
+    assert_eq!(sizes.find("huge").unwrap().memory_mib, 4096);
+    let removed = store.write(move |tx| tx.remove_size(huge.name)).await;
+    assert_eq!(
+        removed.unwrap_err().to_string(),
+        "Huge is in use by web of demo, web.1 of demo. Give those another size first: ropewalk ps:type."
+    );
+    let usual = store.write(move |tx| tx.remove_size(DynoSize::DEFAULT.name));
+    assert!(usual.await.is_err());
+    let other = store.write(move |tx| {
+        tx.remove_size(SizeName::parse("Performance-L").unwrap_or(huge.name))?;
+        tx.sizes()
+    });
+    assert!(other.await.unwrap().find("performance-l").is_none());
 }
 
 #[tokio::test]

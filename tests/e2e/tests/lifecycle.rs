@@ -63,6 +63,12 @@ def fill():
     except OSError as error:
         os.unlink("/tmp/full")
         return error.strerror
+def fill_app():
+    with open("/app/full", "wb") as file:
+        for _ in range(400):
+            file.write(b"x" * (1 << 20))
+        file.flush()
+        os.fsync(file.fileno())
 def flood():
     for n in range(200_000):
         print("flood", n, flush=False)
@@ -70,6 +76,7 @@ def flood():
 DEEDS = {
     "/over": over, "/oom": lambda: eat(1500), "/oom-child": oom_child, "/zombies": zombies, "/states": states,
     "/fork-bomb": fork_bomb, "/fill": fill, "/flood": flood, "/exit": lambda: os._exit(3),
+    "/fill-app": fill_app, "/full": lambda: os.path.exists("/app/full"), "/ram": lambda: os.environ["DYNO_RAM"],
 }
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -304,4 +311,38 @@ fn a_dyno_that_takes_all_it_can_harms_nobody() {
         assert_eq!(rig.get(app, "/"), (200, "web.1".to_owned()));
         assert_eq!(rig.dynos(app), [("web.1".to_owned(), "up".to_owned())]);
     }
+}
+
+#[test]
+fn a_dyno_that_fills_its_disk_ends_and_one_of_a_size_that_is_changed_gives_way() {
+    let rig = Rig::start();
+    let app = app(&rig, "full");
+    let size = app.replace("full", "Small");
+    rig.cli(&["sizes:add", &size, "memory=256M", "disk=128M"])
+        .good();
+    rig.cli(&["ps:type", &format!("web={size}"), "-a", &app])
+        .good();
+    rig.wait("the small dyno", PATIENCE, |rig| {
+        rig.get(&app, "/ram") == (200, "256".to_owned())
+    });
+    // Whether it is answered before its dyno ends is a matter of luck.
+    rig.get(&app, "/fill-app");
+    wait_log(&rig, &app, "Error: disk quota exceeded: it wrote ");
+    wait_log(&rig, &app, &format!("and a {size} may write 128 MiB"));
+    rig.wait("a dyno with nothing of that", PATIENCE, |rig| {
+        rig.get(&app, "/full") == (200, "False".to_owned())
+    });
+
+    rig.cli(&["sizes:set", &size, "memory=320M", "disk=1G"])
+        .good();
+    rig.wait("the larger dyno", PATIENCE, |rig| {
+        let (status, ram) = rig.get(&app, "/ram");
+        assert_eq!(status, 200, "{ram}");
+        ram == "320"
+    });
+    rig.cli(&["ps:type", "web=basic", "-a", &app]).good();
+    rig.wait("nothing of the size any more", PATIENCE, |rig| {
+        rig.get(&app, "/ram") == (200, "512".to_owned()) && rig.dynos(&app).len() == 1
+    });
+    rig.cli(&["sizes:remove", &size]).good();
 }

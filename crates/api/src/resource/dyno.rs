@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use ropewalk_api_types::dyno::{DynoCreate, DynoStatus};
 use ropewalk_api_types::{Dyno, ReleaseRef};
 use ropewalk_model::dyno::jittered_delay;
-use ropewalk_model::{DynoState, ProcessType};
+use ropewalk_model::{DynoState, ProcessType, Sizes};
 use ropewalk_store as store;
 use ropewalk_store::{Retire, View};
 
@@ -123,7 +123,8 @@ pub(crate) async fn create(
             app.name
         )));
     }
-    let request = request(&app, asked)?;
+    let sizes = state.ctx.store.read(|view| view.sizes()).await?;
+    let request = request(&app, &sizes, asked)?;
     let way = request
         .attach
         .then(|| {
@@ -256,14 +257,14 @@ fn line(asked: &mut DynoCreate) -> ApiResult<(String, BTreeMap<String, String>)>
     Ok((command, env))
 }
 
-fn request(app: &store::App, mut asked: DynoCreate) -> ApiResult<RunRequest> {
+fn request(app: &store::App, sizes: &Sizes, mut asked: DynoCreate) -> ApiResult<RunRequest> {
     let (command, env) = line(&mut asked)?;
     let attach = asked.attach.unwrap_or(false);
     Ok(RunRequest {
         app: app.id,
         command,
         size: match asked.size.as_deref() {
-            Some(name) => Some(dyno_size::find(name)?),
+            Some(name) => Some(dyno_size::find(sizes, name)?),
             None => None,
         },
         process_type: match asked.process_type.as_deref() {
@@ -510,7 +511,7 @@ fn wire(
         name: row.name.to_string(),
         process_type: row.name.process_type.to_string(),
         state: row.state.as_str().to_owned(),
-        size: row.size.name.to_owned(),
+        size: row.size.name.to_string(),
         command: row.command.clone(),
         attach_url: None,
         release,

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use ropewalk_api_types::formation::{FormationBatchUpdate, FormationUpdate};
 use ropewalk_api_types::{Formation, Named};
 use ropewalk_model::formation::{FormationError, Quantity};
-use ropewalk_model::{AppId, DynoSize, ProcessType};
+use ropewalk_model::{AppId, DynoSize, ProcessType, Sizes};
 use ropewalk_store as store;
 use ropewalk_store::FormationChange;
 
@@ -59,13 +59,14 @@ pub(crate) async fn update_batch(
     if asked.updates.is_empty() {
         return Err(ApiError::invalid("`updates` names no process type."));
     }
+    let sizes = state.ctx.store.read(|view| view.sizes()).await?;
     let mut changes = Vec::with_capacity(asked.updates.len());
     for update in &asked.updates {
         let name = update
             .process_type
             .as_deref()
             .ok_or_else(|| ApiError::invalid("Each of `updates` needs a `type`."))?;
-        changes.push(change(name, update)?);
+        changes.push(change(name, update, &sizes)?);
     }
     let rows = scale(&state, &actor, app.id, changes).await?;
     let wires: Vec<Formation> = rows.iter().map(|row| wire(&app, row)).collect();
@@ -81,11 +82,13 @@ pub(crate) async fn update(
     let app = app::find(&state, &actor, &app, Verb::Write).await?;
     let before = rows(&state, app.id).await?;
     let name = named(&before, &process_type)?.process_type.to_string();
-    let rows = scale(&state, &actor, app.id, vec![change(&name, &asked)?]).await?;
+    let sizes = state.ctx.store.read(|view| view.sizes()).await?;
+    let change = change(&name, &asked, &sizes)?;
+    let rows = scale(&state, &actor, app.id, vec![change]).await?;
     Ok(ok(&wire(&app, named(&rows, &name)?)))
 }
 
-fn change(name: &str, asked: &FormationUpdate) -> ApiResult<FormationChange> {
+fn change(name: &str, asked: &FormationUpdate, sizes: &Sizes) -> ApiResult<FormationChange> {
     if let Some(Some(_)) = asked.docker_image {
         return Err(ApiError::invalid(
             "Releases of images are not available; deploy with git push.",
@@ -99,10 +102,10 @@ fn change(name: &str, asked: &FormationUpdate) -> ApiResult<FormationChange> {
         None => None,
     };
     let size = match (&asked.size, &asked.dyno_size) {
-        (Some(name), _) => Some(dyno_size::find(name)?),
+        (Some(name), _) => Some(dyno_size::find(sizes, name)?),
         (None, Some(reference)) => match (&reference.name, reference.id) {
-            (Some(name), _) => Some(dyno_size::find(name)?),
-            (None, Some(id)) => Some(dyno_size::find(&id.to_string())?),
+            (Some(name), _) => Some(dyno_size::find(sizes, name)?),
+            (None, Some(id)) => Some(dyno_size::find(sizes, &id.to_string())?),
             (None, None) => None,
         },
         (None, None) => None,
@@ -162,7 +165,7 @@ fn wire(app: &store::App, row: &store::Formation) -> Formation {
         process_type: row.process_type.to_string(),
         command: row.command.clone().unwrap_or_default(),
         quantity: row.quantity,
-        size: row.size.name.to_owned(),
+        size: row.size.name.to_string(),
         dyno_size: size_named(row.size),
         created_at: row.created_at,
         updated_at: row.updated_at,
@@ -173,6 +176,6 @@ fn wire(app: &store::App, row: &store::Formation) -> Formation {
 fn size_named(size: DynoSize) -> Named {
     Named {
         id: dyno_size::id(size),
-        name: size.name.to_ascii_lowercase(),
+        name: size.name.as_str().to_ascii_lowercase(),
     }
 }

@@ -10,7 +10,7 @@ use ropewalk_api_types::job::{Job, JobChange, JobRun};
 use ropewalk_model::job::{
     self as model, JobError, JobName, MOST_RUNS, Missed, Overlap, Source, TIME_LIMIT,
 };
-use ropewalk_model::{Cron, JobId, time_zone};
+use ropewalk_model::{Cron, JobId, Sizes, time_zone};
 use ropewalk_store as store;
 use ropewalk_store::{JobSettings, StoreError, View};
 use uuid::Uuid;
@@ -68,7 +68,8 @@ pub(crate) async fn create(
     let app = app::find_for_config(&state, &actor, &app, Verb::Write).await?;
     let id = app.id;
     let known = state.ctx.store.read(move |view| view.jobs(id)).await?;
-    let settings = fresh(&asked, |name| {
+    let sizes = state.ctx.store.read(|view| view.sizes()).await?;
+    let settings = fresh(&asked, &sizes, |name| {
         known.iter().any(|job| job.settings.name == *name)
     })?;
     let row = state
@@ -91,7 +92,8 @@ pub(crate) async fn update(
 ) -> ApiResult {
     let app = app::find_for_config(&state, &actor, &app, Verb::Write).await?;
     let before = find(&state, &app, &job).await?;
-    let settings = changed(&asked, &before)?;
+    let sizes = state.ctx.store.read(|view| view.sizes()).await?;
+    let settings = changed(&asked, &sizes, &before)?;
     let row = state
         .ctx
         .store
@@ -190,7 +192,11 @@ fn invalid(error: &dyn std::fmt::Display) -> ApiError {
 }
 
 /// What a new job is.
-fn fresh(asked: &JobChange, is_taken: impl Fn(&JobName) -> bool) -> ApiResult<JobSettings> {
+fn fresh(
+    asked: &JobChange,
+    sizes: &Sizes,
+    is_taken: impl Fn(&JobName) -> bool,
+) -> ApiResult<JobSettings> {
     let command = asked.command.clone().unwrap_or_default();
     model::check_command(&command).map_err(|error| invalid(&error))?;
     let name = match &asked.name {
@@ -210,12 +216,12 @@ fn fresh(asked: &JobChange, is_taken: impl Fn(&JobName) -> bool) -> ApiResult<Jo
         missed: Missed::default(),
         is_active: true,
     };
-    over(asked, plain)
+    over(asked, sizes, plain)
 }
 
 /// What is asked for over what there is. Of a job of app.json it is only said whether it runs.
-fn changed(asked: &JobChange, before: &store::Job) -> ApiResult<JobSettings> {
-    let settings = over(asked, before.settings.clone())?;
+fn changed(asked: &JobChange, sizes: &Sizes, before: &store::Job) -> ApiResult<JobSettings> {
+    let settings = over(asked, sizes, before.settings.clone())?;
     let only_paused = JobSettings {
         is_active: settings.is_active,
         ..before.settings.clone()
@@ -229,7 +235,7 @@ fn changed(asked: &JobChange, before: &store::Job) -> ApiResult<JobSettings> {
     Ok(settings)
 }
 
-fn over(asked: &JobChange, mut settings: JobSettings) -> ApiResult<JobSettings> {
+fn over(asked: &JobChange, sizes: &Sizes, mut settings: JobSettings) -> ApiResult<JobSettings> {
     if let Some(name) = &asked.name {
         settings.name = JobName::parse(name).map_err(|error| invalid(&error))?;
     }
@@ -246,7 +252,7 @@ fn over(asked: &JobChange, mut settings: JobSettings) -> ApiResult<JobSettings> 
     match &asked.size {
         None => {}
         Some(None) => settings.size = None,
-        Some(Some(name)) => settings.size = Some(dyno_size::find(name)?),
+        Some(Some(name)) => settings.size = Some(dyno_size::find(sizes, name)?),
     }
     if let Some(seconds) = asked.time_limit {
         model::check_time_limit(seconds).map_err(|error: JobError| invalid(&error))?;
@@ -277,7 +283,7 @@ fn wire(view: &View<'_>, app: &store::App, row: &store::Job) -> store::Result<Jo
         schedule: settings.schedule.to_string(),
         time_zone: time_zone::name(&settings.time_zone).to_owned(),
         command: settings.command.clone(),
-        size: settings.size.map(|size| size.name.to_owned()),
+        size: settings.size.map(|size| size.name.to_string()),
         time_limit: settings.time_limit,
         overlap: settings.overlap.as_str().to_owned(),
         missed: settings.missed.as_str().to_owned(),

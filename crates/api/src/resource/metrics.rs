@@ -135,7 +135,7 @@ fn dyno(row: &Dyno, load: Option<&Load>, memory: &BTreeMap<DynoId, u64>) -> Dyno
         id: row.id.0,
         name: row.name.to_string(),
         process_type: row.name.process_type.to_string(),
-        size: row.size.name.to_owned(),
+        size: row.size.name.to_string(),
         state: row.state.as_str().to_owned(),
         in_flight: load
             .filter(|_| takes_requests)

@@ -160,6 +160,7 @@ impl From<StoreError> for ApiError {
             }
             StoreError::ConfigVar(error) => Self::invalid(error.to_string()),
             StoreError::Formation(error) => error.into(),
+            StoreError::Size(error) => Self::invalid(error.to_string()),
             StoreError::Refused(text) => Self::invalid(text),
             StoreError::Closed => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,

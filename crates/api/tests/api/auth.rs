@@ -161,6 +161,7 @@ async fn nobody_and_other_people_get_nowhere() {
         "/oauth/authorizations",
         "/ropewalk/status",
         "/ropewalk/tasks",
+        "/ropewalk/dyno-sizes",
     ] {
         let request = Request::builder().uri(path).body(Body::empty()).unwrap();
         rig.send(request).await.refused(401, "unauthorized");

@@ -26,6 +26,7 @@ mod revocation;
 mod rig;
 mod schema;
 mod secrecy;
+mod sizes;
 mod straight_line;
 mod tcp_routes;
 mod test_runs;

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use ropewalk_model::job::{self, JobName, MOST_JOBS, Missed, Overlap, Source, TIME_LIMIT};
-use ropewalk_model::{Cron, DynoSize, time_zone};
+use ropewalk_model::{Cron, Sizes, time_zone};
 use ropewalk_store::{FileJob, Job, JobSettings};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -34,14 +34,14 @@ impl FileJobs {
     }
 
     /// Reads app.json at the root of a tree; none names no job. Blocking.
-    pub(crate) fn read(tree: &Path) -> Result<Self, Failure> {
+    pub(crate) fn read(tree: &Path, sizes: &Sizes) -> Result<Self, Failure> {
         match app_json::text(tree)? {
-            Some(text) => Self::parse(&text),
+            Some(text) => Self::parse(&text, sizes),
             None => Ok(Self::default()),
         }
     }
 
-    fn parse(text: &str) -> Result<Self, Failure> {
+    fn parse(text: &str, sizes: &Sizes) -> Result<Self, Failure> {
         let json: AppJson = app_json::parsed(text)?;
         let entries = json.cron.unwrap_or_default();
         if entries.len() > MOST_JOBS {
@@ -59,7 +59,7 @@ impl FileJobs {
             }
         }
         for (number, entry) in (1..).zip(&entries) {
-            read.entry(number, entry, &mut taken)?;
+            read.entry(number, entry, sizes, &mut taken)?;
         }
         Ok(read)
     }
@@ -68,6 +68,7 @@ impl FileJobs {
         &mut self,
         number: usize,
         entry: &Map<String, Value>,
+        sizes: &Sizes,
         taken: &mut Vec<JobName>,
     ) -> Result<(), Failure> {
         let who = match entry.get("name").and_then(Value::as_str) {
@@ -86,8 +87,13 @@ impl FileJobs {
         let time_zone = time_zone::find(zone).map_err(|error| fail(&error))?.0;
         let size = match text("size")? {
             Some(name) => {
-                let size = DynoSize::find(name);
-                Some(size.ok_or_else(|| fail(&format!("there is no dyno size {name:?}.")))?)
+                let size = sizes.find(name);
+                Some(size.ok_or_else(|| {
+                    fail(&format!(
+                        "there is no dyno size {name:?}; there are {}.",
+                        sizes.names()
+                    ))
+                })?)
             }
             None => None,
         };
@@ -217,7 +223,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> FileJobs {
-        FileJobs::parse(text).unwrap()
+        FileJobs::parse(text, &Sizes::default()).unwrap()
     }
 
     #[test]
@@ -276,7 +282,10 @@ mod tests {
             assert_eq!(parse(text), FileJobs::default());
         }
         let none = tempfile::tempdir().unwrap();
-        assert_eq!(FileJobs::read(none.path()).unwrap(), FileJobs::default());
+        assert_eq!(
+            FileJobs::read(none.path(), &Sizes::default()).unwrap(),
+            FileJobs::default()
+        );
     }
 
     #[test]
@@ -339,13 +348,13 @@ mod tests {
                 "Two jobs are called a.",
             ),
         ] {
-            let why = FileJobs::parse(text).unwrap_err().why();
+            let why = FileJobs::parse(text, &Sizes::default()).unwrap_err().why();
             assert!(why.contains(says), "{text}: {why}");
         }
         let entry = r#"{"command": "a", "schedule": "@daily"},"#;
         let many = format!(r#"{{"cron": [{}]}}"#, entry.repeat(MOST_JOBS + 1));
         assert!(
-            FileJobs::parse(&many)
+            FileJobs::parse(&many, &Sizes::default())
                 .unwrap_err()
                 .why()
                 .contains("more than 100")

@@ -37,6 +37,7 @@ pub(crate) mod rebase;
 pub(crate) mod releases;
 pub(crate) mod run;
 pub(crate) mod sessions;
+pub(crate) mod sizes;
 pub(crate) mod slugs;
 pub(crate) mod stack;
 pub(crate) mod status;
@@ -192,6 +193,10 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Edge(args) => edge::show(cx, args).await,
         Command::EdgeSet(args) => edge::set(cx, args).await,
         Command::EdgeUnset(args) => edge::unset(cx, args).await,
+        Command::Sizes(args) => sizes::list(cx, args).await,
+        Command::SizesAdd(args) => sizes::add(cx, args).await,
+        Command::SizesSet(args) => sizes::set(cx, args).await,
+        Command::SizesRemove(args) => sizes::remove(cx, args).await,
         Command::Tcp(args) => tcp::list(cx, args).await,
         Command::TcpAdd(args) => tcp::add(cx, args).await,
         Command::TcpRemove(args) => tcp::remove(cx, args).await,

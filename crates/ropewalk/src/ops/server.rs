@@ -328,6 +328,14 @@ impl Server {
             }
         });
         let scheduler = parts.scheduler.clone();
+        tasks.supervise("disk watch", move |token| {
+            let scheduler = scheduler.clone();
+            async move {
+                scheduler.run_disk(token).await;
+                Ok::<_, std::convert::Infallible>(())
+            }
+        });
+        let scheduler = parts.scheduler.clone();
         tasks.supervise("jobs", move |token| {
             let scheduler = scheduler.clone();
             async move {

@@ -131,6 +131,7 @@ fn listed(resource: &str) -> Option<(&'static str, &'static str)> {
         "domain" => ("which domains the app has", "domains"),
         "tcp_route" => ("which TCP routes the app has", "tcp"),
         "dyno" => ("which dynos run", "ps"),
+        "dyno_size" => ("which dyno sizes there are", "sizes"),
         "formation" => ("which process types there are", "ps:scale"),
         "job" => ("which jobs the app has", "jobs"),
         "key" => ("which keys you have", "keys"),

@@ -10,6 +10,8 @@ use ropewalk_model::dyno::PORT;
 use ropewalk_model::{DynoState, SleepTier};
 use ropewalk_store::{Dyno, Retire};
 
+use crate::disk::is_over;
+
 use super::{Action, Desired, Plan, Policy, Seat, Seen, after, serves};
 
 /// What follows the status of one that the kernel ended for want of memory.
@@ -17,6 +19,9 @@ pub(crate) const OUT_OF_MEMORY: &str = ", out of memory";
 
 /// How reasons begin of one that ended for what it answered; see [`ropewalk_model::check::Tally::why`].
 pub(crate) const CHECK_FAILED: &str = "check failed: ";
+
+/// How reasons begin of one that wrote more than its size may.
+pub(crate) const DISK_FULL: &str = "disk quota exceeded: ";
 
 /// Why a dyno ended that did not end by itself.
 pub(crate) const LOST: &str = "the host or its engine was restarted";
@@ -31,6 +36,9 @@ pub(super) fn step(
     let dyno = &one.dyno;
     if dyno.retire == Some(Retire::Stop) && dyno.state != DynoState::Down {
         return plan.push(mark(dyno, DynoState::Down, "stopped on request"));
+    }
+    if let Some(why) = is_full(one) {
+        return plan.push(crash(dyno, &why, policy, now));
     }
     match (dyno.state, one.seat) {
         (DynoState::Starting, Seat::Absent) if dyno.attached => {
@@ -97,7 +105,8 @@ pub(super) fn step(
 /// Of a dyno that is held, all that can be asked is its end, and only of one that its terminal holds.
 pub(super) fn step_busy(one: &Seen, now: Timestamp, plan: &mut Plan) {
     let dyno = &one.dyno;
-    if dyno.attached && (dyno.retire == Some(Retire::Stop) || has_expired(one, now, plan)) {
+    let must_end = dyno.retire == Some(Retire::Stop) || is_full(one).is_some();
+    if dyno.attached && (must_end || has_expired(one, now, plan)) {
         plan.push(Action::Interrupt { dyno: dyno.id });
     }
 }
@@ -129,6 +138,23 @@ fn rest(one: &Seen, desired: &Desired) -> Option<Action> {
         DynoState::Idle if !one.frozen && one.drained => Some(Action::Freeze { dyno }),
         _ => None,
     }
+}
+
+/// Why a dyno that runs has to end at once, when it has written more than its size may: gently it would write on.
+fn is_full(one: &Seen) -> Option<String> {
+    let runs = matches!(one.seat, Seat::Running { .. }) && one.dyno.state != DynoState::Down;
+    let size = &one.dyno.size;
+    if !runs || one.dyno.state == DynoState::Crashed || !is_over(one.written, size.disk_mib) {
+        return None;
+    }
+    let what = match one.written.beyond {
+        true => "it made more files, or folders below one another, than are counted".to_owned(),
+        false => format!("it wrote {} MiB", one.written.bytes >> 20),
+    };
+    Some(format!(
+        "{DISK_FULL}{what}, and a {} may write {} MiB",
+        size.name, size.disk_mib
+    ))
 }
 
 /// Why a dyno that is up has to end, when its check says so. One that sleeps is not asked.

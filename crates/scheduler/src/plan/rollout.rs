@@ -281,7 +281,7 @@ impl Rollout<'_> {
                 };
                 let mut formation = self.desired.formation.iter();
                 let row = formation.find(|wanted| wanted.process_type == name.process_type);
-                let size = row.map_or(DynoSize::DEFAULT, |wanted| wanted.size);
+                let size = row.map_or(self.desired.usual_size, |wanted| wanted.size);
                 self.create(spec, name, size, command.clone(), 0, Trigger::ReleasePhase);
                 Slots::Waiting
             }

@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use ropewalk_engine::Exit;
 use ropewalk_model::check::{Answer, Check, Probe, Tally};
 use ropewalk_model::dyno_setting::{Order, Rollout};
-use ropewalk_model::{AppDynoSettings, AppId, DynoId, DynoSize, DynoState, ProcessType};
+use ropewalk_model::{AppDynoSettings, AppId, DynoId, DynoSize, DynoState, ProcessType, Sizes};
+use ropewalk_slug::Used;
 use ropewalk_store::{Dyno, Retire};
 use uuid::Uuid;
 
@@ -73,6 +74,7 @@ impl World {
                 candidate: None,
                 candidate_since: Timestamp::from_second(1_000_000).unwrap(),
                 formation,
+                usual_size: DynoSize::DEFAULT,
                 settings: AppDynoSettings::default(),
                 sleep: None,
             },
@@ -152,6 +154,7 @@ impl World {
             dyno,
             seat: Seat::Absent,
             tally: Tally::default(),
+            written: Used::default(),
             listening: vec![],
             drained: true,
             frozen: false,
@@ -738,7 +741,7 @@ fn a_deploy_whose_dynos_do_not_pass_in_time_is_reverted_and_says_why() {
 #[test]
 fn the_release_command_has_a_limit_of_its_own_and_the_size_that_it_was_given() {
     let mut world = deploying(1, 0, |_| {});
-    let large = DynoSize::find("performance-m").unwrap();
+    let large = Sizes::default().find("performance-m").unwrap();
     world.desired.formation.push(Wanted {
         size: large,
         ..wanted("release", 0)
@@ -761,6 +764,33 @@ fn the_release_command_has_a_limit_of_its_own_and_the_size_that_it_was_given() {
     world.bind_all();
     world.settle();
     assert_eq!(world.names(), ["web.1 v3 up"]);
+}
+
+#[test]
+fn dynos_of_a_size_whose_limits_were_changed_give_way_one_after_the_other() {
+    let mut world = World::new(spec(2, &["web"]), vec![wanted("web", 3)]);
+    world.turn();
+    world.bind_all();
+    world.settle();
+    let before = world.names();
+    for wanted in &mut world.desired.formation {
+        wanted.size.memory_mib *= 2;
+        wanted.size.revision += 1;
+    }
+    world.settle();
+    for _ in 0..20 {
+        let up = world
+            .dynos
+            .iter()
+            .filter(|one| one.dyno.state == DynoState::Up);
+        assert!(up.count() >= 3, "{:?}", world.names());
+        world.bind_all();
+        world.settle();
+        world.pass(60);
+    }
+    assert_eq!(world.names(), before);
+    let revisions = world.dynos.iter().map(|one| one.dyno.size.revision);
+    assert_eq!(revisions.collect::<Vec<_>>(), [2, 2, 2]);
 }
 
 #[test]
@@ -883,6 +913,73 @@ fn a_dyno_that_fails_its_check_is_restarted_and_the_reason_says_what_it_answered
         one.dyno.state = DynoState::Idle;
         one.frozen = true;
         one.tally = answered(&check, &[false, false, false]);
+    }
+    assert_eq!(world.plan().actions, []);
+}
+
+#[test]
+fn web_dynos_of_all_apps_start_before_any_other() {
+    let types = ["web", "worker"];
+    let formation = vec![wanted("worker", 2), wanted("web", 2)];
+    let mut world = World::new(spec(2, &types), formation);
+    let names = |actions: &[Action], world: &World| {
+        let name = |action: &Action| match action {
+            Action::Create(create) => Some(create.name.to_string()),
+            Action::Launch { dyno } => {
+                let one = world.dynos.iter().find(|one| one.dyno.id == *dyno);
+                one.map(|one| one.dyno.name.to_string())
+            }
+            _ => None,
+        };
+        let mut names: Vec<String> = actions.iter().filter_map(name).collect();
+        names.sort();
+        names
+    };
+    for turn in ["rows that are written", "launches that failed"] {
+        let (at_once, after) = web_first(world.plan().actions, &world.dynos);
+        assert_eq!(names(&at_once, &world), ["web.1", "web.2"], "{turn}");
+        assert_eq!(names(&after, &world), ["worker.1", "worker.2"], "{turn}");
+        world.turn();
+        for one in &mut world.dynos {
+            one.busy = false;
+            one.seat = Seat::Absent;
+        }
+        world.under_way.clear();
+    }
+}
+
+#[test]
+fn a_dyno_that_wrote_more_than_its_size_may_ends_at_once_and_another_takes_its_place() {
+    let mut world = World::new(spec(2, &["web"]), vec![wanted("web", 2)]);
+    world.turn();
+    world.bind_all();
+    world.settle();
+    let mib = |mib: u64| Used {
+        bytes: mib << 20,
+        ..Used::default()
+    };
+    let most = DynoSize::DEFAULT.disk_mib;
+    world.dynos[0].written = mib(most);
+    assert_eq!(world.plan().actions, []);
+    world.dynos[0].written = mib(most + 1);
+    world.turn();
+    let reason = "disk quota exceeded: it wrote 4097 MiB, and a Standard-1X may write 4096 MiB";
+    assert_eq!(world.dynos[0].dyno.state, DynoState::Crashed);
+    assert_eq!(world.dynos[0].dyno.reason.as_deref(), Some(reason));
+    world.settle();
+    world.bind_all();
+    world.settle();
+    assert_eq!(world.names(), ["web.1 v2 up", "web.2 v2 up"]);
+    // Where the size has no limit nothing is too much.
+    for one in &mut world.dynos {
+        one.dyno.size.disk_mib = 0;
+        one.written = Used {
+            beyond: true,
+            ..mib(1 << 40)
+        };
+    }
+    for wanted in &mut world.desired.formation {
+        wanted.size.disk_mib = 0;
     }
     assert_eq!(world.plan().actions, []);
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use ropewalk_engine::fake::FakeEngine;
 use ropewalk_logs::{Logs, Outputs};
 use ropewalk_model::formation::MAX_QUANTITY;
-use ropewalk_model::{AppName, InstanceId, ReleaseId, SlugId, UserId};
+use ropewalk_model::{AppName, InstanceId, ReleaseId, Sizes, SlugId, UserId};
 use ropewalk_slug::Mounts;
 use ropewalk_store::{FormationChange, Key, NewApp, NewRelease, NewSlug, Store};
 
@@ -187,7 +187,7 @@ async fn a_one_off_of_a_type_has_its_name_and_size_and_not_its_fate() {
         FormationChange {
             process_type: celery.clone(),
             quantity: None,
-            size: DynoSize::find("Standard-2X"),
+            size: Sizes::default().find("Standard-2X"),
         },
     );
     store
@@ -203,7 +203,7 @@ async fn a_one_off_of_a_type_has_its_name_and_size_and_not_its_fate() {
     };
     let dyno = start("celery", None).await.unwrap().dyno;
     assert!(dyno.one_off && dyno.name.process_type == celery && dyno.name.number > MAX_QUANTITY);
-    assert_eq!(dyno.size.name, "Standard-2X");
+    assert_eq!(dyno.size.name.as_str(), "Standard-2X");
     let dyno = start("celery", Some(DynoSize::DEFAULT)).await.unwrap().dyno;
     assert_eq!(dyno.size, DynoSize::DEFAULT);
     assert_eq!(

@@ -21,7 +21,7 @@ use e2e::Rig;
 use transcript::Transcript;
 
 /// Topics that only an administrator of an otherwise empty platform can show, played first and one by one.
-const BY_ADMINISTRATOR: [&str; 2] = ["users", "operator"];
+const BY_ADMINISTRATOR: [&str; 3] = ["users", "operator", "sizes"];
 /// How many of the others are played at once.
 const AT_ONCE: usize = 3;
 
