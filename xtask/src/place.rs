@@ -48,4 +48,9 @@ impl Place {
     pub fn binary(&self) -> PathBuf {
         self.target.join("release/ropewalk")
     }
+
+    /// The program as tests run it.
+    pub fn checked_binary(&self) -> PathBuf {
+        self.target.join("debug/ropewalk")
+    }
 }

@@ -35,10 +35,8 @@ pub use tls::Tls;
 
 /// The program under test: what `cargo xtask test` built.
 pub fn binary() -> PathBuf {
-    std::env::var_os("ROPEWALK_TEST_BINARY").map_or_else(
-        || workspace().join("target/release/ropewalk"),
-        PathBuf::from,
-    )
+    std::env::var_os("ROPEWALK_TEST_BINARY")
+        .map_or_else(|| workspace().join("target/debug/ropewalk"), PathBuf::from)
 }
 
 /// What is costly to make and kept between tests: stacks, systems.

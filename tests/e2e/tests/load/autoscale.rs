@@ -31,6 +31,7 @@ fn until(rig: &Rig, app: &str, what: &str, limit: u64, is: impl Fn(u64) -> bool)
 
 #[test]
 fn a_step_of_the_load_is_met_and_given_back_and_no_request_fails() {
+    let _alone = crate::alone();
     let rig = Rig::start();
     let app = rig.create("slow");
     rig.cli(&["config:set", "ROPEWALK_REQUESTS_PER_DYNO=5", "--app", &app])

@@ -67,6 +67,7 @@ fn rounds() -> u32 {
 
 #[test]
 fn nothing_fails_and_no_websocket_is_cut_before_its_grace_ends() {
+    let _alone = crate::alone();
     let rig = Rig::start();
     let app = rig.create("mixed");
     let repo = Repo::with(&[]);
