@@ -2,7 +2,8 @@
 //! its size may is the planner's.
 //!
 //! No file system is asked for quotas, for most hosts' have none: trees are counted. That costs time with many files, so it
-//! is done once a minute, and at once when the disk has noticeably less free than at the last look.
+//! is done the less often the longer it takes, and at once when the disk has noticeably less free than at the last count.
+//! That alone would not do: what others delete meanwhile hides what is written.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -19,8 +20,10 @@ use crate::watch::Running;
 
 /// Between two looks at what is free, which cost nothing.
 const PERIOD: Duration = Duration::from_secs(2);
-/// Between two counts while nothing much is written.
-const COUNT_EVERY: Duration = Duration::from_secs(60);
+/// Between two counts while nothing much is written, at least and at most.
+const COUNT_EVERY: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));
+/// Between those, so many times as long as counting took.
+const SHARE: u32 = 20;
 /// So many bytes less free are a reason to count at once.
 const LESS_FREE: u64 = 256 << 20;
 
@@ -46,6 +49,7 @@ impl Disk {
 struct Counted {
     at: Instant,
     free: u64,
+    took: Duration,
 }
 
 /// Looks until `shutdown`.
@@ -86,7 +90,12 @@ async fn look(shared: &Shared, counted: &mut Option<Counted>) -> std::io::Result
     let full = over(&running, &fresh);
     let mut known = shared.disk.lock();
     if all {
-        *counted = Some(Counted { at: now, free });
+        let took = now.elapsed();
+        *counted = Some(Counted {
+            at: now,
+            free,
+            took,
+        });
         *known = fresh;
     } else {
         known.extend(fresh);
@@ -112,7 +121,9 @@ pub(crate) fn is_over(used: Used, mib: u64) -> bool {
 }
 
 fn is_due(counted: Counted, free: u64, now: Instant) -> bool {
-    now.duration_since(counted.at) >= COUNT_EVERY || free.saturating_add(LESS_FREE) <= counted.free
+    let (least, most) = COUNT_EVERY;
+    let wait = counted.took.saturating_mul(SHARE).clamp(least, most);
+    now.duration_since(counted.at) >= wait || free.saturating_add(LESS_FREE) <= counted.free
 }
 
 #[cfg(test)]
@@ -120,12 +131,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn trees_are_counted_each_minute_and_when_much_was_written() {
+    fn trees_are_counted_the_less_often_the_longer_it_takes_and_when_much_was_written() {
         let at = Instant::now();
-        let counted = Counted { at, free: 10 << 30 };
+        let counted = Counted {
+            at,
+            free: 10 << 30,
+            took: Duration::from_millis(5),
+        };
         let later = |seconds| at + Duration::from_secs(seconds);
-        assert!(!is_due(counted, 10 << 30, later(59)));
-        assert!(is_due(counted, 10 << 30, later(60)));
+        assert!(!is_due(counted, 10 << 30, later(9)));
+        assert!(is_due(counted, 10 << 30, later(10)));
+        let slow = |took| Counted {
+            took: Duration::from_secs(took),
+            ..counted
+        };
+        assert!(!is_due(slow(2), 10 << 30, later(39)));
+        assert!(is_due(slow(2), 10 << 30, later(40)));
+        assert!(is_due(slow(100), 10 << 30, later(60)));
         assert!(is_due(counted, (10 << 30) - LESS_FREE, later(2)));
         assert!(!is_due(counted, 20 << 30, later(2)));
     }

@@ -1607,7 +1607,12 @@ proptest! {
         }
         // Then somebody asks for it, and everything goes well for a while.
         world.desired.sleep = None;
+        let mut still = 0;
         for _ in 0..40 {
+            // Whether it stays so, too.
+            if still == 3 {
+                break;
+            }
             world.bind_all();
             let names: Vec<String> = world.dynos.iter()
                 .filter(|one| one.dyno.name.process_type.as_str() == "release")
@@ -1621,6 +1626,8 @@ proptest! {
             world.desired.settings.all.cycle = None;
             world.finish_all();
             check(&world, &[]);
+            let is_still = world.desired.candidate.is_none() && world.plan() == Plan::default();
+            still = if is_still { still + 1 } else { 0 };
         }
         let mut expected = Vec::new();
         for wanted in &world.desired.formation {
